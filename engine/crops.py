@@ -1,0 +1,88 @@
+"""Cuts one mask out of a view as the picture that a judge sees. Knows nothing about models or prompts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.errors import MaskError
+from engine.types import BoolArray, Frame, MaskKey, UInt8Array
+
+PADDING_PX = 10
+"""Pixels of margin around a mask's bounding box, as in the original."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A pixel rectangle: columns x0..x1 and rows y0..y1, both ends included."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    def padded(self, margin: int, width: int, height: int) -> Box:
+        """Return the box grown by `margin` pixels, kept inside an image of `width` x `height`."""
+        return Box(
+            max(self.x0 - margin, 0),
+            max(self.y0 - margin, 0),
+            min(self.x1 + margin, width - 1),
+            min(self.y1 + margin, height - 1),
+        )
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Row and column slices that take the whole box, last row and column included."""
+        return slice(self.y0, self.y1 + 1), slice(self.x0, self.x1 + 1)
+
+
+def bounding_box(mask: BoolArray) -> Box:
+    """Return the tight box of a mask.
+
+    Args:
+        mask: (H, W) bool.
+
+    Raises:
+        MaskError: If no pixel is set.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if len(rows) == 0:
+        raise MaskError("The mask is empty: 0 pixels are set, at least 1 was expected; pick another mask.")
+    return Box(int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1]))
+
+
+def crop_on_black(rgb: UInt8Array, mask: BoolArray, *, padding: int = PADDING_PX) -> UInt8Array:
+    """Cut a mask out on black.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        mask: (H, W) bool.
+        padding: Margin around the tight box, pixels; clipped at the image's border.
+
+    Returns:
+        (h, w, 3) uint8, black outside the mask.
+
+    Raises:
+        MaskError: If the mask is empty.
+    """
+    height, width = mask.shape
+    rows, columns = bounding_box(mask).padded(padding, width, height).slices
+    return np.where(mask[rows, columns, None], rgb[rows, columns], 0).astype(np.uint8)
+
+
+def select_mask(frame: Frame, key: MaskKey) -> BoolArray:
+    """Return the (H, W) bool mask of `key` in its frame.
+
+    Raises:
+        MaskError: If the frame has no such mask.
+    """
+    if key.mask not in frame.mask_areas:
+        some = ", ".join(str(i) for i in sorted(frame.mask_areas)[:8]) or "none"
+        raise MaskError(f"View {frame.view!r} has no mask {key.mask}; its masks are {some}{', ...' if len(frame.mask_areas) > 8 else ''}.")
+    return frame.instance_map == key.mask
+
+
+def crop_mask(frame: Frame, key: MaskKey, *, padding: int = PADDING_PX) -> UInt8Array:
+    """Cut the mask `key` out of its frame on black, (h, w, 3) uint8."""
+    return crop_on_black(frame.rgb, select_mask(frame, key), padding=padding)

@@ -1,0 +1,30 @@
+"""The errors a person may see. Each message says what came, what was expected and what to do next, in one sentence.
+
+The command line prints them and exits with code 2; the app shows them as a toast. Anything else is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class MaskgroupError(Exception):
+    """Base of every error caused by input rather than by a bug."""
+
+
+class SceneError(MaskgroupError):
+    """A scene folder, or a file in it, is missing or broken."""
+
+
+class MaskError(MaskgroupError):
+    """A view or a mask was asked for that does not exist or is empty."""
+
+
+class RenderError(MaskgroupError):
+    """A rendering backend is not available here, or cannot draw what was asked."""
+
+
+class ModelError(MaskgroupError):
+    """A judge model cannot be found, loaded or used."""
+
+
+class LabelError(MaskgroupError):
+    """A label or a label file cannot be stored or read."""
