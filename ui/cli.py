@@ -1,0 +1,26 @@
+"""The command line: registers the commands and turns domain errors into one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from engine.errors import MaskgroupError
+
+cli = typer.Typer(
+    name="maskgroup",
+    help="Decide which 2D instance masks, seen in different views, are the same physical object.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line; a `MaskgroupError` is printed as one sentence and exits with 2."""
+    try:
+        cli()
+    except MaskgroupError as error:
+        print(f"maskgroup: {error}", file=sys.stderr)
+        sys.exit(2)
