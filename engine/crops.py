@@ -79,7 +79,9 @@ def select_mask(frame: Frame, key: MaskKey) -> BoolArray:
     """
     if key.mask not in frame.mask_areas:
         some = ", ".join(str(i) for i in sorted(frame.mask_areas)[:8]) or "none"
-        raise MaskError(f"View {frame.view!r} has no mask {key.mask}; its masks are {some}{', ...' if len(frame.mask_areas) > 8 else ''}.")
+        raise MaskError(
+            f"View {frame.view!r} has no mask {key.mask}; its masks are {some}{', ...' if len(frame.mask_areas) > 8 else ''}."
+        )
     return frame.instance_map == key.mask
 
 
