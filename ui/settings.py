@@ -1,0 +1,43 @@
+"""Settings of the app and the command line: flags win over `MASKGROUP_*` environment variables, which win over these defaults."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+BUNDLED_SCENES = Path(__file__).parents[1] / "assets" / "scenes"
+
+
+def default_database() -> str:
+    """Return the path of the database in the user's data folder (`XDG_DATA_HOME`, else ~/.local/share)."""
+    data_home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return str(data_home / "maskgroup" / "labels.db")
+
+
+class Settings(BaseSettings):
+    """Where things are and how the app listens.
+
+    Attributes:
+        scenes: Folder of scenes.
+        db: Path of a SQLite file, or any SQLAlchemy URL.
+        host: Address to listen on; the default serves this machine only.
+        port: TCP port; 0 lets the system pick a free one.
+        model: Judge of the app: "base", a model folder or a hub id.
+        annotator: Name stored with labels until the person types another.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="MASKGROUP_", extra="ignore")
+
+    scenes: Path = BUNDLED_SCENES
+    db: str = ""
+    host: str = "127.0.0.1"
+    port: int = 7860
+    model: str = "base"
+    annotator: str = "me"
+
+    def model_post_init(self, context: object, /) -> None:
+        """Fill in the default that depends on the environment."""
+        if not self.db:
+            self.db = default_database()
