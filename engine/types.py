@@ -123,6 +123,7 @@ class Scene:
         format: Name of the format in the registry, e.g. "replica".
         view_names: All views, in numeric order (2 before 10).
         reader: Reads the parts; use the methods below rather than the reader.
+        mask_ids_are_instances: Whether equal mask ids in two views mean one object (ground truth), or ids are local to a view.
     """
 
     name: str
@@ -130,6 +131,7 @@ class Scene:
     format: str
     view_names: tuple[str, ...]
     reader: SceneReader = field(repr=False)
+    mask_ids_are_instances: bool = True
 
     def view(self, name: str) -> View:
         """Return camera and pose of a view (either may be None)."""

@@ -7,6 +7,9 @@ import sys
 import typer
 
 from engine.errors import MaskgroupError
+from ui.commands.app import app
+from ui.commands.doctor import doctor
+from ui.commands.judge import judge
 
 cli = typer.Typer(
     name="maskgroup",
@@ -15,6 +18,10 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+cli.command("app")(app)
+cli.command("judge")(judge)
+cli.command("doctor")(doctor)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Draws what the pages show of a view: thumbnails, dimmed views with a mask outlined, crops on a calm square. Arrays in, arrays out."""
+"""Draws what the pages show of a view: thumbnails, views with a mask outlined, crops on a calm square. Arrays in, arrays out."""
 
 from __future__ import annotations
 

@@ -1,0 +1,50 @@
+# make demo: install what is missing, then open the app.   make test: install what is missing, then check everything.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 7860
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# Several thread pools on few cores slow each other down; tests run in two processes instead.
+TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 GRADIO_ANALYTICS_ENABLED=False
+
+.PHONY: demo test lint format bench screenshots clean
+
+demo: $(VENV)/.app-installed
+	$(BIN)/maskgroup app --port $(PORT)
+
+test: $(VENV)/.dev-installed
+	bash tests/browser/install_chromium.sh
+	$(MAKE) --no-print-directory lint
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(VENV)/.dev-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev-installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev-installed
+	for bench in tests/bench/bench_*.py; do $(BIN)/python $$bench; done
+
+screenshots: $(VENV)/.dev-installed
+	$(BIN)/python tests/browser/take_screenshots.py docs/images
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.app-installed: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing maskgroup (the first time takes a few minutes: PyTorch is large) ..."
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev-installed: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing maskgroup with its test tools (the first time takes a few minutes: PyTorch is large) ..."
+	$(PIP) -e ".[dev,pytorch3d]"
+	@touch $@ $(VENV)/.app-installed

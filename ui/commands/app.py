@@ -1,0 +1,53 @@
+"""`maskgroup app`: serve the pages."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.errors import MaskgroupError
+from ui.settings import Settings
+
+
+def app(
+    scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    db: Annotated[str | None, typer.Option(help="SQLite file or SQLAlchemy URL for the labels.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port.", min=0, max=65535)] = None,
+    model: Annotated[str | None, typer.Option(help="Judge: base, a model folder or a hub id.")] = None,
+) -> None:
+    """Open the app: pick two masks, get a verdict, see it in 3D, correct it."""
+    given = {"scenes": scenes, "db": db, "host": host, "port": port, "model": model}
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})  # pyright: ignore[reportArgumentType]
+    serve(settings)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until interrupted.
+
+    Raises:
+        MaskgroupError: If the port is taken, or the database or the scenes cannot be opened.
+    """
+    import socket
+
+    import uvicorn
+
+    from ui.app import build_app
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        raise MaskgroupError(
+            f"Cannot listen on {settings.host}:{settings.port} ({error.strerror}); choose another port with --port."
+        ) from error
+    application = build_app(settings)
+    typer.echo(f"maskgroup is at http://{settings.host}:{listener.getsockname()[1]} (labels: {settings.db}; stop with Ctrl+C)")
+    uvicorn.Server(uvicorn.Config(application, log_level="warning")).run(sockets=[listener])

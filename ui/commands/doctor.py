@@ -1,0 +1,113 @@
+"""`maskgroup doctor`: what this machine has, which backends work, and how to get the rest."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Annotated
+
+import psutil
+import typer
+
+from engine.errors import MaskgroupError
+from engine.judging import BUNDLED_MODEL, load_judge
+from engine.scenes import list_scenes
+from ui.settings import Settings
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: what was looked at, whether it works, and details or what to do."""
+
+    name: str
+    works: bool
+    needed: bool
+    detail: str
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Say what this machine has, which backends work, and how to get the rest. Exit code 1 if something needed does not work."""
+    findings = examine()
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            mark = "ok  " if finding.works else "FAIL" if finding.needed else "no  "
+            typer.echo(f"{mark} {finding.name}: {finding.detail}")
+    if any(finding.needed and not finding.works for finding in findings):
+        raise typer.Exit(1)
+
+
+def examine() -> list[Finding]:
+    """Try everything that the program can use."""
+    return [_machine(), *_packages(), _gpu(), _embree(), _pytorch3d(), _unsloth(), _scenes(), _bundled_model()]
+
+
+def _machine() -> Finding:
+    memory = psutil.virtual_memory().total / 2**30
+    return Finding(
+        "machine", True, True, f"Python {platform.python_version()}, {os.cpu_count()} CPU cores, {memory:.0f} GiB memory"
+    )
+
+
+def _packages() -> list[Finding]:
+    findings: list[Finding] = []
+    for package in ("torch", "torchvision", "transformers", "gradio", "plotly"):
+        try:
+            findings.append(Finding(package, True, True, metadata.version(package)))
+        except metadata.PackageNotFoundError:
+            findings.append(Finding(package, False, True, "not installed; run pip install maskgroup, or make demo in a checkout"))
+    return findings
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if not torch.cuda.is_available():
+        return Finding("GPU", False, False, "none that PyTorch can use; everything runs on the CPU")
+    free, total = torch.cuda.mem_get_info()
+    return Finding("GPU", True, False, f"{torch.cuda.get_device_name()}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free")
+
+
+def _embree() -> Finding:
+    if importlib.util.find_spec("embreex") is None:
+        return Finding("renderer embree", False, True, "not installed; pip install embreex")
+    return Finding("renderer embree", True, True, metadata.version("embreex"))
+
+
+def _pytorch3d() -> Finding:
+    if importlib.util.find_spec("pytorch3d") is None:
+        return Finding("renderer pytorch3d", False, False, "not installed; pip install 'maskgroup[pytorch3d]'")
+    try:
+        importlib.import_module("pytorch3d._C")
+    except ImportError as error:
+        return Finding("renderer pytorch3d", False, False, f"installed, but its operators do not load ({error})")
+    return Finding("renderer pytorch3d", True, False, "loads; the default where there is a GPU")
+
+
+def _unsloth() -> Finding:
+    if importlib.util.find_spec("unsloth") is None:
+        return Finding("unsloth", False, False, "not installed; on a machine with an NVIDIA GPU: pip install 'maskgroup[gpu]'")
+    return Finding("unsloth", True, False, metadata.version("unsloth"))
+
+
+def _scenes() -> Finding:
+    folder = Settings().scenes
+    try:
+        names = [info.name for info in list_scenes(folder)]
+    except MaskgroupError as error:
+        return Finding("scenes", False, True, str(error))
+    return Finding("scenes", bool(names), True, f"{', '.join(names) or 'none'} in {folder}")
+
+
+def _bundled_model() -> Finding:
+    try:
+        judge = load_judge("base")
+    except MaskgroupError as error:
+        return Finding("bundled model", False, True, str(error))
+    size = sum(path.stat().st_size for path in BUNDLED_MODEL.rglob("*") if path.is_file()) / 2**20
+    return Finding("bundled model", True, True, f"{judge.name} loads ({size:.0f} MiB in {BUNDLED_MODEL})")

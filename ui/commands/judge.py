@@ -1,0 +1,72 @@
+"""`maskgroup judge`: one pair of masks, one verdict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from engine.frames import FrameSource
+
+from engine.crops import crop_mask
+from engine.errors import MaskError
+from engine.judging import CropPair, load_judge
+from engine.scenes import find_scene
+from engine.types import MaskKey, MaskPair, Scene, Verdict
+from ui.settings import Settings
+
+
+def judge(
+    scene: Annotated[str, typer.Argument(help="A scene folder, or a name in --scenes.")],
+    a: Annotated[str, typer.Option(help="First mask, as VIEW:MASK.")],
+    b: Annotated[str, typer.Option(help="Second mask, as VIEW:MASK.")],
+    model: Annotated[str, typer.Option(help="base, a model folder or a hub id.")] = "base",
+    scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Ask whether two masks show the same physical object."""
+    opened = find_scene(scene, scenes or Settings().scenes)
+    pair = MaskPair(parse_mask(a, opened), parse_mask(b, opened))
+    frames = FrameSource(opened)
+    crops = [crop_mask(frames.frame(key.view), key) for key in (pair.a, pair.b)]
+    verdict = load_judge(model).judge([CropPair(*crops)])[0]
+    typer.echo(json.dumps(describe(verdict, pair, opened)) if as_json else in_words(verdict, pair))
+
+
+def parse_mask(text: str, scene: Scene) -> MaskKey:
+    """Read VIEW:MASK and check that the view exists.
+
+    Raises:
+        MaskError: If the text has another form or the scene has no such view.
+    """
+    view, colon, mask = text.rpartition(":")
+    if not colon or not mask.removeprefix("-").isdigit():
+        raise MaskError(f"{text!r} is no mask: expected VIEW:MASK, for example {scene.view_names[0]}:12.")
+    if view not in scene.view_names:
+        known = f"{scene.view_names[0]} to {scene.view_names[-1]}"
+        raise MaskError(f"Scene {scene.name!r} has no view {view!r}; its {len(scene.view_names)} views are {known}.")
+    return MaskKey(view, int(mask))
+
+
+def describe(verdict: Verdict, pair: MaskPair, scene: Scene) -> dict[str, object]:
+    """Return the verdict as what `--json` prints."""
+    return {
+        "scene": scene.name,
+        "a": str(pair.a),
+        "b": str(pair.b),
+        "answer": verdict.answer,
+        "p_same": verdict.p_same,
+        "ambiguity": verdict.ambiguity,
+        "threshold": verdict.threshold,
+        "model": verdict.model,
+        "prompt": verdict.prompt,
+        "latency_s": verdict.latency_s,
+    }
+
+
+def in_words(verdict: Verdict, pair: MaskPair) -> str:
+    """Return the verdict as one line."""
+    what = "the same object" if verdict.answer == "same" else "different objects"
+    details = f"P(same) = {verdict.p_same:.3f}, ambiguity {verdict.ambiguity:.3f}, model {verdict.model}"
+    return f"{pair.a} and {pair.b}: {what} ({details}, {verdict.latency_s * 1000:.0f} ms)"

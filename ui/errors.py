@@ -1,0 +1,27 @@
+"""The one place where domain errors become toasts."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import gradio as gr
+
+from engine.errors import MaskgroupError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def shown_as_toast(handler: Callable[P, R]) -> Callable[P, R]:
+    """Wrap a handler so that a `MaskgroupError` becomes a toast with the same sentence; the page stays as it was."""
+
+    @functools.wraps(handler)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return handler(*args, **kwargs)
+        except MaskgroupError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return guarded

@@ -1,0 +1,203 @@
+"""The Judge page's handlers: what each click changes, as plain functions tested without Gradio running.
+
+A page's state is a `Choice`: ids only. Every handler takes the old choice and gives a new one; `Screen` is all that a choice shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode
+
+import numpy as np
+from db.labels import Label
+
+from engine.errors import MaskError, MaskgroupError
+from engine.types import Decision, MaskKey, MaskPair, UInt8Array, Verdict
+from ui.pictures import COLOR_A, COLOR_B, draw_view, frame_crop
+from ui.plotly_view import MASK_COLORS, PICK_COLOR, camera_trace, mask_trace, room_view
+from ui.wording import DECISION_WORDS, point_html, truth_html, verdict_html, waiting_html
+from ui.workbench import Workbench
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a person has picked: a scene, two views and, once clicked, a mask in each."""
+
+    scene: str
+    view_a: str
+    view_b: str
+    mask_a: int | None = None
+    mask_b: int | None = None
+
+    @property
+    def pair(self) -> MaskPair | None:
+        """The two masks in the order of the page, or None until both are picked."""
+        if self.mask_a is None or self.mask_b is None:
+            return None
+        return MaskPair(MaskKey(self.view_a, self.mask_a), MaskKey(self.view_b, self.mask_b))
+
+    def permalink(self) -> str:
+        """Return the query string that opens exactly this choice."""
+        query = {"scene": self.scene, "a": f"{self.view_a}:{_text(self.mask_a)}", "b": f"{self.view_b}:{_text(self.mask_b)}"}
+        return "?" + urlencode(query)
+
+
+@dataclass(frozen=True, eq=False)
+class SideScreen:
+    """One side of the page: its view with outlines, the masks to choose from, and the crop (None until one is picked)."""
+
+    picture: UInt8Array
+    choices: list[tuple[str, int]]
+    mask: int | None
+    crop: UInt8Array | None
+
+
+def first_choice(bench: Workbench, query: dict[str, str]) -> Choice:
+    """Return what the page opens with: what its address says, else a proposed pair of the first scene.
+
+    An address that names something that does not exist is not an error: the page opens on what does.
+    """
+    names = bench.scene_names()
+    scene = query.get("scene", names[0])
+    scene = scene if scene in names else names[0]
+    try:
+        a, b = parse_key(query["a"]), parse_key(query["b"])
+        views = bench.views(scene)
+        if a[0] in views and b[0] in views:
+            known_a = a[1] if a[1] in bench.frame(scene, a[0]).mask_areas else None
+            known_b = b[1] if b[1] in bench.frame(scene, b[0]).mask_areas else None
+            return Choice(scene, a[0], b[0], known_a, known_b)
+    except (KeyError, ValueError):
+        pass
+    return next_choice(bench, scene, seed=0)
+
+
+def parse_key(text: str) -> tuple[str, int | None]:
+    """Split "VIEW:MASK" (the mask may be missing) at its last colon.
+
+    Raises:
+        ValueError: If there is no colon, or the mask is no whole number.
+    """
+    view, colon, mask = text.rpartition(":")
+    if not colon:
+        raise ValueError(text)
+    return view, int(mask) if mask else None
+
+
+def next_choice(bench: Workbench, scene: str, *, seed: int | None = None) -> Choice:
+    """Return a proposed pair of a scene; two of its views without masks picked where none can be proposed."""
+    pair = bench.propose(scene, seed=seed)
+    if pair is not None:
+        return Choice(scene, pair.a.view, pair.b.view, pair.a.mask, pair.b.mask)
+    views = bench.views(scene)
+    return Choice(scene, views[0], views[min(1, len(views) - 1)])
+
+
+def choose_view(choice: Choice, side: str, view: str) -> Choice:
+    """Return the choice with another view on side "a" or "b"; its mask is no longer picked."""
+    return replace(choice, view_a=view, mask_a=None) if side == "a" else replace(choice, view_b=view, mask_b=None)
+
+
+def choose_mask(choice: Choice, side: str, mask: int | None) -> Choice:
+    """Return the choice with another mask on side "a" or "b"."""
+    return replace(choice, mask_a=mask) if side == "a" else replace(choice, mask_b=mask)
+
+
+def click_mask(bench: Workbench, choice: Choice, side: str, x: int, y: int) -> Choice:
+    """Return the choice with the mask under pixel (x, y) picked on a side.
+
+    Raises:
+        MaskError: If there is no mask at that pixel.
+    """
+    mask = bench.mask_at(choice.scene, choice.view_a if side == "a" else choice.view_b, x, y)
+    if mask is None:
+        raise MaskError("There is no mask where you clicked; click inside one of the outlined regions.")
+    return choose_mask(choice, side, mask)
+
+
+def swap_sides(choice: Choice) -> Choice:
+    """Return the choice with its two sides exchanged, so that the judge sees the images in the other order."""
+    return Choice(choice.scene, choice.view_b, choice.view_a, choice.mask_b, choice.mask_a)
+
+
+def show_side(bench: Workbench, choice: Choice, side: str) -> SideScreen:
+    """Return what one side shows."""
+    view, mask, color = (choice.view_a, choice.mask_a, COLOR_A) if side == "a" else (choice.view_b, choice.mask_b, COLOR_B)
+    crop = frame_crop(bench.crop(choice.scene, MaskKey(view, mask))) if mask is not None else None
+    return SideScreen(draw_view(bench.frame(choice.scene, view), mask, color), bench.mask_choices(choice.scene, view), mask, crop)
+
+
+def ask(bench: Workbench, choice: Choice) -> Verdict | None:
+    """Return the judge's verdict on the picked pair, or None until both masks are picked."""
+    pair = choice.pair
+    return bench.verdict(choice.scene, pair) if pair is not None else None
+
+
+def show_verdict(bench: Workbench, choice: Choice) -> str:
+    """Return the verdict as HTML; a judge that cannot answer says why, right where the verdict would be."""
+    pair = choice.pair
+    if pair is None:
+        side = "left" if choice.mask_a is None else "right"
+        return waiting_html(f"Click a mask in the {side} view: the model then says whether both are one object.")
+    try:
+        return verdict_html(bench.verdict(choice.scene, pair), pair)
+    except MaskgroupError as error:
+        return waiting_html(str(error))
+
+
+def show_truth(bench: Workbench, choice: Choice) -> str:
+    """Return what ground truth says of the picked pair, as HTML."""
+    pair = choice.pair
+    if pair is None:
+        return "<p>Pick a mask in both views first.</p>"
+    return truth_html(bench.truth(choice.scene, pair), ask(bench, choice))
+
+
+def show_room(bench: Workbench, choice: Choice, *, clicked: tuple[float, float, float] | None = None) -> tuple[str, str]:
+    """Return the 3D component's value and a sentence on the clicked point ("" where none was clicked)."""
+    traces = []
+    points_of: dict[str, np.ndarray] = {}
+    for side, view, mask in (("A", choice.view_a, choice.mask_a), ("B", choice.view_b, choice.mask_b)):
+        words = "left" if side == "A" else "right"
+        if mask is not None:
+            points_of[words] = bench.mask_points(choice.scene, MaskKey(view, mask))
+            traces.append(mask_trace(points_of[words], MASK_COLORS[side], f"{words} mask"))
+        path = bench.camera_path(choice.scene, view)
+        if path is not None:
+            traces.append(camera_trace(path, MASK_COLORS[side], f"{words} camera"))
+    sentence = ""
+    if clicked is not None:
+        point = np.array(clicked, np.float32)
+        instance, lit = bench.instance_at(choice.scene, point)
+        near = [f"the {words} mask" for words, points in points_of.items() if len(points) and _distance(points, point) < 0.05]
+        sentence = point_html(instance, near)
+        if instance is not None:
+            traces.append(mask_trace(lit, PICK_COLOR, f"instance {instance}"))
+    return room_view(choice.scene, traces, permalink=choice.permalink()), sentence
+
+
+def save(bench: Workbench, choice: Choice, decision: Decision, *, annotator: str, seconds: float | None) -> Label:
+    """Write a label for the picked pair.
+
+    Raises:
+        MaskError: If a mask is not picked yet.
+    """
+    pair = choice.pair
+    if pair is None:
+        raise MaskError("Nothing to save yet: pick a mask in both views first.")
+    return bench.save_label(choice.scene, pair, decision, annotator=annotator.strip() or "me", seconds=seconds)
+
+
+def describe_label(bench: Workbench, label: Label) -> str:
+    """Return one line on a saved label, for the page's list."""
+    words = DECISION_WORDS[label.decision]
+    names = " and ".join(bench.mask_name(label.scene, key) for key in (label.pair.a, label.pair.b))
+    return f"{names}: {words} (by {label.annotator}, {label.created_at:%H:%M:%S} UTC)"
+
+
+def _distance(points: np.ndarray, point: np.ndarray) -> float:
+    return float(np.linalg.norm(points - point, axis=1).min())
+
+
+def _text(mask: int | None) -> str:
+    return "" if mask is None else str(mask)

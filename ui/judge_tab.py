@@ -1,0 +1,256 @@
+"""The Judge page: layout and wiring only. What happens on each click is in `ui.judge_page`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import gradio as gr
+
+from engine.types import Decision
+from ui import judge_page as page
+from ui.errors import shown_as_toast
+from ui.judge_page import Choice
+from ui.plotly_view import PLOTLY_ROUTE, VIEW_SCRIPT
+from ui.workbench import Workbench
+
+MODEL = "model"
+"""All handlers that may run the model share this queue, so that one runs at a time."""
+
+BUTTONS: tuple[tuple[Decision, str, str, str], ...] = (
+    ("same", "Same", "s", "primary"),
+    ("different", "Different", "d", "primary"),
+    ("unsure", "Not sure", "u", "secondary"),
+    ("skip", "Skip", "k", "secondary"),
+)
+
+ROOM_TEMPLATE = '<div class="mg-room"><div class="mg-plot"></div><div class="mg-plot-note" role="status"></div></div>'
+
+KEYS_SCRIPT = """
+const keys = { s: 'same', d: 'different', u: 'unsure', k: 'skip', n: 'next', x: 'swap', z: 'undo' };
+document.addEventListener('keydown', (event) => {
+  const at = event.target;
+  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (['INPUT', 'TEXTAREA', 'SELECT'].includes(at.tagName) || at.isContentEditable) return;
+  const name = keys[event.key.toLowerCase()];
+  const button = name && document.getElementById('mg-' + name);
+  if (button && button.offsetParent !== null) { event.preventDefault(); button.click(); }
+});
+"""
+
+
+def build_judge_tab(demo: gr.Blocks, bench: Workbench, *, default_annotator: str) -> None:
+    """Lay out the page inside `demo`, in whose context this is called, and wire it to the workbench."""
+    choice = gr.State(None)
+    shown_at = gr.State(0.0)
+    last_label = gr.State(None)
+    gr.HTML(js_on_load=KEYS_SCRIPT, visible="hidden")
+
+    gr.Markdown(
+        "Pick a mask in each view by clicking it. The model says whether the two are **the same object**; tell it when it is wrong."
+    )
+    with gr.Row(elem_classes="mg-bar-row"):
+        scene = gr.Dropdown(label="Scene", choices=bench.scene_names(), elem_id="mg-scene", scale=2)
+        annotator = gr.Textbox(
+            label="Your name", value=default_annotator, max_lines=1, max_length=80, elem_id="mg-annotator", scale=1
+        )
+        remembered = gr.BrowserState(default_annotator, storage_key="maskgroup-annotator", secret="not-a-secret")
+        next_button = gr.Button("Next pair  [N]", elem_id="mg-next", scale=1)
+        swap_button = gr.Button("Swap sides  [X]", elem_id="mg-swap", scale=1)
+
+    sides: dict[str, dict[str, Any]] = {}
+    with gr.Row(equal_height=False):
+        for side, word in (("a", "left"), ("b", "right")):
+            with gr.Column(min_width=320, elem_classes=f"mg-side-{side}"):
+                with gr.Row():
+                    view = gr.Dropdown(label=f"View ({word})", elem_id=f"mg-view-{side}", min_width=120)
+                    mask = gr.Dropdown(label=f"Mask ({word})", elem_id=f"mg-mask-{side}", min_width=160)
+                image = gr.Image(
+                    label=f"Click a mask in the {word} view",
+                    format="jpeg",
+                    interactive=False,
+                    buttons=["fullscreen"],
+                    elem_id=f"mg-image-{side}",
+                    alt_text=f"The {word} view; the picked mask is outlined",
+                )
+                with gr.Accordion("Choose another view by picture", open=False):
+                    gallery = gr.Gallery(
+                        columns=5,
+                        height=220,
+                        allow_preview=False,
+                        show_label=False,
+                        format="jpeg",
+                        buttons=[],
+                        elem_id=f"mg-gallery-{side}",
+                    )
+                sides[side] = {"view": view, "mask": mask, "image": image, "gallery": gallery}
+
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=320):
+            with gr.Row(elem_classes="mg-crops"):
+                for side, word in (("a", "left"), ("b", "right")):
+                    sides[side]["crop"] = gr.Image(
+                        label=f"What the model sees ({word})",
+                        format="png",
+                        interactive=False,
+                        buttons=[],
+                        height=240,
+                        min_width=140,
+                        elem_id=f"mg-crop-{side}",
+                        alt_text=f"The picked {word} mask, cut out on black",
+                    )
+            verdict = gr.HTML(elem_id="mg-verdict")
+            with gr.Row(elem_classes="mg-labels"):
+                label_buttons = {
+                    decision: gr.Button(f"{word}  [{key.upper()}]", variant=variant, elem_id=f"mg-{decision}", min_width=110)  # pyright: ignore[reportArgumentType]
+                    for decision, word, key, variant in BUTTONS
+                }
+            with gr.Row(elem_classes="mg-saved-row"):
+                saved = gr.Markdown("Nothing saved yet.", elem_id="mg-saved")
+                undo_button = gr.Button("Undo  [Z]", size="sm", elem_id="mg-undo", min_width=90, scale=0, interactive=False)
+            with gr.Accordion("What is true? (ground truth)", open=False, elem_id="mg-truth-box"):
+                truth_button = gr.Button("Show the ground truth of this pair", size="sm", elem_id="mg-show-truth")
+                truth = gr.HTML(elem_id="mg-truth")
+            with gr.Accordion("Latest labels of this scene", open=False):
+                latest = gr.Markdown(elem_id="mg-latest")
+        with gr.Column(scale=4, min_width=320):
+            room = gr.HTML(
+                html_template=ROOM_TEMPLATE,
+                js_on_load=VIEW_SCRIPT,
+                head=f'<script src="{PLOTLY_ROUTE}"></script>',
+                elem_id="mg-room",
+                label="The room in 3D",
+            )
+            point = gr.HTML("<p>Drag to turn, scroll to zoom, click a point to see which instance it is.</p>", elem_id="mg-point")
+
+    side_outputs = {side: [parts[name] for name in ("image", "mask", "crop")] for side, parts in sides.items()}
+    pick_outputs = [choice, shown_at, truth, *side_outputs["a"], *side_outputs["b"], sides["a"]["view"], sides["b"]["view"]]
+
+    def show(current: Choice, *changed: str) -> list[Any]:
+        """Give the values of `pick_outputs`; sides that did not change are left as they are."""
+        values: list[Any] = [current, time.time(), ""]
+        for side in ("a", "b"):
+            if side not in changed:
+                values += [gr.skip()] * 3
+                continue
+            screen = page.show_side(bench, current, side)
+            values += [screen.picture, gr.update(choices=screen.choices, value=screen.mask), screen.crop]
+        values += [gr.skip() if "a" not in changed else current.view_a, gr.skip() if "b" not in changed else current.view_b]
+        return values
+
+    def answer(current: Choice | None) -> tuple[str, str]:
+        if current is None:
+            return "", ""
+        return page.show_verdict(bench, current), page.show_room(bench, current)[0]
+
+    def ask_after(event: Any) -> Any:
+        return event.then(
+            answer,
+            choice,
+            [verdict, room],
+            concurrency_id=MODEL,
+            concurrency_limit=1,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+
+    @shown_as_toast
+    def open_page(request: gr.Request, name: str) -> list[Any]:
+        current = page.first_choice(bench, dict(request.query_params))
+        return [*show_scene(current), name]
+
+    def show_scene(current: Choice) -> list[Any]:
+        views = list(bench.views(current.scene))
+        values = show(current, "a", "b")
+        values[-2:] = [gr.update(choices=views, value=current.view_a), gr.update(choices=views, value=current.view_b)]
+        pictures = bench.thumbnails(current.scene)
+        return [current.scene, pictures, pictures, list_latest(current.scene), *values]
+
+    def list_latest(name: str) -> str:
+        labels = [entry for entry in bench.labels.latest(10, scene=name)]
+        return "\n".join(f"- {page.describe_label(bench, entry)}" for entry in labels) or "None yet."
+
+    scene_outputs = [scene, sides["a"]["gallery"], sides["b"]["gallery"], latest, *pick_outputs]
+
+    @shown_as_toast
+    def change_scene(name: str) -> list[Any]:
+        return show_scene(page.next_choice(bench, name))
+
+    @shown_as_toast
+    def propose(current: Choice) -> list[Any]:
+        return show(page.next_choice(bench, current.scene), "a", "b")
+
+    @shown_as_toast
+    def swap(current: Choice) -> list[Any]:
+        return show(page.swap_sides(current), "a", "b")
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    for side, parts in sides.items():
+
+        @shown_as_toast
+        def click(current: Choice, event: gr.SelectData, side: str = side) -> list[Any]:
+            return show(page.click_mask(bench, current, side, *event.index[:2]), side)
+
+        @shown_as_toast
+        def take_view(current: Choice, view: str, side: str = side) -> list[Any]:
+            return show(page.choose_view(current, side, view), side)
+
+        @shown_as_toast
+        def take_thumbnail(current: Choice, event: gr.SelectData, side: str = side) -> list[Any]:
+            return show(page.choose_view(current, side, bench.thumbnails(current.scene)[event.index][1]), side)
+
+        @shown_as_toast
+        def take_mask(current: Choice, mask: int, side: str = side) -> list[Any]:
+            return show(page.choose_mask(current, side, mask), side)
+
+        ask_after(parts["image"].select(click, choice, pick_outputs, **quiet))
+        ask_after(parts["view"].input(take_view, [choice, parts["view"]], pick_outputs, **quiet))
+        ask_after(parts["gallery"].select(take_thumbnail, choice, pick_outputs, **quiet))
+        ask_after(parts["mask"].input(take_mask, [choice, parts["mask"]], pick_outputs, **quiet))
+
+    ask_after(scene.input(change_scene, scene, scene_outputs, **quiet))
+    ask_after(next_button.click(propose, choice, pick_outputs, **quiet))
+    ask_after(swap_button.click(swap, choice, pick_outputs, **quiet))
+
+    def saver(decision: Decision) -> Any:
+        @shown_as_toast
+        def save(current: Choice, name: str, since: float) -> tuple[Any, ...]:
+            seconds = max(0.0, time.time() - since) if since else None
+            label = page.save(bench, current, decision, annotator=name, seconds=seconds)
+            text = f"**Saved:** {page.describe_label(bench, label)}"
+            return label.id, text, gr.update(interactive=True), list_latest(current.scene)
+
+        return save
+
+    for decision, button in label_buttons.items():
+        stored = button.click(saver(decision), [choice, annotator, shown_at], [last_label, saved, undo_button, latest], **quiet)
+        if decision == "skip":
+            ask_after(stored.success(propose, choice, pick_outputs, **quiet))
+
+    @shown_as_toast
+    def undo(current: Choice, label_id: int | None, name: str) -> tuple[Any, ...]:
+        if label_id is not None:
+            bench.labels.undo(label_id, name.strip() or "me")
+        return None, "Undone: the label no longer counts.", gr.update(interactive=False), list_latest(current.scene)
+
+    undo_button.click(undo, [choice, last_label, annotator], [last_label, saved, undo_button, latest], **quiet)
+
+    @shown_as_toast
+    def reveal(current: Choice) -> str:
+        return page.show_truth(bench, current)
+
+    truth_button.click(reveal, choice, truth, concurrency_id=MODEL, **quiet)
+
+    @shown_as_toast
+    def pick_point(current: Choice, event: gr.EventData) -> tuple[str, str]:
+        clicked = (float(event.x), float(event.y), float(event.z))
+        return page.show_room(bench, current, clicked=clicked)
+
+    room.pick(pick_point, choice, [room, point], **quiet)
+
+    annotator.change(_same, annotator, remembered, **quiet)
+    ask_after(demo.load(open_page, remembered, [*scene_outputs, annotator], **quiet))
+
+
+def _same(name: str) -> str:
+    return name

@@ -1,0 +1,62 @@
+// Draws the room with Plotly inside a gr.HTML. The cloud is fetched once a scene; updates carry only overlays,
+// and a constant uirevision keeps the camera where the person left it.
+const plot = element.querySelector('.mg-plot');
+const note = element.querySelector('.mg-plot-note');
+let cloudUrl = null;
+let cloud = null;
+let isBound = false;
+
+function eyeFrom(up) {
+  const side = Math.abs(up[0]) < 0.8 ? [1, 0, 0] : [0, 1, 0];
+  const other = [up[1] * side[2] - up[2] * side[1], up[2] * side[0] - up[0] * side[2], up[0] * side[1] - up[1] * side[0]];
+  return [0, 1, 2].map((k) => 0.45 * side[k] + 0.75 * other[k] + 1.35 * up[k]);
+}
+
+function layout() {
+  const isDark = document.body.classList.contains('dark');
+  const up = cloud.meta.up;
+  const [x, y, z] = eyeFrom(up);
+  const axis = { visible: false };
+  return {
+    uirevision: cloudUrl,
+    margin: { l: 0, r: 0, t: 0, b: 0 },
+    paper_bgcolor: 'rgba(0,0,0,0)',
+    font: { color: isDark ? '#e5e7eb' : '#1f2937' },
+    showlegend: true,
+    legend: { orientation: 'h', y: 0, itemsizing: 'constant' },
+    scene: {
+      xaxis: axis, yaxis: axis, zaxis: axis, aspectmode: 'data',
+      camera: { up: { x: up[0], y: up[1], z: up[2] }, eye: { x, y, z } },
+    },
+  };
+}
+
+async function draw() {
+  if (!props.value) return;
+  const view = JSON.parse(props.value);
+  if (view.permalink) history.replaceState(null, '', view.permalink);
+  if (view.cloud_url !== cloudUrl) {
+    note.textContent = 'Loading the room ...';
+    const wanted = view.cloud_url;
+    const answer = await fetch(wanted);
+    if (!answer.ok) {
+      note.textContent = answer.status === 404 ? 'This scene has no mesh, depth or poses, so there is no 3D view.' : 'The 3D view could not be loaded.';
+      return;
+    }
+    cloud = await answer.json();
+    cloudUrl = wanted;
+    note.textContent = '';
+  }
+  await Plotly.react(plot, [cloud, ...view.traces], layout(), { displaylogo: false, responsive: true, modeBarButtonsToRemove: ['toImage'] });
+  if (!isBound) {
+    isBound = true;
+    plot.on('plotly_click', (event) => {
+      const point = event.points[0];
+      trigger('pick', { x: point.x, y: point.y, z: point.z });
+    });
+  }
+}
+
+watch('value', draw);
+draw();
+new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ['class'] });

@@ -1,0 +1,82 @@
+"""The 3D room as Plotly JSON: a cloud that the browser fetches once, and small overlays that change with every pick.
+
+The cloud never travels twice: a page update holds only its address and the overlays, so the camera stays where the person put it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from engine.types import Float32Array
+from ui.pictures import COLOR_A, COLOR_B
+from ui.room import RoomCloud
+
+CLOUD_ROUTE = "/maskgroup/cloud/"
+PLOTLY_ROUTE = "/maskgroup/plotly.min.js"
+VIEW_SCRIPT = (Path(__file__).parent / "plotly_view.js").read_text(encoding="utf-8")
+PALETTE_SIZE = 256
+
+
+def cloud_trace(cloud: RoomCloud) -> dict[str, Any]:
+    """Return the cloud as one scatter3d trace: float32 coordinates and one byte a colour, through a 256-colour palette."""
+    image = Image.fromarray(cloud.colors[None]).quantize(PALETTE_SIZE, kmeans=0)
+    palette = np.asarray(image.getpalette(), np.uint8).reshape(-1, 3)
+    last = max(len(palette) - 1, 1)
+    scale = [[i / last, f"rgb({r},{g},{b})"] for i, (r, g, b) in enumerate(palette.tolist())]
+    return {
+        "type": "scatter3d",
+        "mode": "markers",
+        "name": "room",
+        **_coordinates(cloud.points),
+        "marker": {
+            "size": 2.2,
+            "color": _typed(np.asarray(image, np.uint8).reshape(-1), "u1"),
+            "colorscale": scale if len(scale) > 1 else [[0, scale[0][1]], [1, scale[0][1]]],
+            "cmin": 0,
+            "cmax": last,
+            "showscale": False,
+        },
+        "hoverinfo": "none",
+        "meta": {"up": cloud.up.tolist()},
+    }
+
+
+def mask_trace(points: Float32Array, color: tuple[int, int, int], name: str) -> dict[str, Any]:
+    """Return a lit mask as a scatter3d trace."""
+    marker = {"size": 3.4, "color": _css(color)}
+    return {"type": "scatter3d", "mode": "markers", "name": name, **_coordinates(points), "marker": marker, "hoverinfo": "name"}
+
+
+def camera_trace(path: Float32Array, color: tuple[int, int, int], name: str) -> dict[str, Any]:
+    """Return a camera's outline as a scatter3d line."""
+    line = {"width": 5, "color": _css(color)}
+    return {"type": "scatter3d", "mode": "lines", "name": name, **_coordinates(path), "line": line, "hoverinfo": "name"}
+
+
+def room_view(scene_name: str, traces: list[dict[str, Any]], *, permalink: str) -> str:
+    """Return what the page's 3D component takes as its value, as JSON text."""
+    return json.dumps({"cloud_url": CLOUD_ROUTE + quote(scene_name, safe=""), "traces": traces, "permalink": permalink})
+
+
+def _coordinates(points: Float32Array) -> dict[str, Any]:
+    return {axis: _typed(np.ascontiguousarray(points[:, k], np.float32), "f4") for k, axis in enumerate("xyz")}
+
+
+def _typed(values: NDArray[Any], dtype: str) -> dict[str, str]:
+    return {"dtype": dtype, "bdata": base64.b64encode(values.tobytes()).decode("ascii")}
+
+
+def _css(color: tuple[int, int, int]) -> str:
+    return "rgb({},{},{})".format(*color)
+
+
+MASK_COLORS = {"A": COLOR_A, "B": COLOR_B}
+PICK_COLOR = (20, 200, 90)

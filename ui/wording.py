@@ -1,0 +1,64 @@
+"""Says in plain words what the pages show. Every name that comes from a file is escaped here, before it becomes HTML."""
+
+from __future__ import annotations
+
+from html import escape
+
+from engine.types import Decision, MaskPair, Verdict
+
+DECISION_WORDS: dict[Decision, str] = {
+    "same": "the same object",
+    "different": "different objects",
+    "unsure": "not sure",
+    "skip": "skipped",
+}
+HIGH_AMBIGUITY = 0.2
+"""Above this much probability on neither yes nor no, the page says that the model hesitated."""
+
+
+def verdict_html(verdict: Verdict, pair: MaskPair) -> str:
+    """Return the verdict as a card: one sentence, a bar, and how it was asked."""
+    sure = verdict.p_same if verdict.answer == "same" else 1 - verdict.p_same
+    headline = "Same object" if verdict.answer == "same" else "Different objects"
+    how_sure = (
+        "almost certain" if sure > 0.95 else "fairly sure" if sure > 0.8 else "leaning this way" if sure > 0.6 else "a coin toss"
+    )
+    hesitation = (
+        f" It put {verdict.ambiguity:.0%} of its answer on neither yes nor no: treat this one with care."
+        if verdict.ambiguity > HIGH_AMBIGUITY
+        else ""
+    )
+    return (
+        f'<div class="mg-verdict mg-{verdict.answer}" role="status">'
+        f'<div class="mg-headline">{headline}</div>'
+        f'<div class="mg-bar" aria-hidden="true"><span style="width:{verdict.p_same:.1%}"></span></div>'
+        f'<div class="mg-ends" aria-hidden="true"><span>different</span><span>same</span></div>'
+        f"<div>The model gives <b>{verdict.p_same:.0%}</b> to both crops showing one object: {how_sure}.{hesitation}</div>"
+        f'<div class="mg-quiet">Asked with view {escape(pair.a.view)} first, then view {escape(pair.b.view)} · model '
+        f"{escape(verdict.model)} · prompt {escape(verdict.prompt)} · {verdict.latency_s * 1000:.0f} ms</div></div>"
+    )
+
+
+def waiting_html(message: str) -> str:
+    """Return a verdict card that holds only a hint."""
+    return f'<div class="mg-verdict mg-waiting" role="status">{escape(message)}</div>'
+
+
+def truth_html(is_same: bool | None, verdict: Verdict | None) -> str:
+    """Return what ground truth says of the pair."""
+    if is_same is None:
+        return "<p>This scene has no ground truth for these masks.</p>"
+    truth = "one and the same object" if is_same else "two different objects"
+    if verdict is None:
+        return f"<p>Ground truth: {truth}.</p>"
+    agrees = (verdict.answer == "same") == is_same
+    return f"<p>Ground truth: <b>{truth}</b>. The model is {'right' if agrees else 'wrong'} here.</p>"
+
+
+def point_html(instance: int | None, marks: list[str]) -> str:
+    """Return what is at a clicked point of the room."""
+    if instance is None:
+        what = "This point has no instance in the ground truth."
+    else:
+        what = f"This point is instance <b>{instance}</b> (class {instance // 1000}); it is lit in green."
+    return f"<p>{what}{' It lies on ' + escape(' and '.join(marks)) + '.' if marks else ''}</p>"

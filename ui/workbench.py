@@ -1,0 +1,203 @@
+"""What the pages do, without Gradio: opens scenes, finds masks under clicks, asks the judge, keeps labels.
+
+One workbench serves all browser tabs; it holds caches and connections, never a person's choices (those live in each page's state).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from db.labels import Label, LabelStore, NewLabel
+from engine.frames import FrameSource
+
+from engine.crops import crop_mask
+from engine.errors import MaskError, SceneError
+from engine.judging import CropPair, Judge
+from engine.proposals import presentable_masks, propose_pair
+from engine.scenes import find_scene, list_scenes
+from engine.types import NOTHING, Decision, Float32Array, Frame, MaskKey, MaskPair, Scene, UInt8Array, Verdict
+from ui.pictures import thumbnail
+from ui.room import MAX_MASK_POINTS, RoomCloud, back_project, build_room, camera_outline, nearest_instance
+
+MAX_THUMBNAILS = 48
+"""Views shown as pictures to choose from; longer scenes show evenly spaced ones, the list has all."""
+MAX_OPEN_SCENES = 4
+MAX_VERDICTS = 10_000
+
+
+@dataclass(frozen=True, eq=False)
+class OpenScene:
+    """A scene with its frames."""
+
+    scene: Scene
+    frames: FrameSource
+
+
+class Workbench:
+    """Everything the pages need.
+
+    Args:
+        scenes_dir: Folder of scenes.
+        labels: Where labels go.
+        load_judge: Makes the judge; called once, at the first question.
+    """
+
+    def __init__(self, scenes_dir: Path, labels: LabelStore, load_judge: Callable[[], Judge]) -> None:
+        self._scenes_dir = scenes_dir
+        self.labels = labels
+        self._load_judge = load_judge
+        self._judge: Judge | None = None
+        self._judge_lock = threading.Lock()
+        self._open_lock = threading.Lock()
+        self._verdicts: OrderedDict[tuple[str, MaskPair], Verdict] = OrderedDict()
+        self.open_scene = lru_cache(maxsize=MAX_OPEN_SCENES)(self._open_scene)
+        self.room = lru_cache(maxsize=MAX_OPEN_SCENES)(self._build_room)
+        self.thumbnails = lru_cache(maxsize=MAX_OPEN_SCENES)(self._make_thumbnails)
+
+    def scene_names(self) -> list[str]:
+        """Return the names of all scenes in the folder.
+
+        Raises:
+            SceneError: If the folder holds no scene.
+        """
+        names = [info.name for info in list_scenes(self._scenes_dir)]
+        if not names:
+            raise SceneError(f"{self._scenes_dir} holds no scene; give a folder of scene folders with --scenes.")
+        return names
+
+    def _open_scene(self, name: str) -> OpenScene:
+        # Only names of the list are opened: a name that comes from a page is never used as a path.
+        if name not in self.scene_names():
+            raise SceneError(f"There is no scene {name!r} in {self._scenes_dir}; the scenes are {', '.join(self.scene_names())}.")
+        scene = find_scene(name, self._scenes_dir)
+        return OpenScene(scene, FrameSource(scene))
+
+    def frame(self, scene: str, view: str) -> Frame:
+        """Return a view with its masks."""
+        opened = self.open_scene(scene)
+        if view not in opened.scene.view_names:
+            names = opened.scene.view_names
+            raise MaskError(f"Scene {scene!r} has no view {view!r}; its {len(names)} views are {names[0]} to {names[-1]}.")
+        return opened.frames.frame(view)
+
+    def views(self, scene: str) -> tuple[str, ...]:
+        """Return the names of a scene's views."""
+        return self.open_scene(scene).scene.view_names
+
+    def _make_thumbnails(self, scene: str) -> list[tuple[UInt8Array, str]]:
+        opened = self.open_scene(scene)
+        names = opened.scene.view_names
+        shown = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, min(len(names), MAX_THUMBNAILS)).astype(int))]
+        pictures: list[tuple[UInt8Array, str]] = []
+        for name in shown:
+            photo = opened.scene.color(name)
+            pictures.append((thumbnail(photo if photo is not None else opened.frames.frame(name).rgb), name))
+        return pictures
+
+    def mask_choices(self, scene: str, view: str) -> list[tuple[str, int]]:
+        """Return (words, mask id) of a view's masks, largest first. The words hide ids, which may give the truth away."""
+        areas = self.frame(scene, view).mask_areas
+        total = self.frame(scene, view).instance_map.size
+        ordered = sorted(areas, key=lambda i: (-areas[i], i))
+        return [
+            (f"mask {rank} of {len(ordered)} ({areas[i] / total:.1%} of the view)", i) for rank, i in enumerate(ordered, start=1)
+        ]
+
+    def mask_name(self, scene: str, key: MaskKey) -> str:
+        """Return a mask's name as the pages show it, e.g. "mask 3 of view 12"."""
+        rank = [i for _, i in self.mask_choices(scene, key.view)].index(key.mask) + 1
+        return f"mask {rank} of view {key.view}"
+
+    def mask_at(self, scene: str, view: str, x: int, y: int) -> int | None:
+        """Return the mask under pixel (x, y) = (column, row), or None where there is none."""
+        instance_map = self.frame(scene, view).instance_map
+        if not (0 <= y < instance_map.shape[0] and 0 <= x < instance_map.shape[1]):
+            return None
+        mask = int(instance_map[y, x])
+        return None if mask == NOTHING else mask
+
+    def default_mask(self, scene: str, view: str) -> int | None:
+        """Return a mask of a view that is worth starting with, or None where the view has none."""
+        frame = self.frame(scene, view)
+        masks = presentable_masks(frame) or list(frame.mask_areas)
+        return max(masks, key=lambda i: frame.mask_areas[i], default=None)
+
+    def crop(self, scene: str, key: MaskKey) -> UInt8Array:
+        """Return a mask's crop on black, exactly as the judge sees it."""
+        return crop_mask(self.frame(scene, key.view), key)
+
+    def judge(self) -> Judge:
+        """Return the judge, loading it at first use."""
+        with self._judge_lock:
+            if self._judge is None:
+                self._judge = self._load_judge()
+            return self._judge
+
+    def verdict(self, scene: str, pair: MaskPair) -> Verdict:
+        """Ask the judge about a pair, in the order given; an answer that was given before is not asked again."""
+        known = self._verdicts.get((scene, pair))
+        if known is not None:
+            return known
+        judge = self.judge()
+        verdict = judge.judge([CropPair(self.crop(scene, pair.a), self.crop(scene, pair.b))])[0]
+        self._verdicts[scene, pair] = verdict
+        if len(self._verdicts) > MAX_VERDICTS:
+            self._verdicts.popitem(last=False)
+        return verdict
+
+    def truth(self, scene: str, pair: MaskPair) -> bool | None:
+        """Return whether ground truth says "same object", or None where there is none."""
+        return pair.a.mask == pair.b.mask if self.open_scene(scene).scene.mask_ids_are_instances else None
+
+    def propose(self, scene: str, *, seed: int | None = None) -> MaskPair | None:
+        """Return a pair worth looking at that nobody has labelled yet, or None where the scene has none."""
+        opened = self.open_scene(scene)
+        rng = np.random.default_rng(seed)
+        return propose_pair(opened.scene.view_names, opened.frames.frame, rng=rng, avoid=self.labels.pairs_labelled(scene))
+
+    def save_label(self, scene: str, pair: MaskPair, decision: Decision, *, annotator: str, seconds: float | None) -> Label:
+        """Write a label at once, with what the model had said if it was asked."""
+        verdict = self._verdicts.get((scene, pair))
+        return self.labels.add(
+            NewLabel(
+                annotator=annotator,
+                scene=scene,
+                pair=pair,
+                decision=decision,
+                model=verdict.model if verdict else None,
+                prompt=verdict.prompt if verdict else None,
+                p_same=verdict.p_same if verdict else None,
+                ambiguity=verdict.ambiguity if verdict else None,
+                seconds=seconds,
+                queue="judge-page",
+                source="app",
+            )
+        )
+
+    def _build_room(self, scene: str) -> RoomCloud | None:
+        opened = self.open_scene(scene)
+        return build_room(opened.scene, opened.frames)
+
+    def mask_points(self, scene: str, key: MaskKey) -> Float32Array:
+        """Return where a mask lies in the room, (n, 3) float32 metres; empty where there is no geometry."""
+        return back_project(self.frame(scene, key.view), key.mask, max_points=MAX_MASK_POINTS)[0]
+
+    def camera_path(self, scene: str, view: str) -> Float32Array | None:
+        """Return the outline of a view's camera, or None where its pose is unknown."""
+        return camera_outline(self.frame(scene, view))
+
+    def instance_at(self, scene: str, point: Float32Array) -> tuple[int | None, Float32Array]:
+        """Return the instance at a point of the room (None where unlabelled) and that instance's points, (n, 3) float32."""
+        cloud = self.room(scene)
+        if cloud is None:
+            return None, np.zeros((0, 3), np.float32)
+        instance = nearest_instance(cloud, point)
+        if instance == NOTHING:
+            return None, np.zeros((0, 3), np.float32)
+        return instance, cloud.points[cloud.instances == instance][:MAX_MASK_POINTS]
