@@ -10,6 +10,8 @@ from engine.errors import MaskgroupError
 from ui.commands.app import app
 from ui.commands.doctor import doctor
 from ui.commands.judge import judge
+from ui.commands.render import render
+from ui.commands.scenes import scenes
 
 cli = typer.Typer(
     name="maskgroup",
@@ -20,6 +22,8 @@ cli = typer.Typer(
 )
 
 cli.command("app")(app)
+cli.command("scenes")(scenes)
+cli.command("render")(render)
 cli.command("judge")(judge)
 cli.command("doctor")(doctor)
 

@@ -36,11 +36,6 @@ class Choice:
             return None
         return MaskPair(MaskKey(self.view_a, self.mask_a), MaskKey(self.view_b, self.mask_b))
 
-    def permalink(self) -> str:
-        """Return the query string that opens exactly this choice."""
-        query = {"scene": self.scene, "a": f"{self.view_a}:{_text(self.mask_a)}", "b": f"{self.view_b}:{_text(self.mask_b)}"}
-        return "?" + urlencode(query)
-
 
 @dataclass(frozen=True, eq=False)
 class SideScreen:
@@ -52,6 +47,15 @@ class SideScreen:
     crop: UInt8Array | None
 
 
+def permalink(bench: Workbench, choice: Choice) -> str:
+    """Return the query string that opens exactly this choice; masks by their number in the view, as ids may give the truth away."""
+    numbers = [
+        "" if mask is None else str(bench.mask_number(choice.scene, MaskKey(view, mask)))
+        for view, mask in ((choice.view_a, choice.mask_a), (choice.view_b, choice.mask_b))
+    ]
+    return "?" + urlencode({"scene": choice.scene, "a": f"{choice.view_a}:{numbers[0]}", "b": f"{choice.view_b}:{numbers[1]}"})
+
+
 def first_choice(bench: Workbench, query: dict[str, str]) -> Choice:
     """Return what the page opens with: what its address says, else a proposed pair of the first scene.
 
@@ -61,27 +65,26 @@ def first_choice(bench: Workbench, query: dict[str, str]) -> Choice:
     scene = query.get("scene", names[0])
     scene = scene if scene in names else names[0]
     try:
-        a, b = parse_key(query["a"]), parse_key(query["b"])
-        views = bench.views(scene)
-        if a[0] in views and b[0] in views:
-            known_a = a[1] if a[1] in bench.frame(scene, a[0]).mask_areas else None
-            known_b = b[1] if b[1] in bench.frame(scene, b[0]).mask_areas else None
-            return Choice(scene, a[0], b[0], known_a, known_b)
+        (view_a, number_a), (view_b, number_b) = parse_side(query["a"]), parse_side(query["b"])
     except (KeyError, ValueError):
-        pass
+        return next_choice(bench, scene, seed=0)
+    views = bench.views(scene)
+    if view_a in views and view_b in views:
+        mask_a, mask_b = bench.mask_by_number(scene, view_a, number_a), bench.mask_by_number(scene, view_b, number_b)
+        return Choice(scene, view_a, view_b, mask_a, mask_b)
     return next_choice(bench, scene, seed=0)
 
 
-def parse_key(text: str) -> tuple[str, int | None]:
-    """Split "VIEW:MASK" (the mask may be missing) at its last colon.
+def parse_side(text: str) -> tuple[str, int | None]:
+    """Split "VIEW:NUMBER" of an address (the number may be missing) at its last colon.
 
     Raises:
-        ValueError: If there is no colon, or the mask is no whole number.
+        ValueError: If there is no colon, or the number is no whole number.
     """
-    view, colon, mask = text.rpartition(":")
+    view, colon, number = text.rpartition(":")
     if not colon:
         raise ValueError(text)
-    return view, int(mask) if mask else None
+    return view, int(number) if number else None
 
 
 def next_choice(bench: Workbench, scene: str, *, seed: int | None = None) -> Choice:
@@ -173,7 +176,7 @@ def show_room(bench: Workbench, choice: Choice, *, clicked: tuple[float, float, 
         sentence = point_html(instance, near)
         if instance is not None:
             traces.append(mask_trace(lit, PICK_COLOR, f"instance {instance}"))
-    return room_view(choice.scene, traces, permalink=choice.permalink()), sentence
+    return room_view(choice.scene, traces, permalink=permalink(bench, choice)), sentence
 
 
 def save(bench: Workbench, choice: Choice, decision: Decision, *, annotator: str, seconds: float | None) -> Label:
@@ -197,7 +200,3 @@ def describe_label(bench: Workbench, label: Label) -> str:
 
 def _distance(points: np.ndarray, point: np.ndarray) -> float:
     return float(np.linalg.norm(points - point, axis=1).min())
-
-
-def _text(mask: int | None) -> str:
-    return "" if mask is None else str(mask)

@@ -73,7 +73,7 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, *, default_annotator: str
                     elem_id=f"mg-image-{side}",
                     alt_text=f"The {word} view; the picked mask is outlined",
                 )
-                with gr.Accordion("Choose another view by picture", open=False):
+                with gr.Accordion("Choose another view by picture", open=False) as pictures:
                     gallery = gr.Gallery(
                         columns=5,
                         height=220,
@@ -83,10 +83,10 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, *, default_annotator: str
                         buttons=[],
                         elem_id=f"mg-gallery-{side}",
                     )
-                sides[side] = {"view": view, "mask": mask, "image": image, "gallery": gallery}
+                sides[side] = {"view": view, "mask": mask, "image": image, "gallery": gallery, "pictures": pictures}
 
     with gr.Row(equal_height=False):
-        with gr.Column(scale=3, min_width=320):
+        with gr.Column(scale=1, min_width=320):
             with gr.Row(elem_classes="mg-crops"):
                 for side, word in (("a", "left"), ("b", "right")):
                     sides[side]["crop"] = gr.Image(
@@ -102,7 +102,9 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, *, default_annotator: str
             verdict = gr.HTML(elem_id="mg-verdict")
             with gr.Row(elem_classes="mg-labels"):
                 label_buttons = {
-                    decision: gr.Button(f"{word}  [{key.upper()}]", variant=variant, elem_id=f"mg-{decision}", min_width=110)  # pyright: ignore[reportArgumentType]
+                    decision: gr.Button(
+                        f"{word}  [{key.upper()}]", variant=variant, elem_id=f"mg-{decision}", min_width=100, size="md"
+                    )  # pyright: ignore[reportArgumentType]
                     for decision, word, key, variant in BUTTONS
                 }
             with gr.Row(elem_classes="mg-saved-row"):
@@ -113,7 +115,7 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, *, default_annotator: str
                 truth = gr.HTML(elem_id="mg-truth")
             with gr.Accordion("Latest labels of this scene", open=False):
                 latest = gr.Markdown(elem_id="mg-latest")
-        with gr.Column(scale=4, min_width=320):
+        with gr.Column(scale=1, min_width=320):
             room = gr.HTML(
                 html_template=ROOM_TEMPLATE,
                 js_on_load=VIEW_SCRIPT,
@@ -163,14 +165,13 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, *, default_annotator: str
         views = list(bench.views(current.scene))
         values = show(current, "a", "b")
         values[-2:] = [gr.update(choices=views, value=current.view_a), gr.update(choices=views, value=current.view_b)]
-        pictures = bench.thumbnails(current.scene)
-        return [current.scene, pictures, pictures, list_latest(current.scene), *values]
+        return [current.scene, *[gr.update(open=False)] * 2, list_latest(current.scene), *values]
 
     def list_latest(name: str) -> str:
         labels = [entry for entry in bench.labels.latest(10, scene=name)]
         return "\n".join(f"- {page.describe_label(bench, entry)}" for entry in labels) or "None yet."
 
-    scene_outputs = [scene, sides["a"]["gallery"], sides["b"]["gallery"], latest, *pick_outputs]
+    scene_outputs = [scene, sides["a"]["pictures"], sides["b"]["pictures"], latest, *pick_outputs]
 
     @shown_as_toast
     def change_scene(name: str) -> list[Any]:
@@ -206,6 +207,12 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, *, default_annotator: str
         ask_after(parts["image"].select(click, choice, pick_outputs, **quiet))
         ask_after(parts["view"].input(take_view, [choice, parts["view"]], pick_outputs, **quiet))
         ask_after(parts["gallery"].select(take_thumbnail, choice, pick_outputs, **quiet))
+
+        @shown_as_toast
+        def show_thumbnails(current: Choice) -> Any:
+            return bench.thumbnails(current.scene)
+
+        parts["pictures"].expand(show_thumbnails, choice, parts["gallery"], api_visibility="private")
         ask_after(parts["mask"].input(take_mask, [choice, parts["mask"]], pick_outputs, **quiet))
 
     ask_after(scene.input(change_scene, scene, scene_outputs, **quiet))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-BUNDLED_SCENES = Path(__file__).parents[1] / "assets" / "scenes"
+from engine.assets import SCENES_DIR
 
 
 def default_database() -> str:
@@ -30,7 +30,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MASKGROUP_", extra="ignore")
 
-    scenes: Path = BUNDLED_SCENES
+    scenes: Path = SCENES_DIR
     db: str = ""
     host: str = "127.0.0.1"
     port: int = 7860

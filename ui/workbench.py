@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 from db.labels import Label, LabelStore, NewLabel
-from engine.frames import FrameSource
 
 from engine.crops import crop_mask
 from engine.errors import MaskError, SceneError
+from engine.frames import FrameSource
 from engine.judging import CropPair, Judge
-from engine.proposals import presentable_masks, propose_pair
+from engine.proposals import propose_pair
 from engine.scenes import find_scene, list_scenes
 from engine.types import NOTHING, Decision, Float32Array, Frame, MaskKey, MaskPair, Scene, UInt8Array, Verdict
 from ui.pictures import thumbnail
@@ -109,10 +109,18 @@ class Workbench:
             (f"mask {rank} of {len(ordered)} ({areas[i] / total:.1%} of the view)", i) for rank, i in enumerate(ordered, start=1)
         ]
 
+    def mask_number(self, scene: str, key: MaskKey) -> int:
+        """Return a mask's place in its view's list, counted from 1."""
+        return [i for _, i in self.mask_choices(scene, key.view)].index(key.mask) + 1
+
+    def mask_by_number(self, scene: str, view: str, number: int | None) -> int | None:
+        """Return the mask at a place of its view's list, or None where there is none."""
+        choices = self.mask_choices(scene, view)
+        return choices[number - 1][1] if number is not None and 1 <= number <= len(choices) else None
+
     def mask_name(self, scene: str, key: MaskKey) -> str:
         """Return a mask's name as the pages show it, e.g. "mask 3 of view 12"."""
-        rank = [i for _, i in self.mask_choices(scene, key.view)].index(key.mask) + 1
-        return f"mask {rank} of view {key.view}"
+        return f"mask {self.mask_number(scene, key)} of view {key.view}"
 
     def mask_at(self, scene: str, view: str, x: int, y: int) -> int | None:
         """Return the mask under pixel (x, y) = (column, row), or None where there is none."""
@@ -121,12 +129,6 @@ class Workbench:
             return None
         mask = int(instance_map[y, x])
         return None if mask == NOTHING else mask
-
-    def default_mask(self, scene: str, view: str) -> int | None:
-        """Return a mask of a view that is worth starting with, or None where the view has none."""
-        frame = self.frame(scene, view)
-        masks = presentable_masks(frame) or list(frame.mask_areas)
-        return max(masks, key=lambda i: frame.mask_areas[i], default=None)
 
     def crop(self, scene: str, key: MaskKey) -> UInt8Array:
         """Return a mask's crop on black, exactly as the judge sees it."""

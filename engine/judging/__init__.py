@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engine.assets import MODELS_DIR
 from engine.errors import ModelError
 from engine.judging.base import DEFAULT_PROMPT, CropPair, Judge, Prompt, load_prompt
 
 __all__ = ["BUNDLED_MODEL", "DEFAULT_PROMPT", "CropPair", "Judge", "Prompt", "load_judge", "load_prompt"]
 
-BUNDLED_MODEL = Path(__file__).parents[2] / "assets" / "models" / "tiny-qwen3-vl"
+BUNDLED_MODEL = MODELS_DIR / "tiny-qwen3-vl"
 """The small Qwen3-VL that ships with the project; `base` is its name."""
 
 

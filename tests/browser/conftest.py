@@ -1,0 +1,31 @@
+"""One app and one browser for all browser tests of a process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser.app_process import browser, find_chromium, running_app
+
+
+@pytest.fixture(scope="session")
+def database_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("browser") / "labels.db"
+
+
+@pytest.fixture(scope="session")
+def app_address(database_path: Path) -> Iterator[str]:
+    with running_app(database_path) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    path = find_chromium()
+    if path is None:
+        pytest.skip("no Chromium on this machine; tests/browser/install_chromium.sh says how to get one")
+    with browser(path) as launched:
+        yield launched

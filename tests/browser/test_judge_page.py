@@ -1,0 +1,156 @@
+"""Walks the Judge page as a person does, in a real browser against the real app, database and model."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+pytestmark = pytest.mark.browser
+
+WAIT_MS = 60_000
+LOCAL = ("127.0.0.1", "localhost", "")
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    opened.set_default_timeout(WAIT_MS)
+    opened.requested = []  # type: ignore[attr-defined]
+    opened.problems = []  # type: ignore[attr-defined]
+    opened.on("request", lambda request: opened.requested.append(request.url))  # type: ignore[attr-defined]
+    opened.on("pageerror", lambda error: opened.problems.append(str(error)))  # type: ignore[attr-defined]
+    yield opened
+    context.close()
+
+
+def open_judge_page(page: Page, address: str, query: str = "") -> None:
+    page.goto(f"{address}/{query}")
+    expect(page.locator("#mg-verdict .mg-headline")).to_be_visible(timeout=WAIT_MS)
+
+
+def chosen(page: Page) -> dict[str, str]:
+    """Return the pair that the address names, once the page has written it there."""
+    page.wait_for_url(re.compile(r"[?&]a="))
+    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query, keep_blank_values=True).items()}
+
+
+def click_another_mask(page: Page, side: str) -> None:
+    """Click points of a view until another mask than the picked one is under the mouse."""
+    before = chosen(page)[side]
+    image = page.locator(f"#mg-image-{side} img")
+    image.scroll_into_view_if_needed()
+    box = image.bounding_box()
+    assert box is not None
+    for x, y in ((0.5, 0.6), (0.3, 0.5), (0.7, 0.5), (0.5, 0.3), (0.2, 0.8), (0.8, 0.8)):
+        image.click(position={"x": box["width"] * x, "y": box["height"] * y})
+        page.wait_for_timeout(1500)
+        if chosen(page)[side] != before:
+            return
+    pytest.fail(f"no click on side {side} picked another mask")
+
+
+def saved_rows(database: Path) -> list[tuple[str, ...]]:
+    with sqlite3.connect(database) as connection:
+        return connection.execute(
+            "select view_a, mask_a, view_b, mask_b, decision, annotator, model, p_same from decisions"
+        ).fetchall()
+
+
+def test_person_clicks_two_masks_reads_verdict_and_saves_label(page: Page, app_address: str, database_path: Path) -> None:
+    open_judge_page(page, app_address)
+    click_another_mask(page, "a")
+    click_another_mask(page, "b")
+    expect(page.locator("#mg-verdict .mg-headline")).to_have_text(re.compile("Same object|Different objects"))
+    expect(page.locator("#mg-verdict")).to_contain_text("first, then view")
+    pair = chosen(page)
+    before = len(saved_rows(database_path))
+
+    page.locator("#mg-annotator textarea, #mg-annotator input").first.fill("Ada")
+    page.locator("#mg-different").click()
+    expect(page.locator("#mg-saved")).to_contain_text("different objects")
+    page.reload()
+    expect(page.locator("#mg-verdict .mg-headline")).to_be_visible(timeout=WAIT_MS)
+
+    assert chosen(page) == pair, "a reload opens the same pair again"
+    expect(page.locator("#mg-annotator textarea, #mg-annotator input").first).to_have_value("Ada")
+    rows = saved_rows(database_path)
+    assert len(rows) == before + 1
+    view_a, mask_a, view_b, mask_b, decision, annotator, model, p_same = rows[-1]
+    assert {view_a, view_b} == {pair["a"].split(":")[0], pair["b"].split(":")[0]}
+    assert int(mask_a) > 0
+    assert int(mask_b) > 0
+    assert (decision, annotator, model) == ("different", "Ada", "base")
+    assert 0 <= float(p_same) <= 1
+
+
+def test_keys_alone_label_and_move_on(page: Page, app_address: str, database_path: Path) -> None:
+    open_judge_page(page, app_address)
+    first = chosen(page)
+    before = len(saved_rows(database_path))
+    page.keyboard.press("s")
+    expect(page.locator("#mg-saved")).to_contain_text("the same object")
+    page.keyboard.press("z")
+    expect(page.locator("#mg-saved")).to_contain_text("Undone")
+    page.keyboard.press("n")
+    expect(page).not_to_have_url(re.compile(re.escape(page.url) + "$"), timeout=WAIT_MS)
+    assert chosen(page) != first
+    assert len(saved_rows(database_path)) == before + 2, "the undo is a row of its own"
+
+
+def test_keys_typed_into_a_field_do_nothing_else(page: Page, app_address: str, database_path: Path) -> None:
+    open_judge_page(page, app_address)
+    before = len(saved_rows(database_path))
+    field = page.locator("#mg-annotator textarea, #mg-annotator input").first
+    field.click()
+    field.press_sequentially("sdunk")
+    page.wait_for_timeout(1000)
+    assert len(saved_rows(database_path)) == before
+
+
+def test_ground_truth_stays_hidden_until_asked(page: Page, app_address: str) -> None:
+    open_judge_page(page, app_address)
+    expect(page.locator("#mg-truth")).not_to_contain_text("Ground truth")
+    page.get_by_text("What is true?").click()
+    page.locator("#mg-show-truth").click()
+    expect(page.locator("#mg-truth")).to_contain_text("Ground truth")
+    page.keyboard.press("x")
+    expect(page.locator("#mg-truth")).not_to_contain_text("Ground truth: ")
+
+
+def test_click_in_the_room_names_an_instance(page: Page, app_address: str) -> None:
+    open_judge_page(page, app_address)
+    plot = page.locator("#mg-room .mg-plot canvas").first
+    plot.scroll_into_view_if_needed()
+    page.wait_for_timeout(2000)
+    box = page.locator("#mg-room .mg-plot").bounding_box()
+    assert box is not None
+    for dx, dy in ((0.5, 0.5), (0.45, 0.55), (0.55, 0.6), (0.4, 0.5), (0.6, 0.45), (0.5, 0.65)):
+        page.mouse.move(box["x"] + box["width"] * dx, box["y"] + box["height"] * dy)
+        page.wait_for_timeout(400)
+        page.mouse.click(box["x"] + box["width"] * dx, box["y"] + box["height"] * dy, delay=100)
+        page.wait_for_timeout(1500)
+        if "This point" in page.locator("#mg-point").inner_text():
+            return
+    pytest.fail("no click in the 3D view reached the server")
+
+
+def test_nothing_is_fetched_from_elsewhere_and_no_script_fails(page: Page, app_address: str) -> None:
+    open_judge_page(page, app_address)
+    page.wait_for_timeout(2000)
+    hosts = {urlsplit(url).hostname or "" for url in page.requested}  # type: ignore[attr-defined]
+    assert hosts <= set(LOCAL), f"requests left this machine: {hosts}"
+    assert page.problems == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
+def test_page_fits_the_screen(page: Page, app_address: str, size: tuple[int, int]) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    open_judge_page(page, app_address)
+    assert page.evaluate("document.documentElement.scrollWidth") <= size[0] + 1

@@ -1,0 +1,83 @@
+"""`maskgroup render`: pictures and masks of every view, in the processed format."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from tqdm import tqdm
+
+from engine.errors import RenderError
+from engine.export import write_frames
+from engine.frames import FrameSource
+from engine.rendering import BACKENDS, BackendName, choose_backend
+from engine.scenes import find_scene
+from ui.settings import Settings
+
+MAX_SIDE_PX = 8192
+
+
+def render(
+    scene: Annotated[str, typer.Argument(help="A scene folder, or a name in --scenes.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; finished views in it are kept.")],
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the pictures, pixels.")] = "640x360",
+    backend: Annotated[str, typer.Option(help="auto, embree or pytorch3d.")] = "auto",
+    photos: Annotated[bool, typer.Option("--photos", help="Take the scene's photos as pictures, not the rendered mesh.")] = False,
+    scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Write rgb.png, instance_mask.npy and unique_instances.npy of every view."""
+    width, height = parse_size(size)
+    name = parse_backend(backend)
+    opened = find_scene(scene, scenes or Settings().scenes)
+    started = time.perf_counter()
+    used = choose_backend() if name == "auto" else name
+    source = FrameSource(opened, width=width, height=height, backend=used, max_frames=1, photo=photos, keep_aspect=False)
+    written = 0
+    views = write_frames(source, out, width=width, height=height)
+    for _, is_new in tqdm(views, total=len(opened.view_names), desc=f"rendering {opened.name}", unit="view"):
+        written += is_new
+    report = {
+        "scene": opened.name,
+        "out": str(out.resolve()),
+        "views": len(opened.view_names),
+        "written": written,
+        "kept": len(opened.view_names) - written,
+        "width": width,
+        "height": height,
+        "backend": used,
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+    if as_json:
+        typer.echo(json.dumps(report))
+    else:
+        typer.echo(f"{written} views written, {report['kept']} kept, in {out} ({used}, {report['seconds']} s).")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read WIDTHxHEIGHT.
+
+    Raises:
+        RenderError: If the text has another form or a side is outside 1 to 8192.
+    """
+    match = re.fullmatch(r"(\d{1,9})[xX](\d{1,9})", text.strip(), re.ASCII)
+    if match is None or not all(1 <= int(side) <= MAX_SIDE_PX for side in match.groups()):
+        raise RenderError(
+            f"--size {text!r} is no size, expected WIDTHxHEIGHT of 1 to {MAX_SIDE_PX} pixels a side, for example 640x360."
+        )
+    return int(match[1]), int(match[2])
+
+
+def parse_backend(text: str) -> BackendName:
+    """Check the name of a backend.
+
+    Raises:
+        RenderError: If there is none of that name.
+    """
+    if text == "auto" or text in BACKENDS:
+        return text  # pyright: ignore[reportReturnType]  # one of the literals, as just checked
+    raise RenderError(f"--backend {text!r} is unknown, expected auto or one of {', '.join(BACKENDS)}.")
