@@ -51,7 +51,7 @@ class FrameSource:
         self._width, self._height = width, height
         self._backend: BackendName = backend
         self._max_frames = max(max_frames, 1)
-        self._photo = photo
+        self.photo = photo
         self._keep_aspect = keep_aspect
         self._frames: OrderedDict[str, Frame] = OrderedDict()
         self._lock = threading.Lock()
@@ -113,7 +113,7 @@ class FrameSource:
                 self._renderer = make_renderer(mesh, self._backend)
             fragments = self._renderer.rasterize(camera, view.pose)
         rendered = shade(fragments, mesh, camera, view.pose)
-        photo = self.scene.color(view.name) if self._photo else None
+        photo = self.scene.color(view.name) if self.photo else None
         return Frame(
             view=view.name,
             rgb=rendered.rgb if photo is None else resize_rgb(photo, camera.width, camera.height),

@@ -19,7 +19,7 @@ from engine.types import Camera, Float64Array, SceneMesh
 NEAR_M = 1e-3
 """Faces are clipped at this depth, metres; a face that crosses it keeps the part in front."""
 
-CPU_TILE_PX = 16
+CPU_TILE_PX = 8
 """Side of the squares that the CPU draws one at a time: its rasteriser tries every face at every pixel."""
 
 
@@ -70,19 +70,27 @@ class PyTorch3DRenderer:
         torch = self._torch
         rotation = torch.from_numpy(np.ascontiguousarray(pose[:3, :3])).to(self._vertices)
         center = torch.from_numpy(np.ascontiguousarray(pose[:3, 3])).to(self._vertices)
-        vertices = (self._vertices - center) @ rotation
-        everything = torch.arange(len(self._faces), device=self.device)
-        visible = self._inside(camera, vertices, everything) if self._cull else everything
+        vertices, faces = (self._vertices - center) @ rotation, self._faces
+        visible = torch.arange(len(faces), device=self.device)
+        if self._cull:  # from here on only what the picture shows: its faces and their vertices, renumbered
+            visible = self._inside(camera, vertices, faces)
+            used, faces = torch.unique(faces[visible], return_inverse=True)
+            vertices = vertices[used]
 
         face_ids = np.full((camera.height, camera.width), -1, np.int32)
         depth = np.zeros((camera.height, camera.width), np.float32)
         barycentrics = np.zeros((camera.height, camera.width, 3), np.float32)
         side = CPU_TILE_PX if self._cull and self.device == "cpu" else max(camera.width, camera.height)
         for tile in _tiles(camera, side):
-            chosen = self._inside(tile.camera, vertices, visible) if self._cull else visible
+            chosen = (
+                self._inside(tile.camera, vertices, faces)
+                if tile.camera != camera
+                else torch.arange(len(faces), device=self.device)
+            )
             if len(chosen) == 0:
                 continue
-            ids, z, weights = self._draw(tile.camera, vertices, chosen)
+            local, z, weights = self._draw(tile.camera, vertices, faces[chosen])
+            ids = np.where(local >= 0, visible[chosen].cpu().numpy()[local], -1)
             window = np.s_[tile.y0 : tile.y0 + tile.camera.height, tile.x0 : tile.x0 + tile.camera.width]
             hit = ids >= 0
             face_ids[window] = ids
@@ -91,7 +99,7 @@ class PyTorch3DRenderer:
         return Fragments(face_ids=face_ids, depth=depth, barycentrics=barycentrics)
 
     def _inside(self, camera: Camera, vertices: Any, faces: Any) -> Any:
-        """Return those of `faces` (indices) that are not wholly on the outer side of one plane of the camera's frustum."""
+        """Return the indices of `faces` (F, 3) that are not wholly on the outer side of one plane of the camera's frustum."""
         x, y, z = vertices.unbind(1)
         outside = (
             z < NEAR_M,
@@ -101,13 +109,13 @@ class PyTorch3DRenderer:
             camera.fy * y + (camera.cy + 0.5 - camera.height) * z > 0,
         )
         codes = sum(plane.to(self._torch.uint8) << bit for bit, plane in enumerate(outside))
-        a, b, c = codes[self._faces[faces]].unbind(1)  # pyright: ignore[reportIndexIssue]
-        return faces[(a & b & c) == 0]
+        a, b, c = codes[faces].unbind(1)  # pyright: ignore[reportIndexIssue]
+        return ((a & b & c) == 0).nonzero()[:, 0]
 
     def _draw(self, camera: Camera, vertices: Any, faces: Any) -> tuple[Any, Any, Any]:
-        """Return face ids (H, W), depth (H, W) and barycentrics (H, W, 3) as arrays; `vertices` are in camera axes."""
+        """Return rows of `faces` (H, W), depth (H, W) and barycentrics (H, W, 3) as arrays; `vertices` are in camera axes."""
         torch = self._torch
-        used, corners = torch.unique(self._faces[faces], return_inverse=True)
+        used, corners = torch.unique(faces, return_inverse=True)
         x, y, z = vertices[used].unbind(1)
         safe_z = torch.where(z.abs() < 1e-9, 1e-9, z)  # clipped away below; only the division must not fail
         u, v = camera.fx * x / safe_z + camera.cx, camera.fy * y / safe_z + camera.cy
@@ -125,9 +133,7 @@ class PyTorch3DRenderer:
             z_clip_value=NEAR_M,
             cull_to_frustum=False,
         )
-        ids = ids[0, :, :, 0]
-        original = torch.where(ids >= 0, faces[ids.clamp(min=0)], -1)
-        return original.int().cpu().numpy(), zbuf[0, :, :, 0].cpu().numpy(), weights[0, :, :, 0].cpu().numpy()
+        return ids[0, :, :, 0].cpu().numpy(), zbuf[0, :, :, 0].cpu().numpy(), weights[0, :, :, 0].cpu().numpy()
 
 
 def _tiles(camera: Camera, side: int) -> Iterator[_Tile]:
