@@ -1,0 +1,30 @@
+"""Fixtures shared by all tests: the bundled room, and a tiny room that each test may break."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.assets import SCENES_DIR
+from engine.scenes import open_scene
+from engine.types import Scene
+from tests.tiny_room import write_tiny_room
+
+
+@pytest.fixture(scope="session")
+def bundled_scenes() -> Path:
+    """Folder of the bundled scenes."""
+    return SCENES_DIR
+
+
+@pytest.fixture(scope="session")
+def living_room(bundled_scenes: Path) -> Scene:
+    """The bundled living room, opened once."""
+    return open_scene(bundled_scenes / "sh3d_living")
+
+
+@pytest.fixture
+def tiny_room(tmp_path: Path) -> Path:
+    """A fresh replica scene folder `tiny` of three 32x24 views: a room of 20 vertices with two boxes."""
+    return write_tiny_room(tmp_path / "scenes")
