@@ -10,7 +10,8 @@ import numpy as np
 from trimesh.exchange.ply import load_ply
 
 from engine.errors import SceneError
-from engine.types import Int32Array, SceneMesh, UInt8Array
+from engine.scenes.ply_mixed import read_mixed_polygons
+from engine.types import Float32Array, Int32Array, SceneMesh, UInt8Array
 
 GREY = 128
 """Colour of vertices in a file without colours."""
@@ -33,10 +34,7 @@ def read_ply(path: Path) -> SceneMesh:
             "a point cloud must be meshed first."
         )
     try:
-        with path.open("rb") as file:
-            parts: dict[str, Any] = load_ply(file, fix_texture=False, skip_materials=True)
-        vertices = np.ascontiguousarray(parts["vertices"], np.float32)
-        faces = _triangles(np.asarray(parts["faces"]))
+        vertices, faces, colors = _load(path)
     except (*_BROKEN, OSError) as error:
         raise SceneError(
             f"{path}: the mesh is broken or cut short ({type(error).__name__}: {error}), expected {declared_vertices} vertices "
@@ -53,9 +51,21 @@ def read_ply(path: Path) -> SceneMesh:
         raise SceneError(
             f"{path}: a face names vertex {int(faces.max())}, expected 0 to {len(vertices) - 1}; export the mesh again."
         )
-    return SceneMesh(
-        vertices=vertices, faces=faces, colors=_colors(parts.get("vertex_colors"), len(vertices)), vertex_instances=None
-    )
+    return SceneMesh(vertices=vertices, faces=faces, colors=_colors(colors, len(vertices)), vertex_instances=None)
+
+
+def _load(path: Path) -> tuple[Float32Array, Int32Array, Any]:
+    """Return vertices (V, 3) float32, triangles (F, 3) int32, and colours as the file has them, or None."""
+    try:
+        with path.open("rb") as file:
+            parts: dict[str, Any] = load_ply(file, fix_texture=False, skip_materials=True)
+        vertices, faces, colors = parts["vertices"], _triangles(np.asarray(parts["faces"])), parts.get("vertex_colors")
+    except ValueError as error:
+        try:
+            vertices, faces, colors = read_mixed_polygons(path)
+        except (ValueError, KeyError, IndexError):
+            raise error from None
+    return np.ascontiguousarray(vertices, np.float32), faces, colors
 
 
 def _declared_counts(path: Path) -> tuple[int, int]:
