@@ -18,7 +18,6 @@ from db.labels import LabelStore
 from db.session import open_database
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import FileResponse, JSONResponse
 from gradio.themes import Default
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -99,7 +98,6 @@ def add_protection(app: FastAPI, host: str) -> None:
             response.headers.setdefault(name, value)
         return response
 
-    app.add_middleware(GZipMiddleware, minimum_size=4096, compresslevel=4)
     app.add_middleware(CORSMiddleware, allow_origins=[])
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed, www_redirect=False)
 

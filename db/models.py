@@ -1,0 +1,55 @@
+"""Tables. Rows leave this package only as the frozen dataclasses of `db.labels`.
+
+Decisions are append-only: an undo or a change of mind is a new row, so nothing that was acknowledged is ever lost or overwritten.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, DateTime, Index, MetaData
+from sqlmodel import Field, SQLModel
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+"""Every constraint has a name, without which SQLite tables cannot be migrated."""
+
+metadata = MetaData(naming_convention=NAMING)
+
+
+class DecisionRow(SQLModel, table=True):
+    """One decision of one person on one pair, or the undoing of an earlier row (then `undoes` names it)."""
+
+    metadata = metadata
+    __tablename__ = "decisions"
+    __table_args__ = (
+        CheckConstraint("decision IN ('same', 'different', 'unsure', 'skip')", name="known_decision"),
+        CheckConstraint("p_same IS NULL OR (p_same >= 0 AND p_same <= 1)", name="p_same_is_probability"),
+        Index(None, "scene", "pair_key", "id"),
+        Index(None, "undoes"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    uuid: str = Field(max_length=36, unique=True)
+    created_at: datetime = Field(sa_type=DateTime(timezone=True))  # pyright: ignore[reportArgumentType]
+    annotator: str = Field(max_length=80)
+    scene: str = Field(max_length=200)
+    pair_key: str = Field(max_length=500, description="Both masks in canonical order: (a, b) and (b, a) are one pair.")
+    view_a: str = Field(max_length=200, description="The first mask as it was shown.")
+    mask_a: int
+    view_b: str = Field(max_length=200)
+    mask_b: int
+    decision: str = Field(max_length=16)
+    undoes: int | None = Field(default=None, foreign_key="decisions.id")
+    model: str | None = Field(default=None, max_length=200)
+    prompt: str | None = Field(default=None, max_length=80)
+    p_same: float | None = None
+    ambiguity: float | None = None
+    seconds: float | None = None
+    queue: str = Field(max_length=80)
+    source: str = Field(max_length=80)

@@ -1,0 +1,81 @@
+"""Opens a database: a SQLite file, or any SQLAlchemy URL; brings its schema up to date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from engine.errors import LabelError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY_TIMEOUT_MS = 10_000
+
+
+def open_database(target: str) -> Engine:
+    """Open a database and migrate it to the newest schema.
+
+    Args:
+        target: Path of a SQLite file (its folder is made), or a SQLAlchemy URL such as "postgresql+psycopg://...".
+
+    Raises:
+        LabelError: If it cannot be opened or written, is no database, or was written by a newer version.
+    """
+    url = target if "://" in target else f"sqlite:///{Path(target).expanduser().resolve()}"
+    try:
+        if "://" not in target:
+            Path(target).expanduser().resolve().parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(url)
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
+        migrate(engine)
+    except CommandError as error:
+        raise LabelError(f"The database {target} has a schema this version does not know ({error}); update maskgroup.") from error
+    except (SQLAlchemyError, OSError, ImportError) as error:
+        raise LabelError(f"The database {target} cannot be opened: {_cause(error)}; give another file or URL with --db.") from error
+    return engine
+
+
+def migrate(engine: Engine, revision: str = "head") -> None:
+    """Run the migrations up to `revision`; one process at a time on SQLite, the others wait for it."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def newest_revision() -> str:
+    """Return the name of the newest schema."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    head = ScriptDirectory.from_config(config).get_current_head()
+    assert head is not None
+    return head
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own transaction handling commits behind our back before schema changes; we begin ourselves.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    # FULL: what was acknowledged is on disk, even if the power fails in the next moment.
+    for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Any) -> None:
+    # IMMEDIATE takes the write lock at once, so two writers queue instead of failing halfway.
+    connection.execute(text("BEGIN IMMEDIATE"))
+
+
+def _cause(error: BaseException) -> str:
+    origin = getattr(error, "orig", None) or error
+    return str(origin).strip().splitlines()[0] if str(origin).strip() else type(origin).__name__
