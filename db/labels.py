@@ -20,6 +20,7 @@ from engine.errors import LabelError
 from engine.types import Decision, MaskKey, MaskPair
 
 MAX_NAME = 80
+EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Label(NewLabel):
 
     id: int = 0
     uuid: str = ""
-    created_at: datetime = datetime.fromtimestamp(0, UTC)
+    created_at: datetime = EPOCH
     undoes: int | None = None
 
 
