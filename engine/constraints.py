@@ -1,0 +1,106 @@
+"""What people said about pairs of masks, and what to do when it cannot all hold."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from engine.types import MaskKey
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """Two masks that must (`together`) or must not be one object."""
+
+    a: MaskKey
+    b: MaskKey
+    together: bool
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """A constraint that older ones rule out.
+
+    Attributes:
+        constraint: The one that was set aside.
+        cycle: The fewest constraints that cannot hold together, `constraint` last.
+    """
+
+    constraint: Constraint
+    cycle: tuple[Constraint, ...]
+
+    def __str__(self) -> str:
+        steps = "; ".join(f"{c.a} and {c.b} are {'the same' if c.together else 'different'}" for c in self.cycle)
+        return f"These cannot all be true: {steps}. The last one was set aside; undo one of them."
+
+
+def settle_constraints(
+    constraints: Sequence[Constraint], *, known: Collection[MaskKey]
+) -> tuple[tuple[Constraint, ...], tuple[Contradiction, ...]]:
+    """Keep the constraints that can hold together.
+
+    Args:
+        constraints: Oldest first. A repeated pair counts once.
+        known: Masks of the scene; constraints on others are left out.
+
+    Returns:
+        Constraints that hold, and for each other one the shortest cycle that rules it out.
+    """
+    held: list[Constraint] = []
+    refused: list[Contradiction] = []
+    links: dict[MaskKey, dict[MaskKey, Constraint]] = {}
+    apart: list[Constraint] = []
+    for constraint in constraints:
+        a, b = constraint.a, constraint.b
+        if a not in known or b not in known or (a == b and constraint.together):
+            continue
+        if not constraint.together:
+            path = _path(links, a, b)
+            if path is not None:
+                refused.append(Contradiction(constraint, (*path, constraint)))
+                continue
+            apart.append(constraint)
+        else:
+            cycle = _shortest_conflict(links, apart, constraint)
+            if cycle is not None:
+                refused.append(Contradiction(constraint, (*cycle, constraint)))
+                continue
+            links.setdefault(a, {}).setdefault(b, constraint)
+            links.setdefault(b, {}).setdefault(a, constraint)
+        held.append(constraint)
+    return tuple(held), tuple(refused)
+
+
+def _path(links: dict[MaskKey, dict[MaskKey, Constraint]], start: MaskKey, goal: MaskKey) -> tuple[Constraint, ...] | None:
+    """Shortest chain of must-links from `start` to `goal`, empty where they are one mask, None where there is none."""
+    came: dict[MaskKey, tuple[MaskKey, Constraint] | None] = {start: None}
+    queue = deque([start])
+    while queue:
+        key = queue.popleft()
+        if key == goal:
+            chain: list[Constraint] = []
+            step = came[key]
+            while step is not None:
+                chain.append(step[1])
+                step = came[step[0]]
+            return tuple(reversed(chain))
+        for other, constraint in links.get(key, {}).items():
+            if other not in came:
+                came[other] = (key, constraint)
+                queue.append(other)
+    return None
+
+
+def _shortest_conflict(
+    links: dict[MaskKey, dict[MaskKey, Constraint]], apart: Sequence[Constraint], new: Constraint
+) -> tuple[Constraint, ...] | None:
+    """Fewest held constraints that a new must-link would contradict, None where it contradicts nothing."""
+    best: tuple[Constraint, ...] | None = None
+    for limit in apart:
+        for first, second in ((limit.a, limit.b), (limit.b, limit.a)):
+            left = _path(links, first, new.a)
+            right = None if left is None else _path(links, new.b, second)
+            if left is not None and right is not None and (best is None or len(left) + len(right) + 1 < len(best)):
+                best = (*left, limit, *right)
+    return best

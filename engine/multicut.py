@@ -1,0 +1,229 @@
+"""Minimum-cost multicut of a signed graph: which nodes belong together when links attract (+) or repel (-).
+
+Greedy additive edge contraction gives a start (Keuper et al., "Efficient decomposition of image and mesh graphs by lifted
+multicuts", ICCV 2015); Kernighan-Lin style moves between neighbouring clusters and joins improve it until nothing does.
+Positive components are solved one by one: no optimal cluster spans two of them. Knows nothing about masks.
+"""
+
+from __future__ import annotations
+
+import heapq
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from engine.types import Float64Array, Int32Array
+
+HARD = 1e7
+"""Weight of a link that must (+) or must not (-) hold: more than all other links of a scene together."""
+MAX_ROUNDS = 20
+EPSILON = 1e-9
+
+Adjacency = list[dict[int, float]]
+
+
+def cut_energy(labels: Int32Array, pairs: Int32Array, weights: Float64Array) -> float:
+    """Return the sum of the weights of all links inside clusters, which a multicut maximises."""
+    inside = labels[pairs[:, 0]] == labels[pairs[:, 1]] if len(pairs) else np.zeros(0, bool)
+    return float(weights[inside].sum())
+
+
+def solve_multicut(count: int, pairs: Int32Array, weights: Float64Array) -> Int32Array:
+    """Cluster the nodes of a signed graph.
+
+    Args:
+        count: Number of nodes.
+        pairs: (E, 2) int32 links between different nodes; repeated links add up.
+        weights: (E,) float64, positive = together, negative = apart; `HARD` and -`HARD` bind.
+
+    Returns:
+        (count,) int32 cluster of each node, numbered from 0 in order of first appearance.
+    """
+    pairs = np.asarray(pairs, np.int32).reshape(-1, 2)
+    positive = weights > 0
+    graph = coo_matrix((np.ones(int(positive.sum())), (pairs[positive, 0], pairs[positive, 1])), shape=(count, count))
+    parts, part_of = connected_components(graph, directed=False)
+    inside = part_of[pairs[:, 0]] == part_of[pairs[:, 1]]
+    labels = np.zeros(count, np.int64)
+    order = np.argsort(part_of, kind="stable")
+    bounds = np.searchsorted(part_of[order], np.arange(parts + 1))
+    local = np.empty(count, np.int64)
+    local[order] = np.arange(count) - bounds[part_of[order]]
+    links = np.flatnonzero(inside)
+    links = links[np.argsort(part_of[pairs[links, 0]], kind="stable")]
+    link_bounds = np.searchsorted(part_of[pairs[links, 0]], np.arange(parts + 1))
+    for part in range(parts):
+        nodes = order[bounds[part] : bounds[part + 1]]
+        own = links[link_bounds[part] : link_bounds[part + 1]]
+        if len(nodes) == 1 or not (weights[own] < 0).any():
+            labels[nodes] = bounds[part]
+        else:
+            adjacency = _adjacency(len(nodes), local[pairs[own]], weights[own])
+            labels[nodes] = bounds[part] + np.asarray(_improve(adjacency, _contract(adjacency)))
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int32)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[inverse].astype(np.int32)
+
+
+def _adjacency(count: int, pairs: Int32Array, weights: Float64Array) -> Adjacency:
+    adjacency: Adjacency = [{} for _ in range(count)]
+    for a, b, weight in zip(pairs[:, 0].tolist(), pairs[:, 1].tolist(), weights.tolist(), strict=True):
+        total = adjacency[a].get(b, 0.0) + weight
+        adjacency[a][b] = total
+        adjacency[b][a] = total
+    return adjacency
+
+
+def _contract(adjacency: Adjacency) -> list[int]:
+    """Greedy additive edge contraction: merge the strongest attracting link until none attracts."""
+    around = [dict(neighbours) for neighbours in adjacency]
+    parent = list(range(len(around)))
+    heap = [(-w, a, b) for a, neighbours in enumerate(around) for b, w in neighbours.items() if a < b and w > 0]
+    heapq.heapify(heap)
+    while heap:
+        negative, a, b = heapq.heappop(heap)
+        if parent[a] != a or parent[b] != b or around[a].get(b) != -negative:
+            continue
+        if len(around[a]) < len(around[b]):
+            a, b = b, a
+        parent[b] = a
+        mine = around[a]
+        del mine[b]
+        for c, weight in around[b].items():
+            if c == a:
+                continue
+            total = mine.get(c, 0.0) + weight
+            mine[c] = total
+            theirs = around[c]
+            del theirs[b]
+            theirs[a] = total
+            if total > 0:
+                heapq.heappush(heap, (-total, a, c) if a < c else (-total, c, a))
+        around[b] = {}
+    labels = [0] * len(parent)
+    for node in range(len(parent)):
+        root = node
+        while parent[root] != root:
+            root = parent[root]
+        labels[node] = root
+    return labels
+
+
+def _improve(adjacency: Adjacency, labels: list[int]) -> list[int]:
+    """Move single nodes, then runs of nodes between two clusters, then join clusters, until nothing gains."""
+    fresh = len(labels)
+    for _ in range(MAX_ROUNDS):
+        gained, fresh = _move_nodes(adjacency, labels, fresh)
+        ties = _ties(adjacency, labels)
+        gained |= _join(ties, labels)
+        members: dict[int, list[int]] = {}
+        for node, label in enumerate(labels):
+            members.setdefault(label, []).append(node)
+        for a, b in sorted({(a, b) for a, around in _ties(adjacency, labels).items() for b in around if a < b}):
+            if a in members and b in members and len(members[a]) + len(members[b]) <= 400:
+                gained |= _exchange(adjacency, labels, members, a, b)
+        if not gained:
+            break
+    return labels
+
+
+def _pull(around: dict[int, float], labels: list[int]) -> dict[int, float]:
+    """Sum a node's links by cluster."""
+    sums: dict[int, float] = {}
+    for other, weight in around.items():
+        label = labels[other]
+        sums[label] = sums.get(label, 0.0) + weight
+    return sums
+
+
+def _move_nodes(adjacency: Adjacency, labels: list[int], fresh: int) -> tuple[bool, int]:
+    """Move each node to the cluster that pulls it most, or out on its own; nodes around a move are looked at again."""
+    queue = list(range(len(labels)))
+    waiting = set(queue)
+    moved, budget = False, 20 * len(labels)
+    while queue and budget:
+        budget -= 1
+        node = queue.pop()
+        waiting.discard(node)
+        sums = _pull(adjacency[node], labels)
+        stay = sums.get(labels[node], 0.0)
+        best, target = max(((w, label) for label, w in sums.items()), default=(0.0, labels[node]))
+        if best < 0:
+            best, target = 0.0, fresh
+        if best > stay + EPSILON and target != labels[node]:
+            fresh += target == fresh
+            labels[node] = target
+            moved = True
+            for other in adjacency[node]:
+                if other not in waiting:
+                    waiting.add(other)
+                    queue.append(other)
+    return moved, fresh
+
+
+def _ties(adjacency: Adjacency, labels: list[int]) -> dict[int, dict[int, float]]:
+    """Sum the links between each two clusters."""
+    ties: dict[int, dict[int, float]] = {}
+    for node, around in enumerate(adjacency):
+        mine = ties.setdefault(labels[node], {})
+        for other, weight in around.items():
+            label = labels[other]
+            if label != labels[node]:
+                mine[label] = mine.get(label, 0.0) + weight
+    return ties
+
+
+def _join(ties: dict[int, dict[int, float]], labels: list[int]) -> bool:
+    """Merge each cluster with the one that attracts it most, disjoint pairs at a time."""
+    options = sorted(((w, a, b) for a, around in ties.items() for b, w in around.items() if a < b and w > EPSILON), reverse=True)
+    used: set[int] = set()
+    into: dict[int, int] = {}
+    for _, a, b in options:
+        if a not in used and b not in used:
+            used |= {a, b}
+            into[b] = a
+    for node, label in enumerate(labels):
+        labels[node] = into.get(label, label)
+    return bool(into)
+
+
+def _exchange(adjacency: Adjacency, labels: list[int], members: dict[int, list[int]], a: int, b: int) -> bool:
+    """Kernighan-Lin between two clusters: move nodes one after another, bad moves included, and keep the best prefix."""
+    nodes = members[a] + members[b]
+    side = {node: a for node in members[a]} | {node: b for node in members[b]}
+    gain: dict[int, float] = {}
+    for node in nodes:
+        own = 0.0
+        for other, weight in adjacency[node].items():
+            where = side.get(other)
+            if where is not None:
+                own += -weight if where == side[node] else weight
+        gain[node] = own
+    heap = [(-g, node) for node, g in gain.items()]
+    heapq.heapify(heap)
+    total, best, best_length, path = 0.0, EPSILON, 0, list[int]()
+    while heap:
+        negative, node = heapq.heappop(heap)
+        if node not in gain or -negative != gain[node]:
+            continue
+        total += gain.pop(node)
+        if total < -HARD / 2 and best_length == 0:
+            break
+        path.append(node)
+        side[node] = b if side[node] == a else a
+        if total > best:
+            best, best_length = total, len(path)
+        elif len(path) - best_length > 24:
+            break
+        for other, weight in adjacency[node].items():
+            if other in gain:
+                gain[other] += 2 * weight if side[other] != side[node] else -2 * weight
+                heapq.heappush(heap, (-gain[other], other))
+    for node in path[:best_length]:
+        labels[node] = b if labels[node] == a else a
+    if best_length:
+        members[a] = [node for node in nodes if labels[node] == a]
+        members[b] = [node for node in nodes if labels[node] == b]
+    return best_length > 0
