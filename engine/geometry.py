@@ -254,7 +254,7 @@ class Landings:
 
 MIN_VISIBLE_SHARE = 0.2
 MIN_VISIBLE_POINTS = 3
-"""A view testifies about a mask if it sees this share of it, and this many of its points."""
+"""A view testifies about a mask if it sees this share of it, and this many of its points (or all, of a mask of fewer)."""
 DOMINANT_SHARE = 0.6
 """A mask lands on another if this share of its visible points does; the rest is rim, noise and undivided neighbours."""
 
@@ -294,7 +294,7 @@ def follow_masks(table: MaskTable, *, pose_error_m: float = 0.0, limit: int = MA
             counts = np.bincount(seen, minlength=size * width).reshape(size, width)
             totals = counts.sum(axis=1)
             visible[start:stop, j] = totals / enough
-            testifies = (totals >= MIN_VISIBLE_POINTS) & (totals >= MIN_VISIBLE_SHARE * followed[start:stop])
+            testifies = (totals >= np.minimum(MIN_VISIBLE_POINTS, enough)) & (totals >= MIN_VISIBLE_SHARE * enough)
             counts = counts[:, : width - 1]
             if counts.shape[1] == 0:
                 dominant[start:stop, j] = np.where(testifies, -2, -1)

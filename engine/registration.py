@@ -73,7 +73,12 @@ def estimate_normals(view: PosedView) -> Float32Array:
     centre = depth[step:-step, step:-step]
     cross = np.cross(right - left, down - up)
     length = np.linalg.norm(cross, axis=-1)
-    sides = [depth[step:-step, 2 * step :], depth[step:-step, : -2 * step], depth[2 * step :, step:-step], depth[: -2 * step, step:-step]]
+    sides = [
+        depth[step:-step, 2 * step :],
+        depth[step:-step, : -2 * step],
+        depth[2 * step :, step:-step],
+        depth[: -2 * step, step:-step],
+    ]
     good = (centre > 0) & (length > 1e-12)
     for side in sides:
         good &= (side > 0) & (np.abs(side - centre) < 0.05 + 0.03 * centre)
@@ -191,14 +196,10 @@ def _at(table: MaskTable, index: int, pose: Float64Array) -> PosedView:
 FITTED, HELD_OUT = slice(0, None, 2), slice(1, None, 2)
 
 
-def _misfit(
-    table: MaskTable, surfaces: dict[int, _Surface], poses: dict[int, Float64Array], pairs: list[tuple[int, int]]
-) -> float:
+def _misfit(table: MaskTable, surfaces: dict[int, _Surface], poses: dict[int, Float64Array], pairs: list[tuple[int, int]]) -> float:
     """Robust error of one view along normals, metres, from points that the adjustment does not use."""
     pairs = pairs[:: max(1, len(pairs) // ESTIMATE_PAIRS)]
-    residuals = [
-        _match(surfaces[i], poses[i], surfaces[j], _at(table, j, poses[j]), GATE_M, HELD_OUT).residuals for i, j in pairs
-    ]
+    residuals = [_match(surfaces[i], poses[i], surfaces[j], _at(table, j, poses[j]), GATE_M, HELD_OUT).residuals for i, j in pairs]
     typical = [float(np.median(np.abs(r))) for r in residuals if len(r) >= MIN_PAIR_POINTS // 2]
     # Two views share a pair's error: each carries 1/sqrt(2) of it.
     return MAD_TO_SIGMA * float(np.sqrt(np.mean(np.square(typical)))) / np.sqrt(2) if typical else 0.0

@@ -1,0 +1,176 @@
+"""Spends a judge's calls where they change the grouping: in rounds, on links near the cut and on contradictions.
+
+Calls grow with the number of masks, never with pairs: each round gives every mask a few of its own links. A link that the judge
+could not overturn is not asked, except for a few that show how reliable the judge is on this scene.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from engine.grouping import MaskGraph, Reliability, cut
+from engine.types import BoolArray, Float32Array, Float64Array, Int32Array, MaskPair
+
+DEFAULT_CALLS_PER_MASK = 6.0
+ROUNDS = 4
+FLIPPABLE = 3.5
+"""Log-odds beyond which no answer of a judge changes a link's sign."""
+CALIBRATION_LINKS = 32
+"""Links of each kind, already settled by geometry, on which the judge is tried."""
+PSEUDO_COUNT = 8
+"""Answers that the assumed reliability counts for beside the measured ones."""
+
+
+class PairJudge(Protocol):
+    """Answers "are these two masks one object?" by names; crops and models are its own affair."""
+
+    def ask(self, pairs: Sequence[MaskPair]) -> Sequence[float]:
+        """Return the probability of "same" for each pair, in order."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What asking gave.
+
+    Attributes:
+        graph: The graph with the answers and the measured reliability.
+        calls: Pairs that were asked.
+        rounds: Rounds in which at least one pair was asked.
+    """
+
+    graph: MaskGraph
+    calls: int
+    rounds: int
+
+
+def ask_in_rounds(
+    graph: MaskGraph,
+    judge: PairJudge,
+    *,
+    budget: int | None = None,
+    rounds: int = ROUNDS,
+    tick: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Asked:
+    """Ask a judge about the links that matter.
+
+    Args:
+        graph: Masks and links; answers that it holds already are kept and not asked again.
+        judge: Whom to ask.
+        budget: Calls in all; None = `DEFAULT_CALLS_PER_MASK` for each mask.
+        rounds: Rounds of cut and ask.
+        tick: Called with (calls so far, budget) before each round; may raise to cancel.
+    """
+    total = round(DEFAULT_CALLS_PER_MASK * len(graph.keys)) if budget is None else max(0, budget)
+    calls = used = 0
+    chosen = _calibration(graph)[:total]
+    if len(chosen):
+        graph = calibrate(_ask(graph, judge, chosen))
+        calls += len(chosen)
+    for number in range(rounds):
+        tick(calls, total)
+        share = (total - calls) // (rounds - number)
+        chosen = _choose(graph, share)
+        if len(chosen) == 0:
+            break
+        graph = calibrate(_ask(graph, judge, chosen))
+        calls += len(chosen)
+        used += 1
+    tick(calls, total)
+    return Asked(graph, calls, used)
+
+
+def calibrate(graph: MaskGraph) -> MaskGraph:
+    """Measure the judge on links that geometry settled; without geometry, measure how many of the asked pairs are the same.
+
+    Without geometry nothing independent tells right from wrong, so sensitivity and specificity stay as assumed.
+    """
+    asked, start = graph.asked, Reliability()
+    yes = graph.p_same[asked] >= 0.5
+    if len(yes) == 0:
+        return graph
+    if not graph.use_geometry:
+        rate = (float(yes.mean()) - (1 - start.specificity)) / (start.sensitivity + start.specificity - 1)
+        return replace(graph, reliability=replace(graph.reliability, prior=float(np.clip(rate, 0.05, 0.95))))
+    settled = graph.geometry[asked]
+    sure_same, sure_apart = settled > FLIPPABLE, settled < -FLIPPABLE
+    return replace(
+        graph,
+        reliability=Reliability(
+            sensitivity=_smoothed(int((yes & sure_same).sum()), int(sure_same.sum()), start.sensitivity),
+            specificity=_smoothed(int((~yes & sure_apart).sum()), int(sure_apart.sum()), start.specificity),
+        ),
+    )
+
+
+def _smoothed(right: int, count: int, prior: float) -> float:
+    return float(np.clip((right + prior * PSEUDO_COUNT) / (count + PSEUDO_COUNT), 0.5, 0.99))
+
+
+def _ask(graph: MaskGraph, judge: PairJudge, links: Int32Array) -> MaskGraph:
+    pairs = [MaskPair(graph.keys[a], graph.keys[b]) for a, b in graph.evidence.pairs[links].tolist()]
+    answers: Float32Array = np.asarray(judge.ask(pairs), np.float32)
+    assert answers.shape == (len(pairs),), "a judge answers every pair"
+    return graph.with_answers(links, answers)
+
+
+def _calibration(graph: MaskGraph) -> Int32Array:
+    """Links that geometry settled either way, evenly spread; none where geometry is not used or leaves nothing to ask."""
+    if not graph.use_geometry or not (np.abs(graph.geometry) < FLIPPABLE).any():
+        return np.zeros(0, np.int32)
+    free = ~graph.asked & ~graph.is_same_view
+    picks: list[Int32Array] = []
+    for settled in (graph.geometry > FLIPPABLE, graph.geometry < -FLIPPABLE):
+        pool = np.flatnonzero(settled & free)
+        picks.append(pool[np.linspace(0, len(pool) - 1, min(CALIBRATION_LINKS, len(pool))).astype(int)].astype(np.int32))
+    return np.concatenate(picks)
+
+
+def _choose(graph: MaskGraph, count: int) -> Int32Array:
+    """Pick the links whose answers may change the cut: most doubtful first, each mask in turn."""
+    weights = graph.weights()
+    open_links: BoolArray = ~graph.asked & ~graph.is_same_view & (np.abs(weights) < FLIPPABLE)
+    links = np.flatnonzero(open_links)
+    if count <= 0 or len(links) == 0:
+        return np.zeros(0, np.int32)
+    priority = _priority(graph, weights, links)
+    order = np.argsort(-priority, kind="stable")
+    taken = np.zeros(len(graph.keys), np.int32)
+    per_mask = max(1, -(-2 * count // max(1, len(graph.keys))))
+    first: list[int] = []
+    later: list[int] = []
+    for link in links[order].tolist():
+        a, b = graph.evidence.pairs[link]
+        if taken[a] < per_mask or taken[b] < per_mask:
+            taken[a] += 1
+            taken[b] += 1
+            first.append(link)
+        else:
+            later.append(link)
+        if len(first) >= count:
+            break
+    return np.asarray((first + later)[:count], np.int32)
+
+
+def _priority(graph: MaskGraph, weights: Float64Array, links: Int32Array) -> Float64Array:
+    """How likely an answer is to change the cut, (len(links),) float64, larger = sooner."""
+    pairs = graph.evidence.pairs
+    if not graph.use_geometry and not graph.asked.any():
+        return np.nan_to_num(graph.evidence.similarity[links] + graph.evidence.overlap[links].astype(np.float64) * 0, nan=0.0) + (
+            np.nan_to_num(graph.evidence.overlap[links], nan=0.0)
+        )
+    grouping = cut(graph)
+    a, b = grouping.labels[pairs[:, 0]].astype(np.int64), grouping.labels[pairs[:, 1]].astype(np.int64)
+    code = np.minimum(a, b) << 32 | np.maximum(a, b)
+    _, inverse = np.unique(code, return_inverse=True)
+    ties = np.bincount(inverse, weights=weights)[inverse][links]
+    joined = (a == b)[links]
+    doubt = 1 - np.minimum(grouping.confidences[pairs[links, 0]], grouping.confidences[pairs[links, 1]])
+    against = np.where(joined, weights[links] < 0, weights[links] > 0)
+    near_merge = np.where(joined, 0.0, 1 / (1 + np.abs(ties)))
+    size = np.log1p(np.minimum(graph.areas[pairs[links, 0]], graph.areas[pairs[links, 1]])) / 20
+    return against + near_merge + 1 / (1 + np.abs(weights[links])) + doubt + size
