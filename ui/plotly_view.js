@@ -47,7 +47,7 @@ async function draw() {
     cloudUrl = wanted;
     note.textContent = '';
   }
-  await Plotly.react(plot, [cloud, ...view.traces], layout(), { displaylogo: false, responsive: true, modeBarButtonsToRemove: ['toImage'] });
+  await Plotly.react(plot, [cloud, ...view.traces], layout(), { displaylogo: false, responsive: true, modeBarButtons: [['resetCameraDefault3d']] });
   if (!isBound) {
     isBound = true;
     plot.on('plotly_click', (event) => {
