@@ -109,9 +109,7 @@ def _claim(target: Path, source: FrameSource, width: int, height: int) -> None:
     try:
         found = json.loads(note.read_text(encoding="utf-8")) if note.exists() else wanted
         if not isinstance(found, dict) or {key: found.get(key) for key in wanted} != wanted:
-            raise RenderError(
-                f"{note}: found views of {found!r}, expected {wanted!r} as asked for now; choose another --out."
-            )
+            raise RenderError(f"{note}: found views of {found!r}, expected {wanted!r} as asked for now; choose another --out.")
         target.mkdir(parents=True, exist_ok=True)
         note.write_text(json.dumps(wanted | {"width": width, "height": height}) + "\n", encoding="utf-8")
     except (OSError, ValueError) as error:

@@ -1,7 +1,7 @@
 """Embree against PyTorch3D, seconds a pixel on this machine, in one run: ``python -m tests.bench.bench_rendering``.
 
 Prints one line a backend: each draws the same views of the bundled living room (298 351 faces), the best of the repeats counts.
-"PyTorch3D, plain" tries every face at every pixel, as its rasteriser does by itself; "PyTorch3D" is our backend, which first leaves out
+"PyTorch3D, plain" tries every face at every pixel, as its rasteriser does by itself; "PyTorch3D" is our backend, which leaves out
 what the picture (on a CPU: each 16x16 tile of it) does not show. On a machine with a GPU both run on the GPU.
 """
 
