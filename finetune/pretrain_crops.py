@@ -130,7 +130,7 @@ def write_shard(path: Path, seeds: Sequence[int], pieces: Sequence[Piece]) -> No
     partial.rename(path)
 
 
-def render_crops(folder: Path, furniture: Path | None, held_out: Path, *, split: Split, rooms: int, workers: int) -> None:
+def render_crops(folder: Path, furniture: Path | None, held_out: Path | None, *, split: Split, rooms: int, workers: int) -> None:
     """Render `rooms` rooms of a split into shards under `folder`/`split`, in `workers` processes."""
     out = folder / split
     out.mkdir(parents=True, exist_ok=True)
@@ -146,9 +146,9 @@ def render_crops(folder: Path, furniture: Path | None, held_out: Path, *, split:
 
 
 def _render_job(
-    out: Path, furniture: Path | None, held_out: Path, split: Split, first: int, rooms: int, starts: Sequence[int]
+    out: Path, furniture: Path | None, held_out: Path | None, split: Split, first: int, rooms: int, starts: Sequence[int]
 ) -> None:
-    pieces = load_pieces(furniture, held_out, split) if furniture else []
+    pieces = load_pieces(furniture, held_out, split) if furniture and held_out else []
     for start in starts:
         write_shard(out / f"{start:05d}.npz", range(first + start, first + min(start + ROOMS_PER_SHARD, rooms)), pieces)
 

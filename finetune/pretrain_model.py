@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import torch
@@ -50,12 +49,12 @@ CHAT_TEMPLATE = """{%- for message in messages -%}
 class TinySize:
     """Sizes of the model; `pixels` is what the processor resizes every crop to, up to its rounding."""
 
-    vision_layers: int = 5
+    vision_layers: int = 4
     vision_width: int = 192
     text_layers: int = 4
     text_width: int = 192
     patch: int = 16
-    pixels: int = 96 * 96
+    pixels: int = 80 * 64
 
 
 def build_tokenizer(prompt: Prompt) -> PreTrainedTokenizerFast:
@@ -189,14 +188,9 @@ def _positions(visual: Any, grid: tuple[int, int]) -> tuple[Tensor, Tensor, Tens
     return indices, weights, cos, sin
 
 
-@cache
-def _answer_ids(tokenizer: Any) -> tuple[int, int]:
-    return tokenizer.convert_tokens_to_ids("yes"), tokenizer.convert_tokens_to_ids("no")
-
-
 def answer_ids(tokenizer: Any) -> tuple[int, int]:
     """Return the token ids of "yes" and "no"."""
-    return _answer_ids(tokenizer)
+    return tokenizer.convert_tokens_to_ids("yes"), tokenizer.convert_tokens_to_ids("no")
 
 
 def prompt_ids(processor: Qwen3VLProcessor, prompt: Prompt) -> list[int]:

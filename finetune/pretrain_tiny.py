@@ -1,0 +1,129 @@
+"""Trains the bundled judge from nothing: crops of procedural rooms, then the vision tower, then the answers, then both together.
+
+    python -m finetune.pretrain_tiny --furniture DIR --held-out TSV --work .work/tiny --out assets/models/tiny-qwen3-vl
+
+Every stage keeps what it made under `--work` and is skipped, or taken up where it stopped, when it is run again.
+Without `--furniture` the rooms hold parametric furniture only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from engine.judging.base import load_prompt
+from finetune.pretrain_answer import AnswerSettings, FeatureBank, QuestionBuilder, cache_features, train_answers
+from finetune.pretrain_contrast import ContrastSettings, train_vision
+from finetune.pretrain_crops import CropSet, load_crops, render_crops
+from finetune.pretrain_joint import JointSettings, train_jointly
+from finetune.pretrain_model import TinySize, answer_ids, build_model, build_processor, prompt_ids
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PretrainSettings:
+    """Everything that decides what the bundled judge becomes.
+
+    Attributes:
+        rooms: Rooms to train on.
+        validation_rooms: Rooms with other furniture, for the log.
+        size: Sizes of the model that is saved.
+        contrast: Steps of the vision tower, as (pixels, settings): small crops first, then the final size.
+        variants: Cached augmentations of every crop.
+        answer: Steps of the language model on cached features.
+        joint: Steps of both together.
+        workers: Processes that render.
+    """
+
+    rooms: int = 240
+    validation_rooms: int = 30
+    size: TinySize = TinySize()
+    contrast: tuple[tuple[int, ContrastSettings], ...] = ((80 * 64, ContrastSettings()),)
+    variants: int = 3
+    answer: AnswerSettings = AnswerSettings()
+    joint: JointSettings = JointSettings()
+    workers: int = 2
+
+
+def pretrain(settings: PretrainSettings, *, furniture: Path | None, held_out: Path | None, work: Path, out: Path) -> None:
+    """Run all stages and save the model with its processor in `out`."""
+    crops = work / "crops"
+    render_crops(crops, furniture, held_out, split="train", rooms=settings.rooms, workers=settings.workers)
+    render_crops(crops, furniture, held_out, split="val", rooms=settings.validation_rooms, workers=settings.workers)
+    train, val = load_crops(crops / "train"), load_crops(crops / "val")
+    LOG.info("%d crops to train on, %d to validate", len(train), len(val))
+    torch.manual_seed(settings.answer.seed)
+    processor, model = new_judge(settings.size)
+    visual: Any = model.model.visual
+    for index, (pixels, contrast) in enumerate(settings.contrast):
+        size = TinySize(**{**vars(settings.size), "pixels": pixels})
+        train_vision(visual, train, size, contrast, checkpoint=work / f"vision{index}.safetensors", validation=val)
+    banks = cached_banks(visual, train, val, settings)
+    builder = QuestionBuilder(model, prompt_ids(processor, load_prompt()))
+    answers = answer_ids(processor.tokenizer)
+    train_answers(
+        model, builder, answers, train, banks[0], settings.answer, checkpoint=work / "answer.safetensors", validation=(val, banks[1])
+    )
+    train_jointly(model, builder, answers, train, banks[0], settings.size, settings.joint, checkpoint=work / "joint.safetensors")
+    save_judge(model, processor, out)
+
+
+def new_judge(size: TinySize) -> tuple[Any, Any]:
+    """Return (processor, untrained model); seed torch before."""
+    processor = build_processor(load_prompt(), size)
+    return processor, build_model(processor, size)
+
+
+def cached_banks(visual: Any, train: CropSet, val: CropSet, settings: PretrainSettings) -> tuple[FeatureBank, FeatureBank]:
+    """Encode the training crops in all variants and the validation crops as they are."""
+    bank = cache_features(visual, train, settings.size, variants=settings.variants, seed=settings.answer.seed)
+    return bank, cache_features(visual, val, settings.size, variants=1)
+
+
+def load_vision(model: Any, checkpoint: Path) -> None:
+    """Copy a vision checkpoint of `train_vision` into a model."""
+    tensors = load_file(str(checkpoint))
+    model.model.visual.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("visual.")})
+
+
+def save_judge(model: Any, processor: Any, out: Path) -> None:
+    """Save model and processor as transformers loads them."""
+    out.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(out)
+    processor.save_pretrained(out)
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m finetune.pretrain_tiny", description=__doc__)
+    parser.add_argument("--furniture", type=Path, help="folder of .sh3f libraries (Debian's sweethome3d-furniture, unpacked)")
+    parser.add_argument("--held-out", type=Path, help="table of models that are never trained on (library, model, name, creator)")
+    parser.add_argument("--work", type=Path, default=Path(".work/tiny"), help="crops and checkpoints; kept for resuming")
+    parser.add_argument("--out", type=Path, default=Path("assets/models/tiny-qwen3-vl"))
+    parser.add_argument("--rooms", type=int, default=240)
+    parser.add_argument("--contrast-steps", type=int, default=1200)
+    parser.add_argument("--answer-steps", type=int, default=2000)
+    parser.add_argument("--joint-steps", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    if args.furniture is not None and args.held_out is None:
+        parser.error("--furniture needs --held-out: the table of models that furnish the rooms used for checking")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    settings = PretrainSettings(
+        rooms=args.rooms,
+        contrast=((80 * 64, ContrastSettings(steps=args.contrast_steps, seed=args.seed)),),
+        answer=AnswerSettings(steps=args.answer_steps, seed=args.seed),
+        joint=JointSettings(steps=args.joint_steps, seed=args.seed),
+    )
+    pretrain(settings, furniture=args.furniture, held_out=args.held_out, work=args.work, out=args.out)
+
+
+if __name__ == "__main__":
+    main()
