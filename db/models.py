@@ -26,7 +26,7 @@ class DecisionRow(SQLModel, table=True):
     """One decision of one person on one pair, or the undoing of an earlier row (then `undoes` names it)."""
 
     metadata = metadata
-    __tablename__ = "decisions"
+    __tablename__ = "decisions"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (
         CheckConstraint("decision IN ('same', 'different', 'unsure', 'skip')", name="known_decision"),
         CheckConstraint("p_same IS NULL OR (p_same >= 0 AND p_same <= 1)", name="p_same_is_probability"),
