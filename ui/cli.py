@@ -8,7 +8,10 @@ import typer
 
 from engine.errors import MaskgroupError
 from ui.commands.app import app
+from ui.commands.compare import compare
 from ui.commands.doctor import doctor
+from ui.commands.evaluate import evaluate
+from ui.commands.group import group
 from ui.commands.judge import judge
 from ui.commands.render import render
 from ui.commands.scenes import scenes
@@ -24,7 +27,10 @@ cli = typer.Typer(
 cli.command("app")(app)
 cli.command("scenes")(scenes)
 cli.command("render")(render)
+cli.command("group")(group)
 cli.command("judge")(judge)
+cli.command("evaluate")(evaluate)
+cli.command("compare")(compare)
 cli.command("doctor")(doctor)
 
 

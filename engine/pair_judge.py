@@ -1,0 +1,43 @@
+"""Lets a judge of crops answer about masks by name: cuts the crops, asks in batches, stops where asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from engine.crops import crop_mask
+from engine.frames import FrameSource
+from engine.judging.base import CropPair, Judge
+from engine.types import MaskKey, MaskPair, UInt8Array
+
+BATCH = 64
+
+
+class FramePairJudge:
+    """A `PairJudge` on a scene's frames.
+
+    Args:
+        judge: Answers about crops.
+        frames: Where the crops are cut from.
+        tick: Called with the number of pairs answered in all, after each batch; may raise to cancel.
+    """
+
+    def __init__(self, judge: Judge, frames: FrameSource, *, tick: Callable[[int], None] = lambda _: None) -> None:
+        self._judge, self._frames, self._tick = judge, frames, tick
+        self._crops: dict[MaskKey, UInt8Array] = {}
+        self._answered = 0
+
+    def ask(self, pairs: Sequence[MaskPair]) -> list[float]:
+        """Return the probability of "same" for each pair, in order."""
+        answers: list[float] = []
+        for start in range(0, len(pairs), BATCH):
+            batch = pairs[start : start + BATCH]
+            verdicts = self._judge.judge([CropPair(self._crop(pair.a), self._crop(pair.b)) for pair in batch])
+            answers.extend(verdict.p_same for verdict in verdicts)
+            self._answered += len(batch)
+            self._tick(self._answered)
+        return answers
+
+    def _crop(self, key: MaskKey) -> UInt8Array:
+        if key not in self._crops:
+            self._crops[key] = crop_mask(self._frames.frame(key.view), key)
+        return self._crops[key]

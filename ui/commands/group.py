@@ -1,0 +1,78 @@
+"""`maskgroup group`: all masks of a scene to 3D instances."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+from tqdm import tqdm
+
+from engine.asking import PairJudge
+from engine.errors import MaskgroupError
+from engine.frames import FrameSource
+from engine.grouping import Evidence
+from engine.grouping_files import summarise_metrics, write_grouping
+from engine.judging import load_judge
+from engine.pair_judge import FramePairJudge
+from engine.pipeline import GroupingOptions, Progress, group_scene
+from engine.scenes import find_scene
+from ui.commands.render import parse_size
+from ui.scene_page import write_scene_page
+from ui.settings import Settings
+
+
+def group(
+    scene: Annotated[str, typer.Argument(help="A scene folder, or a name in --scenes.")],
+    out: Annotated[Path, typer.Option(help="Folder to write groups.json, metrics.json, instances.ply and scene.html to.")],
+    evidence: Annotated[str, typer.Option(help="vlm, geometry or both.")] = "geometry",
+    model: Annotated[str, typer.Option(help="base, tuned, a run, a hub id or a model folder; for vlm and both.")] = "base",
+    budget: Annotated[int | None, typer.Option(min=0, help="Pairs to ask in all; default: 6 for each mask.")] = None,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT within which frames fit, pixels.")] = "640x360",
+    repair: Annotated[bool, typer.Option(help="Repair poses where depth shows that they are off.")] = True,
+    scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Group every mask of a scene into objects, and write them with their evidence."""
+    width, height = parse_size(size)
+    kind = parse_evidence(evidence)
+    opened = find_scene(scene, scenes or Settings().scenes)
+    frames = FrameSource(opened, width=width, height=height, max_frames=max(64, len(opened.view_names)))
+    with tqdm(total=100, desc=f"grouping {opened.name}", unit="%", bar_format="{desc}: {bar} {postfix}") as bar:
+
+        def report(progress: Progress) -> None:
+            bar.n = round(100 * progress.share)
+            bar.set_postfix_str(f"{progress.stage}, {progress.asked} pairs asked, {progress.seconds:.0f} s")
+
+        judge: PairJudge | None = None
+        if kind != "geometry":
+            judge = FramePairJudge(load_judge(model), frames, tick=lambda n: bar.set_postfix_str(f"judge, {n} pairs asked"))
+        options = GroupingOptions(evidence=kind, budget=budget, repair=repair)
+        run = group_scene(opened, frames, options=options, judge=judge, report=report)
+    written = write_grouping(run, out)
+    if run.cloud is not None:
+        write_scene_page(run.cloud, out / "scene.html", title=f"{opened.name}: {len(run.grouping.groups)} groups")
+        written.append(out / "scene.html")
+    metrics = summarise_metrics(run)
+    if as_json:
+        typer.echo(json.dumps({"scene": opened.name, "out": str(out.resolve()), **metrics, "warnings": list(run.warnings)}))
+        return
+    for warning in run.warnings:
+        typer.echo(f"Note: {warning}", err=True)
+    score = f", ARI {run.mask_scores.ari:.3f}" if run.mask_scores is not None else ""
+    typer.echo(
+        f"{metrics['masks']} masks of {metrics['views']} views are {metrics['groups']} groups{score} "
+        f"({run.calls} pairs asked, {sum(run.seconds.values()):.1f} s); wrote {', '.join(path.name for path in written)} to {out}."
+    )
+
+
+def parse_evidence(text: str) -> Evidence:
+    """Check the name of an evidence.
+
+    Raises:
+        MaskgroupError: If there is none of that name.
+    """
+    if text in get_args(Evidence):
+        return text  # pyright: ignore[reportReturnType]  # one of the literals, as just checked
+    raise MaskgroupError(f"--evidence {text!r} is unknown, expected vlm, geometry or both.")
