@@ -1,0 +1,43 @@
+"""`maskgroup compare`: two evaluations of the same pairs, base against tuned for instance."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.comparison import SceneComparison, compare_folders, to_report
+from engine.evaluation import METRICS
+
+
+def compare(
+    dir_a: Annotated[Path, typer.Argument(help="Results of the first run: what evaluate wrote, or the original's.")],
+    dir_b: Annotated[Path, typer.Argument(help="Results of the second run.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every flipped pair.")] = False,
+) -> None:
+    """Show what changed from A to B, pair by pair: differences with 95 % intervals, McNemar's test, flips."""
+    found = compare_folders(dir_a, dir_b)
+    if as_json:
+        typer.echo(json.dumps([to_report(comparison) for comparison in found], indent=2))
+        return
+    typer.echo("\n\n".join(in_words(comparison) for comparison in found))
+
+
+def in_words(comparison: SceneComparison) -> str:
+    """Return a comparison as a small table; metrics that either run lacks are left out."""
+    left_out = comparison.only_a + comparison.only_b
+    note = f", {left_out} judged by one run only left out" if left_out else ""
+    lines = [f"{comparison.scene}: {comparison.pairs} pairs{note}", f"  {'':<24} {'A':>6} {'B':>6}  B - A [95 %]"]
+    for name in METRICS:
+        metric = comparison.metrics[name]
+        change = metric.difference
+        if metric.a is None or metric.b is None or change.value is None:
+            continue
+        spread = "" if change.low is None or change.high is None else f" [{change.low:+.3f}, {change.high:+.3f}]"
+        lines.append(f"  {name:<24} {metric.a:6.3f} {metric.b:6.3f}  {change.value:+.3f}{spread}")
+    test = comparison.mcnemar
+    lines.append(f"  fixed {test.fixed}, broken {test.broken}, both wrong {len(comparison.both_wrong)}")
+    lines.append(f"  McNemar ({test.method}): p = {test.p_value:.3g}")
+    return "\n".join(lines)
