@@ -28,10 +28,10 @@ format: $(VENV)/.dev-installed
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.dev-installed
-	for bench in tests/bench/bench_*.py; do $(BIN)/python $$bench; done
+	for bench in tests/bench/bench_*.py; do $(BIN)/python -m tests.bench.$$(basename $$bench .py) || exit 1; done
 
 screenshots: $(VENV)/.dev-installed
-	$(BIN)/python tests/browser/take_screenshots.py docs/images
+	$(BIN)/python -m tests.browser.take_screenshots docs/images
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache

@@ -1,12 +1,10 @@
-"""Takes the pictures of README and docs from the running app: `python tests/browser/take_screenshots.py docs/images`."""
+"""Takes the pictures of README and docs from the running app: `python -m tests.browser.take_screenshots docs/images`."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.browser.app_process import browser, find_chromium, running_app
 
