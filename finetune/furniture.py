@@ -152,9 +152,13 @@ def kind_of(entry: CatalogEntry) -> str:
     return " ".join(words[:2]) or "thing"
 
 
-_QUALIFIERS = {"little", "big", "small", "large", "seats", "seat", "square", "round", "oval", "wooden", "double", "single", "triple", "with"}
-_NOUNS = ("armchair chair sofa couch bed table desk lamp light shelf shelves bookcase cabinet wardrobe door window plant vase frame box mirror "
-          "sink washbasin bath shower tv clock curtain stairs fridge oven computer phone bottle stool bench").split()  # fmt: skip
+_QUALIFIERS = set("little big small large seats seat square round oval wooden double single triple with".split())  # noqa: SIM905
+_NOUNS = tuple(
+    (  # noqa: SIM905
+        "armchair chair sofa couch bed table desk lamp light shelf shelves bookcase cabinet wardrobe door window plant vase frame "
+        "box mirror sink washbasin bath shower tv clock curtain stairs fridge oven computer phone bottle stool bench"
+    ).split()
+)
 
 
 def load_piece(entry: CatalogEntry, folder: Path) -> Piece | None:

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from finetune.pretrain_augment import reshape_crop, resize_crop
-from finetune.pretrain_contrast import encode_crops, schedule
+from finetune.pretrain_contrast import average_gradients, encode_crops, process_rank, schedule
 from finetune.pretrain_crops import CropSet
 from finetune.pretrain_model import TinySize
 
@@ -52,7 +52,9 @@ class FeatureBank:
 
 
 @torch.no_grad()
-def cache_features(visual: Any, crops: CropSet, size: TinySize, *, variants: int, clean_first: bool = True, seed: int = 0) -> FeatureBank:
+def cache_features(
+    visual: Any, crops: CropSet, size: TinySize, *, variants: int, clean_first: bool = True, seed: int = 0
+) -> FeatureBank:
     """Encode all crops `variants` times: the first one clean where `clean_first`, the others augmented."""
     rng = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -118,7 +120,9 @@ class QuestionBuilder:
         longest = max(len(r) for r in rows)
         embeds = torch.stack([functional.pad(r, (0, 0, longest - len(r), 0)) for r in rows])
         mask = torch.stack([(torch.arange(longest) >= longest - len(r)).long() for r in rows])
-        places = [functional.pad(self.positions(a, b), (longest - len(r), 0)) for r, ((_, a), (_, b)) in zip(rows, pairs, strict=True)]
+        places = [
+            functional.pad(self.positions(a, b), (longest - len(r), 0)) for r, ((_, a), (_, b)) in zip(rows, pairs, strict=True)
+        ]
         positions = torch.stack(places, dim=1)
         hidden = text(inputs_embeds=embeds, attention_mask=mask, position_ids=positions, use_cache=False).last_hidden_state[:, -1]
         return self._model.lm_head(hidden)
@@ -190,6 +194,7 @@ def train_answers(
         return []
     optimizer = torch.optim.AdamW(named.values(), lr=settings.learning_rate, weight_decay=0.05, betas=(0.9, 0.98))
     sampler = QuestionSampler(crops, bank.pooled)
+    rank = process_rank()
     losses: list[float] = []
     began = time.perf_counter()
     variants = bank.starts.shape[1]
@@ -197,7 +202,7 @@ def train_answers(
     for step in range(settings.steps):
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * schedule(step, settings.steps)
-        rng = np.random.default_rng((settings.seed, 77, step))
+        rng = np.random.default_rng((settings.seed, 77, step, rank))
         pairs, labels = sampler.batch(rng, settings.pairs)
         questions = [(bank.get(a, int(rng.integers(variants))), bank.get(b, int(rng.integers(variants)))) for a, b in pairs]
         # Over the whole vocabulary, so that nothing else is ever likely; smoothed a little against overconfidence.
@@ -207,20 +212,24 @@ def train_answers(
         loss = functional.cross_entropy(builder.logits(questions), target)
         optimizer.zero_grad()
         loss.backward()
+        average_gradients(list(named.values()))
         torch.nn.utils.clip_grad_norm_(list(named.values()), 1.0)
         optimizer.step()
         losses.append(loss.item())
-        if (step + 1) % 100 == 0:
+        if (step + 1) % 50 == 0 and rank == 0:
             rate = (time.perf_counter() - began) / len(losses)
-            LOG.info("answer step %d loss %.3f, %.2f s a step", step + 1, np.mean(losses[-100:]), rate)
-        if validation is not None and ((step + 1) % 500 == 0 or step + 1 == settings.steps):
+            LOG.info("answer step %d loss %.3f, %.2f s a step", step + 1, np.mean(losses[-50:]), rate)
+        if validation is not None and rank == 0 and ((step + 1) % 200 == 0 or step + 1 == settings.steps):
             LOG.info("validation %s", score(builder, answers, *validation))
-    save_file({n: p.detach().contiguous().clone() for n, p in named.items()}, str(checkpoint))
+    if rank == 0:
+        save_file({n: p.detach().contiguous().clone() for n, p in named.items()}, str(checkpoint))
     return losses
 
 
 @torch.no_grad()
-def score(builder: QuestionBuilder, answers: tuple[int, int], crops: CropSet, bank: FeatureBank, *, pairs: int = 400) -> dict[str, float]:
+def score(
+    builder: QuestionBuilder, answers: tuple[int, int], crops: CropSet, bank: FeatureBank, *, pairs: int = 400
+) -> dict[str, float]:
     """Return sensitivity, and specificity on random and on look-alike negatives, of clean crops."""
     sampler = QuestionSampler(crops, bank.pooled)
     rng = np.random.default_rng(5)

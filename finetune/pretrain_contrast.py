@@ -110,13 +110,13 @@ class PairSampler:
 
 def _batches(
     crops: CropSet, sampler: PairSampler, size: TinySize, seed: tuple[int, int], start: int, stop: int
-) -> Iterator[tuple[list[int], list[int], list[Tensor]]]:
+) -> Iterator[tuple[list[int], list[Tensor]]]:
     """Prepare batches one step ahead in a thread."""
 
-    def prepare(step: int) -> tuple[list[int], list[int], list[Tensor]]:
+    def prepare(step: int) -> tuple[list[int], list[Tensor]]:
         rng = np.random.default_rng((*seed, step))
         first, second = sampler.draw(rng)
-        return first, second, [resize_crop(reshape_crop(crops.crop(i), rng), size, rng) for i in [*first, *second]]
+        return first, [resize_crop(reshape_crop(crops.crop(i), rng), size, rng) for i in [*first, *second]]
 
     with ThreadPoolExecutor(1) as pool:
         ahead = pool.submit(prepare, start)
@@ -134,12 +134,12 @@ def train_vision(
     named = {**{f"visual.{n}": p for n, p in visual.named_parameters()}, "log_scale": scale}
     optimizer = torch.optim.AdamW(named.values(), lr=settings.learning_rate, weight_decay=0.05, betas=(0.9, 0.98))
     start = _resume(checkpoint, named, optimizer)
-    rank = distributed.get_rank() if distributed.is_initialized() else 0
+    rank = process_rank()
     sampler = PairSampler(crops, settings)
     losses: list[float] = []
     began = time.perf_counter()
     stream = _batches(crops, sampler, size, (settings.seed, rank), start, settings.steps)
-    for step, (first, second, images) in enumerate(stream, start=start):
+    for step, (first, images) in enumerate(stream, start=start):
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * schedule(step, settings.steps)
         generator = torch.Generator().manual_seed((settings.seed * 97 + rank) * 1_000_003 + step)
@@ -155,12 +155,19 @@ def train_vision(
         losses.append(loss.item())
         if (step + 1) % 20 == 0 and rank == 0:
             rate = (time.perf_counter() - began) / len(losses)
-            LOG.info("contrast step %d loss %.3f scale %.1f, %.2f s a step", step + 1, np.mean(losses[-20:]), scale.exp().item(), rate)
+            LOG.info(
+                "contrast step %d loss %.3f scale %.1f, %.2f s a step", step + 1, np.mean(losses[-20:]), scale.exp().item(), rate
+            )
         if ((step + 1) % 100 == 0 or step + 1 == settings.steps) and rank == 0:
             _save(checkpoint, named, optimizer, step + 1)
             if validation is not None:
                 LOG.info("validation %s", probe(visual, validation, size))
     return losses
+
+
+def process_rank() -> int:
+    """Return this process's number among those that train together, 0 where it is alone."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def average_gradients(parameters: Sequence[Tensor]) -> None:

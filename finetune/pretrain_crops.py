@@ -153,9 +153,10 @@ def _render_job(
         write_shard(out / f"{start:05d}.npz", range(first + start, first + min(start + ROOMS_PER_SHARD, rooms)), pieces)
 
 
-def load_crops(folder: Path, *, limit: int | None = None) -> CropSet:
-    """Read all shards of a folder (or the first `limit`)."""
-    shards = [np.load(p, allow_pickle=False) for p in sorted(folder.glob("[0-9]*.npz")) if ".part" not in p.name][:limit]
+def load_crops(folder: Path, *, limit: int | None = None, part: tuple[int, int] = (0, 1)) -> CropSet:
+    """Read all shards of a folder, or the first `limit`, or part i of n of them."""
+    paths = [p for p in sorted(folder.glob("[0-9]*.npz")) if ".part" not in p.name][:limit][part[0] :: part[1]]
+    shards = [np.load(p, allow_pickle=False) for p in paths]
     shapes = np.concatenate([s["shapes"] for s in shards])
     keys = np.concatenate([s["keys"] for s in shards])
     sizes = shapes.prod(axis=1, dtype=np.int64) * 4

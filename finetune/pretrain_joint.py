@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.nn import functional
 
 from finetune.pretrain_answer import FeatureBank, QuestionBuilder, QuestionSampler
 from finetune.pretrain_augment import reshape_crop, resize_crop
-from finetune.pretrain_contrast import average_gradients, encode_crops, schedule
+from finetune.pretrain_contrast import average_gradients, encode_crops, process_rank, schedule
 from finetune.pretrain_crops import CropSet
 from finetune.pretrain_model import TinySize
 
@@ -55,7 +55,7 @@ def train_jointly(
         return []
     optimizer = torch.optim.AdamW(named.values(), lr=settings.learning_rate, weight_decay=0.05, betas=(0.9, 0.98))
     sampler = QuestionSampler(crops, bank.pooled)
-    rank = distributed.get_rank() if distributed.is_initialized() else 0
+    rank = process_rank()
     losses: list[float] = []
     began = time.perf_counter()
     for step in range(settings.steps):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,11 @@ class PretrainSettings:
 
     rooms: int = 240
     validation_rooms: int = 30
-    size: TinySize = TinySize()
+    size: TinySize = field(default_factory=TinySize)
     contrast: tuple[tuple[int, ContrastSettings], ...] = ((80 * 64, ContrastSettings()),)
     variants: int = 3
-    answer: AnswerSettings = AnswerSettings()
-    joint: JointSettings = JointSettings()
+    answer: AnswerSettings = field(default_factory=AnswerSettings)
+    joint: JointSettings = field(default_factory=JointSettings)
     workers: int = 2
 
 
@@ -69,7 +69,14 @@ def pretrain(settings: PretrainSettings, *, furniture: Path | None, held_out: Pa
     builder = QuestionBuilder(model, prompt_ids(processor, load_prompt()))
     answers = answer_ids(processor.tokenizer)
     train_answers(
-        model, builder, answers, train, banks[0], settings.answer, checkpoint=work / "answer.safetensors", validation=(val, banks[1])
+        model,
+        builder,
+        answers,
+        train,
+        banks[0],
+        settings.answer,
+        checkpoint=work / "answer.safetensors",
+        validation=(val, banks[1]),
     )
     train_jointly(model, builder, answers, train, banks[0], settings.size, settings.joint, checkpoint=work / "joint.safetensors")
     save_judge(model, processor, out)
