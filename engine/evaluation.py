@@ -126,7 +126,8 @@ def _sums_of(prediction: Prediction) -> Float64Array:
     row[_COLUMN["ambiguous"]] = prediction.said_same is None
     if prediction.p_same_ab is not None and prediction.p_same_ba is not None:
         row[_COLUMN["swaps"]] = 1
-        row[_COLUMN["swaps_disagree"]] = (prediction.p_same_ab >= 0.5) != (prediction.p_same_ba >= 0.5)
+        answers = {p >= prediction.threshold for p in (prediction.p_same_ab, prediction.p_same_ba)}
+        row[_COLUMN["swaps_disagree"]] = len(answers) == 2
         row[_COLUMN["swap_difference"]] = abs(prediction.p_same_ab - prediction.p_same_ba)
     if prediction.negative_kind is not None:
         at = _KINDS_AT + 2 * NEGATIVE_KINDS.index(prediction.negative_kind)

@@ -218,6 +218,7 @@ def to_prediction(index: int, sampled: SampledPair, ab: Verdict, ba: Verdict | N
         p_same=p_same,
         p_same_ab=ab.p_same,
         p_same_ba=None if ba is None else ba.p_same,
+        threshold=ab.threshold,
         ambiguity=ambiguity,
         negative_kind=sampled.negative_kind,
         twin=sampled.twin,

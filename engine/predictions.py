@@ -41,6 +41,7 @@ class Prediction:
         p_same: Probability of "same", mean of both orders in logit space; None in the original's files.
         p_same_ab: Probability with mask A first, or None.
         p_same_ba: Probability with mask B first; None where only one order was asked.
+        threshold: Probability from which the answer is "same".
         ambiguity: Probability mass on neither yes nor no, or None.
         negative_kind: How a negative was found, or None.
         twin: Number shared by a positive and its negative, or None.
@@ -56,6 +57,7 @@ class Prediction:
     p_same: float | None = None
     p_same_ab: float | None = None
     p_same_ba: float | None = None
+    threshold: float = 0.5
     ambiguity: float | None = None
     negative_kind: NegativeKind | None = None
     twin: int | None = None
@@ -171,6 +173,7 @@ def to_record(prediction: Prediction) -> dict[str, object]:
         "p_same": prediction.p_same,
         "p_same_ab": prediction.p_same_ab,
         "p_same_ba": prediction.p_same_ba,
+        "threshold": prediction.threshold,
         "ambiguity": prediction.ambiguity,
         "negative_kind": prediction.negative_kind,
         "twin": prediction.twin,
@@ -213,6 +216,7 @@ def from_record(record: object, position: int) -> Prediction:
         p_same=_probability(fields, "p_same"),
         p_same_ab=_probability(fields, "p_same_ab"),
         p_same_ba=_probability(fields, "p_same_ba"),
+        threshold=float(fields.get("threshold", 0.5)),
         ambiguity=_probability(fields, "ambiguity"),
         negative_kind=kind,
         twin=None if twin is None else int(twin),
