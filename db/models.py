@@ -30,8 +30,8 @@ class DecisionRow(SQLModel, table=True):
     __table_args__ = (
         CheckConstraint("decision IN ('same', 'different', 'unsure', 'skip')", name="known_decision"),
         CheckConstraint("p_same IS NULL OR (p_same >= 0 AND p_same <= 1)", name="p_same_is_probability"),
-        Index(None, "scene", "pair_key", "id"),
-        Index(None, "undoes"),
+        Index(None, "scene", "pair_key", "annotator", "created_at", "id"),
+        Index(None, "undoes", unique=True),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -53,3 +53,15 @@ class DecisionRow(SQLModel, table=True):
     seconds: float | None = None
     queue: str = Field(max_length=80)
     source: str = Field(max_length=80)
+
+
+class LeaseRow(SQLModel, table=True):
+    """One pair that a queue has handed to one person, who has it until `expires_at` (seconds since 1970, UTC)."""
+
+    metadata = metadata
+    __tablename__ = "leases"
+
+    scene: str = Field(max_length=200, primary_key=True)
+    pair_key: str = Field(max_length=500, primary_key=True)
+    annotator: str = Field(max_length=80)
+    expires_at: float

@@ -16,6 +16,8 @@ from engine.errors import LabelError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MS = 10_000
+MIGRATION_LOCK = 0x6D61736B
+"""Number of PostgreSQL's advisory lock under which migrations run."""
 
 
 def open_database(target: str) -> Engine:
@@ -44,12 +46,19 @@ def open_database(target: str) -> Engine:
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
-    """Run the migrations up to `revision`; one process at a time on SQLite, the others wait for it."""
+    """Run the migrations up to `revision`; one process at a time, the others wait for it."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
+
+
+def for_reading(engine: Engine) -> Engine:
+    """Return the same engine for work that only reads: on SQLite it then neither waits for writers nor holds them up."""
+    return engine.execution_options(reads_only=True)
 
 
 def newest_revision() -> str:
@@ -72,8 +81,9 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Any) -> None:
-    # IMMEDIATE takes the write lock at once, so two writers queue instead of failing halfway.
-    connection.execute(text("BEGIN IMMEDIATE"))
+    # IMMEDIATE takes the write lock at once, so two writers queue instead of failing halfway; readers need no lock at all.
+    reads = connection.get_execution_options().get("reads_only", False)
+    connection.execute(text("BEGIN DEFERRED" if reads else "BEGIN IMMEDIATE"))
 
 
 def _cause(error: BaseException) -> str:

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import subprocess
-import sys
-import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session
 
 from db.labels import LabelStore, NewLabel
 from db.models import metadata
-from db.session import migrate, newest_revision, open_database
+from db.rows import row_of
+from db.session import open_database
 from engine.errors import LabelError
 from engine.types import Decision, MaskKey, MaskPair
+
+pytest_plugins = ["tests.databases"]
 
 PAIR = MaskPair(MaskKey("2", 5), MaskKey("10", 7))
 OTHER = MaskPair(MaskKey("2", 6), MaskKey("10", 7))
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> LabelStore:
-    return LabelStore(open_database(str(tmp_path / "new folder" / "labels.db")))
+def store(database: str) -> Iterator[LabelStore]:
+    engine = open_database(database)
+    yield LabelStore(engine)
+    engine.dispose()
+
+
+def mask_pair(i: int) -> MaskPair:
+    return MaskPair(MaskKey("1", i), MaskKey("2", i))
 
 
 def label(decision: Decision = "same", *, annotator: str = "Ada", pair: MaskPair = PAIR, scene: str = "room") -> NewLabel:
@@ -87,40 +97,76 @@ def test_nameless_annotator_is_refused(store: LabelStore) -> None:
     assert store.history() == []
 
 
-def test_database_refuses_what_is_no_decision(store: LabelStore) -> None:
-    with pytest.raises(LabelError, match="could not be saved"):
-        store.add(label("maybe"))  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"decision": "maybe"}, "expected one of same, different"),
+        ({"pair": MaskPair(MaskKey("2", 5), MaskKey("2", 5))}, "no comparison with itself"),
+        ({"pair": MaskPair(MaskKey("2", 5), MaskKey("3", 2**31))}, "int32"),
+        ({"pair": MaskPair(MaskKey("", 5), MaskKey("3", 1))}, "view's name"),
+        ({"scene": "s" * 201}, "1 to 200 characters"),
+        ({"queue": "a\0b"}, "NUL"),
+        ({"p_same": 1.5}, "expected 0 to 1"),
+        ({"ambiguity": float("nan")}, "expected 0 to 1"),
+        ({"seconds": -1.0}, "0 or more seconds"),
+    ],
+)
+def test_malformed_label_is_refused(store: LabelStore, wrong: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(LabelError, match=sentence):
+        store.add(replace(label(), **wrong))
     assert store.history() == []
 
 
-def test_schema_of_migrations_equals_models(tmp_path: Path) -> None:
-    engine = open_database(str(tmp_path / "labels.db"))
-    with engine.connect() as connection:
+def test_database_itself_refuses_what_is_no_decision(store: LabelStore) -> None:
+    row = row_of(label("maybe"), datetime.now(UTC))  # type: ignore[arg-type]
+    with Session(store.engine) as session:
+        session.add(row)
+        with pytest.raises(IntegrityError):
+            session.commit()
+
+
+def test_decision_after_the_clock_was_set_back_still_counts(store: LabelStore) -> None:
+    with Session(store.engine) as session:
+        session.add(row_of(label("same"), datetime.now(UTC) + timedelta(hours=1)))
+        session.commit()
+    second = store.add(label("different"))
+    assert store.current() == [second]
+
+
+def test_history_limit_keeps_the_newest(store: LabelStore) -> None:
+    rows = [store.add(label(pair=pair)) for pair in (PAIR, OTHER, PAIR)]
+    assert store.history(limit=2) == rows[1:]
+    assert store.history("hall") == []
+
+
+def test_label_undone_by_many_at_once_is_undone_once(store: LabelStore) -> None:
+    stored = store.add(label())
+
+    with ThreadPoolExecutor(8) as pool:
+        attempts = [pool.submit(store.undo, stored.id, f"p{i}") for i in range(16)]
+    errors = [str(attempt.exception()) for attempt in attempts if attempt.exception()]
+    assert len(errors) == 15
+    assert all("undone before" in error for error in errors)
+    assert len(store.history()) == 2
+
+
+def test_threads_that_label_at_once_lose_nothing(store: LabelStore) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        stored = list(pool.map(lambda i: store.add(label(annotator=f"p{i % 4}", pair=mask_pair(i))), range(100)))
+    assert sorted(row.uuid for row in store.history()) == sorted(row.uuid for row in stored)
+
+
+def test_reader_does_not_wait_for_a_writer(tmp_path: Path) -> None:
+    store = LabelStore(open_database(str(tmp_path / "labels.db")))
+    store.add(label())
+    with store.engine.begin() as writer:
+        writer.execute(text("update decisions set queue = 'being written'"))
+        assert [row.queue for row in store.current()] == ["judge-page"]
+
+
+def test_schema_of_migrations_equals_models(store: LabelStore) -> None:
+    with store.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-
-
-def test_first_schema_with_data_migrates_to_the_newest(tmp_path: Path) -> None:
-    path = tmp_path / "labels.db"
-    engine = create_engine(f"sqlite:///{path}")
-    migrate(engine, "0001")
-    with engine.begin() as connection:
-        connection.execute(
-            text(
-                "insert into decisions"
-                " (uuid, created_at, annotator, scene, pair_key, view_a, mask_a, view_b, mask_b, decision, queue, source)"
-                " values ('u', '2026-01-02 03:04:05.000000', 'Ada', 'room', :key, '10', 7, '2', 5, 'same', 'q', 's')"
-            ),
-            {"key": '[["10", 7], ["2", 5]]'},
-        )
-    engine.dispose()
-    (kept,) = LabelStore(open_database(str(path))).current("room")
-    assert (kept.pair.canonical(), kept.decision, kept.created_at.isoformat()) == (
-        PAIR.canonical(),
-        "same",
-        "2026-01-02T03:04:05+00:00",
-    )
-    with open_database(str(path)).connect() as connection:
-        assert MigrationContext.configure(connection).get_current_revision() == newest_revision()
 
 
 def test_file_that_is_no_database(tmp_path: Path) -> None:
@@ -137,49 +183,3 @@ def test_database_of_a_newer_version(tmp_path: Path) -> None:
         connection.execute(text("update alembic_version set version_num = '9999'"))
     with pytest.raises(LabelError, match="update maskgroup"):
         open_database(path)
-
-
-def add_many(path: str, annotator: str, count: int) -> None:
-    store = LabelStore(open_database(path))
-    for i in range(count):
-        store.add(label(annotator=annotator, pair=MaskPair(MaskKey("1", i), MaskKey("2", i))))
-
-
-def test_two_processes_write_at_once_and_nothing_is_lost(tmp_path: Path) -> None:
-    path = str(tmp_path / "labels.db")
-    context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=add_many, args=(path, name, 60)) for name in ("Ada", "Bob")]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(timeout=120)
-        assert writer.exitcode == 0
-    assert len(LabelStore(open_database(path)).history()) == 120
-
-
-WRITER = """
-import sys
-from db.labels import LabelStore, NewLabel
-from db.session import open_database
-from engine.types import MaskKey, MaskPair
-store = LabelStore(open_database(sys.argv[1]))
-for i in range(10**6):
-    stored = store.add(NewLabel(annotator="Ada", scene="room", pair=MaskPair(MaskKey("1", i), MaskKey("2", i)), decision="same"))
-    print(stored.uuid, flush=True)
-"""
-
-
-def test_killed_writer_loses_no_acknowledged_label(tmp_path: Path) -> None:
-    path = str(tmp_path / "labels.db")
-    acknowledged: set[str] = set()
-    for round_number in range(4):
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE, text=True)
-        assert writer.stdout is not None
-        acknowledged.add(writer.stdout.readline().strip())
-        time.sleep(0.05 + 0.07 * round_number)
-        os.kill(writer.pid, signal.SIGKILL)
-        acknowledged |= {line.strip() for line in writer.stdout if line.endswith("\n")}
-        writer.wait()
-    stored = {row.uuid for row in LabelStore(open_database(path)).history()}
-    assert acknowledged <= stored
-    assert len(acknowledged) >= 4

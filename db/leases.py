@@ -1,0 +1,70 @@
+"""Leases: a queue hands each pair to one person at a time, and gets it back when they leave."""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import ColumnElement, Engine, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlmodel import col
+
+from db.models import LeaseRow
+from db.rows import MAX_NAME, pair_key
+from db.session import for_reading
+from engine.errors import LabelError
+from engine.types import MaskPair
+
+
+class LeaseStore:
+    """Who works on which pair; safe to share between threads and processes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def lease(self, scene: str, pair: MaskPair, annotator: str, *, seconds: float) -> bool:
+        """Take a pair, in either order, for some seconds; a pair that the annotator has already is taken anew.
+
+        Returns:
+            False if somebody else has it.
+
+        Raises:
+            LabelError: If the name is malformed or the database cannot be written.
+        """
+        if not 0 < len(annotator) <= MAX_NAME:
+            raise LabelError(f"An annotator's name has 1 to {MAX_NAME} characters, this one has {len(annotator)}; shorten it.")
+        now = time.time()
+        key = {"scene": scene, "pair_key": pair_key(pair)}
+        mine = {"annotator": annotator, "expires_at": now + seconds}
+        free = or_(col(LeaseRow.annotator) == annotator, col(LeaseRow.expires_at) <= now)
+        try:
+            with self._engine.begin() as connection:
+                taken = connection.execute(update(LeaseRow).where(*_is_pair(scene, pair), free).values(**mine))
+                if taken.rowcount == 0:
+                    connection.execute(insert(LeaseRow).values(**key, **mine))
+        except IntegrityError:
+            return False
+        except SQLAlchemyError as error:
+            raise LabelError(f"The pair could not be reserved ({type(error).__name__}); try again.") from error
+        return True
+
+    def release(self, scene: str, pair: MaskPair, annotator: str) -> None:
+        """Give a pair back; one that somebody else has stays theirs."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(LeaseRow).where(*_is_pair(scene, pair), col(LeaseRow.annotator) == annotator))
+
+    def taken_keys(self, scene: str, *, others_than: str) -> set[str]:
+        """Return the keys (`db.rows.pair_key`) of a scene's pairs that other people have now."""
+        query = select(col(LeaseRow.pair_key)).where(
+            col(LeaseRow.scene) == scene, col(LeaseRow.annotator) != others_than, col(LeaseRow.expires_at) > time.time()
+        )
+        with for_reading(self._engine).connect() as connection:
+            return set(connection.scalars(query))
+
+    def forget_expired(self) -> int:
+        """Delete leases that have run out; returns how many."""
+        with self._engine.begin() as connection:
+            return connection.execute(delete(LeaseRow).where(col(LeaseRow.expires_at) <= time.time())).rowcount
+
+
+def _is_pair(scene: str, pair: MaskPair) -> tuple[ColumnElement[bool], ...]:
+    return col(LeaseRow.scene) == scene, col(LeaseRow.pair_key) == pair_key(pair)

@@ -1,0 +1,156 @@
+"""Between rows and the values that leave this package: keys of pairs, checks of new labels, conversions. Runs no query."""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast, get_args
+
+from db.models import DecisionRow
+from engine.errors import LabelError
+from engine.types import Decision, MaskKey, MaskPair
+
+MAX_NAME = 80
+EPOCH = datetime.fromtimestamp(0, UTC)
+MAX_LENGTHS = {"scene": 200, "model": 200, "prompt": 80, "queue": 80, "source": 80}
+MAX_VIEW = 200
+MASK_RANGE = range(-(2**31), 2**31)
+DECISIONS: tuple[Decision, ...] = get_args(Decision)
+
+
+@dataclass(frozen=True)
+class NewLabel:
+    """A decision to be stored.
+
+    Attributes:
+        annotator: Who decided, at most 80 characters.
+        scene: Name of the scene.
+        pair: The masks in the order in which they were shown.
+        decision: What was decided.
+        model: Name of the model whose verdict was shown, or None; `prompt`, `p_same`, `ambiguity` are its answer.
+        seconds: Time from showing the pair to deciding, or None.
+        queue: Where the pair came from.
+        source: Which program wrote the label.
+    """
+
+    annotator: str
+    scene: str
+    pair: MaskPair
+    decision: Decision
+    model: str | None = None
+    prompt: str | None = None
+    p_same: float | None = None
+    ambiguity: float | None = None
+    seconds: float | None = None
+    queue: str = "judge-page"
+    source: str = "app"
+
+
+@dataclass(frozen=True)
+class Label(NewLabel):
+    """A stored row of the history; an undo has `undoes` set to the id of the row that it takes back."""
+
+    id: int = 0
+    uuid: str = ""
+    created_at: datetime = EPOCH
+    undoes: int | None = None
+
+
+def pair_key(pair: MaskPair) -> str:
+    """Return the text under which a pair is found, the same in both orders."""
+    ordered = pair.canonical()
+    return json.dumps([[key.view, key.mask] for key in (ordered.a, ordered.b)])
+
+
+def check_label(label: NewLabel) -> None:
+    """Refuse what no database should hold.
+
+    Raises:
+        LabelError: If a text is empty, too long or holds a NUL, the pair is one mask twice, or a number is out of its range.
+    """
+    if not 0 < len(label.annotator) <= MAX_NAME:
+        raise LabelError(f"An annotator's name has 1 to {MAX_NAME} characters, this one has {len(label.annotator)}; shorten it.")
+    if label.decision not in DECISIONS:
+        raise LabelError(f"The decision is {label.decision!r}, expected one of {', '.join(DECISIONS)}; correct it.")
+    if label.pair.a == label.pair.b:
+        raise LabelError(f"Both masks are {label.pair.a}: a mask needs no comparison with itself; pick two.")
+    for name, longest in MAX_LENGTHS.items():
+        value: str | None = getattr(label, name)
+        if value is not None and not 0 < len(value) <= longest:
+            raise LabelError(f"The {name} of a label has 1 to {longest} characters, this one has {len(value)}; shorten it.")
+    for key in (label.pair.a, label.pair.b):
+        if not 0 < len(key.view) <= MAX_VIEW:
+            raise LabelError(f"A view's name has 1 to {MAX_VIEW} characters, this one has {len(key.view)}; shorten it.")
+        if key.mask not in MASK_RANGE:
+            raise LabelError(f"Mask {key.mask} is no 32-bit number; mask ids are int32.")
+    texts = (
+        label.annotator,
+        label.scene,
+        label.pair.a.view,
+        label.pair.b.view,
+        label.model,
+        label.prompt,
+        label.queue,
+        label.source,
+    )
+    if any(text is not None and "\0" in text for text in texts):
+        raise LabelError("A text of the label holds a NUL character, which no database keeps; remove it.")
+    for name, top in (("p_same", 1.0), ("ambiguity", 1.0), ("seconds", math.inf)):
+        number: float | None = getattr(label, name)
+        if number is not None and not (math.isfinite(number) and 0 <= number <= top):
+            wanted = "0 to 1" if top == 1 else "0 or more seconds"
+            raise LabelError(f"The {name} of a label is {number}, expected {wanted}; leave it out if it is not known.")
+
+
+def row_of(label: NewLabel, created_at: datetime, *, identity: str | None = None, undoes: int | None = None) -> DecisionRow:
+    """Return the row that holds a label; without an `identity` it gets a fresh one."""
+    return DecisionRow(
+        uuid=identity or str(uuid.uuid4()),
+        created_at=created_at,
+        annotator=label.annotator,
+        scene=label.scene,
+        pair_key=pair_key(label.pair),
+        view_a=label.pair.a.view,
+        mask_a=label.pair.a.mask,
+        view_b=label.pair.b.view,
+        mask_b=label.pair.b.mask,
+        decision=label.decision,
+        undoes=undoes,
+        model=label.model,
+        prompt=label.prompt,
+        p_same=label.p_same,
+        ambiguity=label.ambiguity,
+        seconds=label.seconds,
+        queue=label.queue,
+        source=label.source,
+    )
+
+
+def label_of(row: DecisionRow) -> Label:
+    """Return a stored row as a value."""
+    assert row.id is not None
+    return Label(
+        annotator=row.annotator,
+        scene=row.scene,
+        pair=MaskPair(MaskKey(row.view_a, row.mask_a), MaskKey(row.view_b, row.mask_b)),
+        decision=cast("Decision", row.decision),
+        model=row.model,
+        prompt=row.prompt,
+        p_same=row.p_same,
+        ambiguity=row.ambiguity,
+        seconds=row.seconds,
+        queue=row.queue,
+        source=row.source,
+        id=row.id,
+        uuid=row.uuid,
+        created_at=in_utc(row.created_at),
+        undoes=row.undoes,
+    )
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Return a stored time in UTC: SQLite gives times back without their zone, PostgreSQL in the server's."""
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
