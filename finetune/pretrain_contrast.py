@@ -34,7 +34,7 @@ class ContrastSettings:
     """How long and how the vision tower is trained."""
 
     steps: int = 1200
-    rooms: int = 8
+    rooms: int = 4
     instances: int = 16
     learning_rate: float = 8e-4
     temperature: float = 0.07

@@ -3,19 +3,23 @@
     python -m finetune.pretrain_tiny --furniture DIR --held-out TSV --work .work/tiny --out assets/models/tiny-qwen3-vl
 
 Every stage keeps what it made under `--work` and is skipped, or taken up where it stopped, when it is run again.
-Without `--furniture` the rooms hold parametric furniture only.
+Without `--furniture` the rooms hold parametric furniture only. On few, shared cores one thread in each of several processes is
+much faster than many threads: `torchrun --nproc-per-node 2 -m finetune.pretrain_tiny ...` averages their gradients.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from torch import distributed
 
 from engine.judging.base import load_prompt
 from finetune.pretrain_answer import AnswerSettings, FeatureBank, QuestionBuilder, cache_features, train_answers
@@ -55,8 +59,11 @@ class PretrainSettings:
 def pretrain(settings: PretrainSettings, *, furniture: Path | None, held_out: Path | None, work: Path, out: Path) -> None:
     """Run all stages and save the model with its processor in `out`."""
     crops = work / "crops"
-    render_crops(crops, furniture, held_out, split="train", rooms=settings.rooms, workers=settings.workers)
-    render_crops(crops, furniture, held_out, split="val", rooms=settings.validation_rooms, workers=settings.workers)
+    rank, processes = _join_processes()
+    if rank == 0:
+        render_crops(crops, furniture, held_out, split="train", rooms=settings.rooms, workers=settings.workers)
+        render_crops(crops, furniture, held_out, split="val", rooms=settings.validation_rooms, workers=settings.workers)
+    _wait()
     train, val = load_crops(crops / "train"), load_crops(crops / "val")
     LOG.info("%d crops to train on, %d to validate", len(train), len(val))
     torch.manual_seed(settings.answer.seed)
@@ -65,6 +72,9 @@ def pretrain(settings: PretrainSettings, *, furniture: Path | None, held_out: Pa
     for index, (pixels, contrast) in enumerate(settings.contrast):
         size = TinySize(**{**vars(settings.size), "pixels": pixels})
         train_vision(visual, train, size, contrast, checkpoint=work / f"vision{index}.safetensors", validation=val)
+    _wait()
+    if processes > 1:  # each process asks about rooms of its own; the vision tower saw all of them in both
+        train = load_crops(crops / "train", part=(rank, processes))
     banks = cached_banks(visual, train, val, settings)
     builder = QuestionBuilder(model, prompt_ids(processor, load_prompt()))
     answers = answer_ids(processor.tokenizer)
@@ -79,7 +89,23 @@ def pretrain(settings: PretrainSettings, *, furniture: Path | None, held_out: Pa
         validation=(val, banks[1]),
     )
     train_jointly(model, builder, answers, train, banks[0], settings.size, settings.joint, checkpoint=work / "joint.safetensors")
-    save_judge(model, processor, out)
+    if rank == 0:
+        save_judge(model, processor, out)
+    _wait()
+
+
+def _join_processes() -> tuple[int, int]:
+    """Join the processes that torchrun started, if it did; returns (rank, number of processes)."""
+    if "RANK" not in os.environ:
+        return 0, 1
+    if not distributed.is_initialized():
+        distributed.init_process_group("gloo", timeout=timedelta(hours=2))
+    return distributed.get_rank(), distributed.get_world_size()
+
+
+def _wait() -> None:
+    if distributed.is_initialized():
+        distributed.barrier()
 
 
 def new_judge(size: TinySize) -> tuple[Any, Any]:
