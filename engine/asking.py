@@ -21,6 +21,8 @@ FLIPPABLE = 3.5
 """Log-odds beyond which no answer of a judge changes a link's sign."""
 CALIBRATION_LINKS = 32
 """Links of each kind, already settled by geometry, on which the judge is tried."""
+TRUSTED_SCALE = 0.7
+"""Geometry whose log-odds turned out to be worth less than this cannot say how reliable the judge is."""
 PSEUDO_COUNT = 8
 """Answers that the assumed reliability counts for beside the measured ones."""
 
@@ -96,15 +98,29 @@ def calibrate(graph: MaskGraph) -> MaskGraph:
     if not graph.use_geometry:
         rate = (float(yes.mean()) - (1 - start.specificity)) / (start.sensitivity + start.specificity - 1)
         return replace(graph, reliability=replace(graph.reliability, prior=float(np.clip(rate, 0.05, 0.95))))
-    settled = graph.geometry[asked]
+    settled = graph.geometry[asked] * (1 if graph.geometry_scale > TRUSTED_SCALE else 0)
     sure_same, sure_apart = settled > FLIPPABLE, settled < -FLIPPABLE
-    return replace(
-        graph,
-        reliability=Reliability(
-            sensitivity=_smoothed(int((yes & sure_same).sum()), int(sure_same.sum()), start.sensitivity),
-            specificity=_smoothed(int((~yes & sure_apart).sum()), int(sure_apart.sum()), start.specificity),
-        ),
+    reliability = Reliability(
+        sensitivity=_smoothed(int((yes & sure_same).sum()), int(sure_same.sum()), start.sensitivity),
+        specificity=_smoothed(int((~yes & sure_apart).sum()), int(sure_apart.sum()), start.specificity),
     )
+    return replace(graph, reliability=reliability, geometry_scale=_measure_geometry(graph, reliability))
+
+
+def _measure_geometry(graph: MaskGraph, reliability: Reliability) -> float:
+    """Find the scale of geometry's log-odds under which the judge's answers are most likely (temperature scaling).
+
+    Poor poses make geometry sure of wrong things; the answers show it. A weak prior keeps 1 where there are few answers.
+    """
+    asked = graph.asked
+    yes, log_odds = graph.p_same[asked] >= 0.5, graph.geometry[asked]
+    scales = np.linspace(0.05, 1, 20)
+    likelihood: list[float] = []
+    for scale in scales:
+        same = 1 / (1 + np.exp(-scale * log_odds))
+        p_yes = same * reliability.sensitivity + (1 - same) * (1 - reliability.specificity)
+        likelihood.append(float(np.log(np.where(yes, p_yes, 1 - p_yes)).sum()) + PSEUDO_COUNT * float(np.log(scale)) / 2)
+    return float(scales[int(np.argmax(likelihood))])
 
 
 def _smoothed(right: int, count: int, prior: float) -> float:
@@ -160,9 +176,8 @@ def _priority(graph: MaskGraph, weights: Float64Array, links: Int32Array) -> Flo
     """How likely an answer is to change the cut, (len(links),) float64, larger = sooner."""
     pairs = graph.evidence.pairs
     if not graph.use_geometry and not graph.asked.any():
-        return np.nan_to_num(graph.evidence.similarity[links] + graph.evidence.overlap[links].astype(np.float64) * 0, nan=0.0) + (
-            np.nan_to_num(graph.evidence.overlap[links], nan=0.0)
-        )
+        alike = np.nan_to_num(graph.evidence.similarity[links], nan=0.0) + np.nan_to_num(graph.evidence.overlap[links], nan=0.0)
+        return alike.astype(np.float64)
     grouping = cut(graph)
     a, b = grouping.labels[pairs[:, 0]].astype(np.int64), grouping.labels[pairs[:, 1]].astype(np.int64)
     code = np.minimum(a, b) << 32 | np.maximum(a, b)

@@ -179,7 +179,8 @@ def project(world: Float32Array, view: PosedView) -> tuple[Int32Array, Int32Arra
     Returns:
         Indices of the points inside the image (Q,) int32, their flat pixels (Q,) int32, their depth (Q,) float32 metres.
     """
-    assert view.camera is not None and view.pose is not None
+    assert view.camera is not None
+    assert view.pose is not None
     camera = view.camera
     rotation = view.pose[:3, :3].astype(np.float32)
     local = world @ rotation - (view.pose[:3, 3].astype(np.float32) @ rotation)

@@ -12,6 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from engine.candidates import PairEvidence, unique_pairs
 from engine.constraints import Constraint, Contradiction, settle_constraints
@@ -65,6 +68,7 @@ class MaskGraph:
         geometry: (E,) float64 log-odds from geometry, 0 where there is none.
         p_same: (E,) float32 the judge's mean probability, NaN where it was not asked.
         reliability: What the judge's answers are worth.
+        geometry_scale: What geometry's log-odds are worth on this scene, [0, 1], as the judge's answers have it; 1 until asked.
         use_geometry: False leaves geometry out of the weights (it may still have chosen the pairs).
         same_view_repulsion: Log-odds against two masks of one view being one object.
     """
@@ -78,6 +82,7 @@ class MaskGraph:
     reliability: Reliability
     use_geometry: bool
     same_view_repulsion: float
+    geometry_scale: float = 1.0
 
     @property
     def is_same_view(self) -> BoolArray:
@@ -91,7 +96,7 @@ class MaskGraph:
 
     def weights(self) -> Float64Array:
         """Return the log-odds of each link, (E,) float64."""
-        total = self.geometry.copy() if self.use_geometry else np.zeros(len(self.evidence))
+        total = self.geometry_scale * self.geometry if self.use_geometry else np.zeros(len(self.evidence))
         asked = self.asked
         total[asked] += self.reliability.log_odds(self.p_same[asked])
         if not self.use_geometry:
@@ -188,16 +193,15 @@ def build_graph(
 def weigh_geometry(evidence: PairEvidence, *, sizes_m: Float64Array | None = None, pose_error_m: float = 0.0) -> Float64Array:
     """Return log-odds (E,) from consensus and overlap.
 
-    A pose error e shifts a mask of size d by about e, which leaves about exp(-e sqrt(2) / d) of a true overlap: the level at which
-    a link turns positive falls with it, and so does what geometry is worth.
+    A pose error e shifts a mask of size d by about e, which leaves about exp(-e sqrt(2) / d) of a true overlap and adds as much of
+    a neighbour's: what geometry is worth falls with it. Neighbours are many and touch everywhere, so the level at which a link
+    turns positive rises a little.
     """
-    level = np.full(len(evidence), 0.5)
+    level = 0.5 + 0.1 * min(1.0, pose_error_m / 0.02)
     trust = np.ones(len(evidence))
     if sizes_m is not None and pose_error_m > 0:
         size = np.fmin(sizes_m[evidence.pairs[:, 0]], sizes_m[evidence.pairs[:, 1]])
-        kept = np.exp(-np.sqrt(2) * pose_error_m / np.maximum(np.nan_to_num(size, nan=0.3), 0.02))
-        level = 0.5 * np.clip(kept, 0.5, 1)
-        trust = 0.35 + 0.65 * kept
+        trust = np.exp(-np.sqrt(2) * pose_error_m / np.maximum(np.nan_to_num(size, nan=0.3), 0.02))
     seen = evidence.witnesses > 0
     # One pseudo-witness at the level keeps a single view from settling a link.
     consensus = (evidence.agree + level) / (evidence.witnesses + 1)
@@ -208,8 +212,9 @@ def weigh_geometry(evidence: PairEvidence, *, sizes_m: Float64Array | None = Non
     return np.where(seen | direct, np.clip(log_odds * trust, -GEOMETRY_CAP, GEOMETRY_CAP), 0.0)
 
 
-def _logit(p: Float64Array) -> Float64Array:
-    return np.log(p / (1 - p))
+def _logit(p: Float64Array | float) -> Float64Array:
+    odds = np.asarray(p, np.float64)
+    return np.log(odds / (1 - odds))
 
 
 def cut(graph: MaskGraph, *, constraints: Sequence[Constraint] = ()) -> Grouping:
@@ -242,9 +247,6 @@ def cut(graph: MaskGraph, *, constraints: Sequence[Constraint] = ()) -> Grouping
 
 def _same_view_rivals(graph: MaskGraph, pairs: Int32Array, weights: Float64Array) -> Int32Array:
     """Pairs of masks of one view that attracting links might bring into one group, and that have no link of their own."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     count = len(graph.keys)
     positive = weights > 0
     links = coo_matrix((np.ones(int(positive.sum())), (pairs[positive, 0], pairs[positive, 1])), shape=(count, count))
@@ -265,8 +267,8 @@ def _same_view_rivals(graph: MaskGraph, pairs: Int32Array, weights: Float64Array
     return rivals[~known]
 
 
-def _code(pairs: Int32Array) -> Int32Array:
-    return pairs[:, 0].astype(np.int64) << 32 | pairs[:, 1].astype(np.int64)  # type: ignore[return-value]
+def _code(pairs: Int32Array) -> NDArray[np.int64]:
+    return pairs[:, 0].astype(np.int64) << 32 | pairs[:, 1].astype(np.int64)
 
 
 def _largest_first(labels: Int32Array) -> Int32Array:

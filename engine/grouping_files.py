@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import MaskgroupError
-from engine.explanations import explain_group
+from engine.explanations import Link, explain_group
 from engine.instances import write_instances_ply
 from engine.pipeline import GroupingRun
 
@@ -34,10 +34,7 @@ def summarise_groups(run: GroupingRun) -> dict[str, Any]:
                 "confidence": round(group.confidence, 4),
                 "best_masks": [str(key) for key in group.best_masks],
                 "box": None if box is None else {"minimum": box.minimum, "maximum": box.maximum, "points": box.points},
-                "links": [
-                    {"a": str(link.a), "b": str(link.b), "log_odds": round(link.log_odds, 3), "evidence": link.evidence, "joined": link.joined}
-                    for link in links
-                ],
+                "links": [_as_json(link) for link in links],
             }
         )
     return {
@@ -46,6 +43,16 @@ def summarise_groups(run: GroupingRun) -> dict[str, Any]:
         "groups": groups,
         "contradictions": [str(contradiction) for contradiction in grouping.contradictions],
         "warnings": list(run.warnings),
+    }
+
+
+def _as_json(link: Link) -> dict[str, Any]:
+    return {
+        "a": str(link.a),
+        "b": str(link.b),
+        "log_odds": round(link.log_odds, 3),
+        "evidence": link.evidence,
+        "joined": link.joined,
     }
 
 
@@ -92,5 +99,7 @@ def write_grouping(run: GroupingRun, folder: Path) -> list[Path]:
             written.append(folder / "instances.ply")
             write_instances_ply(run.cloud, written[-1])
     except OSError as error:
-        raise MaskgroupError(f"{folder} cannot be written ({error}), expected a folder for results; choose another --out.") from error
+        raise MaskgroupError(
+            f"{folder} cannot be written ({error}), expected a folder for results; choose another --out."
+        ) from error
     return written

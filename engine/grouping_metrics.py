@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, v_measure_score
 
 from engine.types import NOTHING, BoolArray, Float64Array, Int32Array
+
+IntegerArray = NDArray[np.integer[Any]]
 
 AP_THRESHOLDS = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))
 MIN_REGION_POINTS = 100
@@ -77,14 +81,14 @@ def score_masks(truth: Int32Array, labels: Int32Array) -> MaskScores:
     )
 
 
-def _counts(a: Int32Array, b: Int32Array) -> tuple[Int32Array, Int32Array, Int32Array]:
+def _counts(a: IntegerArray, b: IntegerArray) -> tuple[IntegerArray, IntegerArray, IntegerArray]:
     _, ia = np.unique(a, return_inverse=True)
     _, ib = np.unique(b, return_inverse=True)
     joint = np.unique(ia.astype(np.int64) * (int(ib.max()) + 1) + ib, return_counts=True)[1]
     return joint, np.bincount(ia), np.bincount(ib)
 
 
-def _pairs(counts: Int32Array) -> float:
+def _pairs(counts: IntegerArray) -> float:
     c = counts.astype(np.float64)
     return float((c * (c - 1) / 2).sum())
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
@@ -130,7 +132,7 @@ def _vote(points: Float32Array, table: MaskTable, labels: Int32Array, pose_error
     return _majority(np.concatenate(votes["point"]), np.concatenate(votes["group"]), len(points))
 
 
-def _majority(places: Int32Array, groups: Int32Array, count: int) -> Int32Array:
+def _majority(places: NDArray[np.integer[Any]], groups: NDArray[np.integer[Any]], count: int) -> Int32Array:
     """Return the group named most often at each of `count` places, -1 where none was."""
     named = groups != NOTHING
     codes, counts = np.unique(places[named].astype(np.int64) << 32 | groups[named].astype(np.int64), return_counts=True)

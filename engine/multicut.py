@@ -8,8 +8,10 @@ Positive components are solved one by one: no optimal cluster spans two of them.
 from __future__ import annotations
 
 import heapq
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
@@ -18,7 +20,13 @@ from engine.types import Float64Array, Int32Array
 HARD = 1e7
 """Weight of a link that must (+) or must not (-) hold: more than all other links of a scene together."""
 MAX_ROUNDS = 20
+EXCHANGE_WORK = 24
+"""Nodes that exchanges between clusters may look at, for each node of the component: bounds the time on tangled graphs."""
 EPSILON = 1e-9
+KICK_LOSS = 4.0
+"""A node that loses more than this by moving is not doubtful."""
+KICK_TARGETS = 2
+KICK_FOLLOWERS = 10
 
 Adjacency = list[dict[int, float]]
 
@@ -67,7 +75,7 @@ def solve_multicut(count: int, pairs: Int32Array, weights: Float64Array) -> Int3
     return rank[inverse].astype(np.int32)
 
 
-def _adjacency(count: int, pairs: Int32Array, weights: Float64Array) -> Adjacency:
+def _adjacency(count: int, pairs: NDArray[np.integer[Any]], weights: Float64Array) -> Adjacency:
     adjacency: Adjacency = [{} for _ in range(count)]
     for a, b, weight in zip(pairs[:, 0].tolist(), pairs[:, 1].tolist(), weights.tolist(), strict=True):
         total = adjacency[a].get(b, 0.0) + weight
@@ -114,16 +122,25 @@ def _contract(adjacency: Adjacency) -> list[int]:
 def _improve(adjacency: Adjacency, labels: list[int]) -> list[int]:
     """Move single nodes, then runs of nodes between two clusters, then join clusters, until nothing gains."""
     fresh = len(labels)
+    work = EXCHANGE_WORK * len(labels)
+    tried: set[tuple[int, int, int, int]] = set()
     for _ in range(MAX_ROUNDS):
         gained, fresh = _move_nodes(adjacency, labels, fresh)
-        ties = _ties(adjacency, labels)
-        gained |= _join(ties, labels)
+        gained |= _join(_ties(adjacency, labels), labels)
         members: dict[int, list[int]] = {}
         for node, label in enumerate(labels):
             members.setdefault(label, []).append(node)
-        for a, b in sorted({(a, b) for a, around in _ties(adjacency, labels).items() for b in around if a < b}):
-            if a in members and b in members and len(members[a]) + len(members[b]) <= 400:
-                gained |= _exchange(adjacency, labels, members, a, b)
+        ties = [(w, a, b) for a, around in _ties(adjacency, labels).items() for b, w in around.items() if a < b]
+        for _, a, b in sorted(ties, reverse=True):
+            size = len(members[a]) + len(members[b])
+            state = (a, b, hash(tuple(members[a])), hash(tuple(members[b])))
+            if state in tried or size > work or not members[a] or not members[b]:
+                continue
+            tried.add(state)
+            work -= size
+            gained |= _exchange(adjacency, labels, members, a, b)
+        if not gained:
+            gained, fresh = _kick(adjacency, labels, fresh)
         if not gained:
             break
     return labels
@@ -161,6 +178,46 @@ def _move_nodes(adjacency: Adjacency, labels: list[int], fresh: int) -> tuple[bo
                     waiting.add(other)
                     queue.append(other)
     return moved, fresh
+
+
+def _kick(adjacency: Adjacency, labels: list[int], fresh: int) -> tuple[bool, int]:
+    """Force each doubtful node into another cluster, let its neighbours follow while that gains, and keep it if all in all it does.
+
+    This leaves local optima that no single move and no exchange between two clusters leaves.
+    """
+    kept = False
+    for node, around in enumerate(adjacency):
+        sums = _pull(around, labels)
+        stay = sums.pop(labels[node], 0.0)
+        sums[fresh] = 0.0
+        for target, pull in sorted(sums.items(), key=lambda item: -item[1])[:KICK_TARGETS]:
+            total = pull - stay
+            if total < -KICK_LOSS or labels[node] == target:
+                continue
+            undo = [(node, labels[node])]
+            labels[node] = target
+            queue = list(around)
+            spare = fresh + 1
+            while queue and len(undo) < KICK_FOLLOWERS:
+                other = queue.pop(0)
+                if any(other == moved for moved, _ in undo):
+                    continue
+                others = _pull(adjacency[other], labels)
+                now = others.pop(labels[other], 0.0)
+                others[spare] = 0.0
+                gain, where = max((w, label) for label, w in others.items())
+                if gain > now + EPSILON:
+                    total += gain - now
+                    undo.append((other, labels[other]))
+                    labels[other] = where
+                    spare += where == spare
+            if total > EPSILON:
+                kept = True
+                fresh = spare
+                break
+            for moved, label in reversed(undo):
+                labels[moved] = label
+    return kept, fresh
 
 
 def _ties(adjacency: Adjacency, labels: list[int]) -> dict[int, dict[int, float]]:

@@ -195,7 +195,9 @@ def group_frames(
     options = options or GroupingOptions()
     clock = clock or _Clock(lambda _: None, lambda: False)
     if options.evidence != "geometry" and judge is None:
-        raise MaskgroupError(f"Evidence {options.evidence!r} needs a judge and none was given; choose a model or the evidence 'geometry'.")
+        raise MaskgroupError(
+            f"Evidence {options.evidence!r} needs a judge and none was given; choose a model or the evidence 'geometry'."
+        )
     with clock.time("frames"):
         table = tabulate_masks(frames)
     if options.evidence == "geometry" and not table.has_geometry and len(table.views) > 1:

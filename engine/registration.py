@@ -63,7 +63,8 @@ class _Surface:
 
 def estimate_normals(view: PosedView) -> Float32Array:
     """Return normals (H, W, 3) float32 in camera axes, pointing at the camera; 0 where depth is missing or jumps."""
-    assert view.depth is not None and view.camera is not None
+    assert view.depth is not None
+    assert view.camera is not None
     depth = view.depth
     points = view.camera.rays * depth[..., None]
     normals = np.zeros_like(points)
@@ -94,7 +95,8 @@ def estimate_normals(view: PosedView) -> Float32Array:
 
 def _sample_surface(view: PosedView, rng: np.random.Generator) -> _Surface:
     """Pick points evenly over the directions of their normals, so that walls do not drown what fixes the other axes."""
-    assert view.depth is not None and view.camera is not None
+    assert view.depth is not None
+    assert view.camera is not None
     normals = estimate_normals(view)
     flat_normals = normals.reshape(-1, 3)
     valid = np.flatnonzero(np.abs(flat_normals).sum(axis=1) > 0)
@@ -118,7 +120,9 @@ class _Match:
 
 def _match(source: _Surface, pose: Float64Array, target: _Surface, view: PosedView, gate: float, subset: slice) -> _Match:
     """Associate points with the pixel they fall on in `view`; its pose is the current guess."""
-    assert view.depth is not None and view.camera is not None and view.pose is not None
+    assert view.depth is not None
+    assert view.camera is not None
+    assert view.pose is not None
     local, pixels = source.points[subset], source.pixels[subset]
     world = to_world(local, pose)
     kept, pixel, _ = project(world, view)
@@ -254,8 +258,9 @@ def _keep_frame(start: dict[int, Float64Array], poses: dict[int, Float64Array]) 
         return np.concatenate([np.stack([p[:3, 3], p[:3, 3] + p[:3, 0], p[:3, 3] + p[:3, 1]]) for p in group.values()])
 
     old, new = anchors(start), anchors(poses)
-    rotation, _ = Rotation.align_vectors(old - old.mean(axis=0), new - new.mean(axis=0))
-    matrix = rotation.as_matrix()
+    # Kabsch: the rotation that brings the new anchors closest to the old ones.
+    u, _, vt = np.linalg.svd((new - new.mean(axis=0)).T @ (old - old.mean(axis=0)))
+    matrix = vt.T @ np.diag([1.0, 1.0, np.linalg.det(vt.T @ u.T)]) @ u.T
     back = np.eye(4)
     back[:3, :3], back[:3, 3] = matrix, old.mean(axis=0) - matrix @ new.mean(axis=0)
     return {i: back @ pose for i, pose in poses.items()}

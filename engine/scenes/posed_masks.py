@@ -1,8 +1,8 @@
 """The posed-masks format: a person's own pictures and masks, with depth and poses where there are any.
 
 ``<scene>/{color/*.jpg, masks/<view>.png}`` (uint16 ids local to the view, 0 = none), optionally ``depth/<view>.png``,
-``poses/<view>.txt``, ``intrinsics.txt``, ``depth_scale.txt`` (default 1000), ``mesh.ply`` and ``gt_masks/<view>.png`` (uint16 ids of
-objects, for scores). See docs/scene-formats.md.
+``poses/<view>.txt``, ``intrinsics.txt``, ``depth_scale.txt`` (default 1000), ``mesh.ply`` and ``gt_masks/<view>.png`` (uint16
+ids of objects, for scores). See docs/scene-formats.md.
 """
 
 from __future__ import annotations
@@ -134,7 +134,9 @@ class PosedMasksReader:
                 "resize the masks with nearest-neighbour sampling."
             )
         if int(ids.max(initial=0)) > MAX_ID or int(ids.min(initial=0)) < 0:
-            raise SceneError(f"{path}: found the id {int(ids.max())}, expected ids of 0 to {MAX_ID}; number each view's masks from 1.")
+            raise SceneError(
+                f"{path}: found the id {int(ids.max())}, expected ids of 0 to {MAX_ID}; number each view's masks from 1."
+            )
         return np.where(ids > 0, ids, NOTHING).astype(np.int32)
 
     def _require(self, name: str) -> None:
