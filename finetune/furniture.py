@@ -261,9 +261,11 @@ def _refine(
         keep = np.ones(len(points), bool)
         keep[long] = False
         points = np.concatenate([points[keep], np.stack([p[:, 0], pm, p[:, 2]], 1), np.stack([pm, p[:, 1], p[:, 2]], 1)])
-        uvs = np.concatenate([uvs[keep], np.stack([t[:, 0], tm, t[:, 2]], 1), np.stack([tm, t[:, 1], t[:, 2]], 1)])
+        uvs = np.concatenate([uvs[keep], np.stack([t[:, 0], tm, t[:, 2]], 1), np.stack([tm, t[:, 1], t[:, 2]], 1)]).astype(
+            np.float32
+        )
         materials = np.concatenate([materials[keep], materials[long], materials[long]])
-    return points, uvs.astype(np.float32), materials
+    return points, uvs, materials
 
 
 def _texture(archive: zipfile.ZipFile, member: str) -> UInt8Array | None:

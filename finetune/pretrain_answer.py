@@ -158,7 +158,7 @@ class QuestionSampler:
             is_same = len(pairs) % 2 == 0
             pair = self.draw(rng, is_same=is_same, style=str(rng.choice(["random", "look_alike", "nearest"], p=[0.5, 0.3, 0.2])))
             if pair is not None:
-                pairs.append(pair if rng.random() < 0.5 else pair[::-1])
+                pairs.append(pair if rng.random() < 0.5 else (pair[1], pair[0]))
                 labels.append(int(is_same))
         return pairs, labels
 

@@ -131,7 +131,7 @@ def train_vision(
 ) -> list[float]:
     """Train the tower in place; resumes from `checkpoint` (safetensors) where it exists. Returns the losses of this call."""
     scale = torch.nn.Parameter(torch.tensor(1 / settings.temperature).log())
-    named = {**{f"visual.{n}": p for n, p in visual.named_parameters()}, "log_scale": scale}
+    named: dict[str, Tensor] = {**{f"visual.{n}": p for n, p in visual.named_parameters()}, "log_scale": scale}
     optimizer = torch.optim.AdamW(named.values(), lr=settings.learning_rate, weight_decay=0.05, betas=(0.9, 0.98))
     start = _resume(checkpoint, named, optimizer)
     rank = process_rank()

@@ -126,7 +126,7 @@ def write_shard(path: Path, seeds: Sequence[int], pieces: Sequence[Piece]) -> No
         "keys": np.array([c[1:] for c in crops], np.int64),
     }
     partial = path.with_suffix(".part.npz")
-    np.savez(partial, **arrays)
+    np.savez(partial, pixels=arrays["pixels"], shapes=arrays["shapes"], keys=arrays["keys"])
     partial.rename(path)
 
 

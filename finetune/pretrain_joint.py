@@ -92,8 +92,13 @@ def _ask(
     rng: np.random.Generator,
     generator: torch.Generator,
 ) -> Tensor:
-    images = [resize_crop(reshape_crop(crops.crop(i), rng), size, rng) for pair in pairs for i in pair]
-    features = encode_crops(model.model.visual, images, size, generator)
+    half = len(pairs) // 2
+    # Half of the pairs stay clean: answers must be right, and well calibrated, on crops as they are.
+    clean = [resize_crop(crops.crop(i), size) for pair in pairs[:half] for i in pair]
+    changed = [resize_crop(reshape_crop(crops.crop(i), rng), size, rng) for pair in pairs[half:] for i in pair]
+    visual = model.model.visual
+    images = [*clean, *changed]
+    features = [*encode_crops(visual, clean, size, None), *encode_crops(visual, changed, size, generator)]
     cell = size.patch * 2
     known = [(f, (image.shape[1] // cell, image.shape[2] // cell)) for f, image in zip(features, images, strict=True)]
     return builder.logits([(known[2 * i], known[2 * i + 1]) for i in range(len(pairs))])

@@ -22,7 +22,7 @@ from transformers import (
     Qwen3VLVideoProcessor,
 )
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
-from transformers.models.qwen3_vl import modeling_qwen3_vl as qwen
+from transformers.models.qwen3_vl import modeling_qwen3_vl
 
 from engine.judging.base import Prompt
 
@@ -57,6 +57,9 @@ class TinySize:
     pixels: int = 80 * 64
 
 
+qwen: Any = modeling_qwen3_vl
+
+
 def build_tokenizer(prompt: Prompt) -> PreTrainedTokenizerFast:
     """Train a byte-level BPE that keeps the prompt short and can encode any text."""
     tokenizer = Tokenizer(models.BPE())
@@ -81,9 +84,9 @@ def build_tokenizer(prompt: Prompt) -> PreTrainedTokenizerFast:
 
 def build_processor(prompt: Prompt, size: TinySize) -> Qwen3VLProcessor:
     """Make the processor: image and video processors of the model's patches, tokenizer, chat template."""
-    images = {"patch_size": size.patch, "merge_size": 2, "temporal_patch_size": 2}
+    images: dict[str, Any] = {"patch_size": size.patch, "merge_size": 2, "temporal_patch_size": 2}
     limits = {"shortest_edge": size.pixels, "longest_edge": size.pixels}
-    half = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    half: dict[str, Any] = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
     return Qwen3VLProcessor(
         image_processor=Qwen2VLImageProcessor(size=dict(limits), **images, **half),
         tokenizer=build_tokenizer(prompt),
@@ -193,7 +196,7 @@ def answer_ids(tokenizer: Any) -> tuple[int, int]:
     return tokenizer.convert_tokens_to_ids("yes"), tokenizer.convert_tokens_to_ids("no")
 
 
-def prompt_ids(processor: Qwen3VLProcessor, prompt: Prompt) -> list[int]:
+def prompt_ids(processor: Any, prompt: Prompt) -> list[int]:
     """Return the judge's prompt as token ids, one image token for each of the two images."""
     content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": prompt.text}]
     text = processor.apply_chat_template([{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True)
