@@ -39,6 +39,13 @@ document.addEventListener('keydown', (event) => {
 """
 
 
+SIDES = (("a", "left"), ("b", "right"))
+POINT_HINT = (
+    "<p><b>The room in 3D.</b> Both picked masks are lit, both cameras drawn. Drag to turn, scroll to zoom, "
+    "click a point to see which instance it is.</p>"
+)
+
+
 def build_judge_tab(demo: gr.Blocks, bench: Workbench, *, default_annotator: str) -> None:
     """Lay out the page inside `demo`, in whose context this is called, and wire it to the workbench."""
     choice = gr.State(None)
@@ -58,43 +65,20 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, *, default_annotator: str
         next_button = gr.Button("Next pair  [N]", elem_id="mg-next", scale=1)
         swap_button = gr.Button("Swap sides  [X]", elem_id="mg-swap", scale=1)
 
-    sides: dict[str, dict[str, Any]] = {}
+    sides: dict[str, dict[str, Any]] = {"a": {}, "b": {}}
     with gr.Row(equal_height=False):
-        for side, word in (("a", "left"), ("b", "right")):
+        for side, word in SIDES:
             with gr.Column(min_width=320, elem_classes=f"mg-side-{side}"):
-                with gr.Row():
-                    view = gr.Dropdown(label=f"View ({word})", elem_id=f"mg-view-{side}", min_width=120)
-                    mask = gr.Dropdown(label=f"Mask ({word})", elem_id=f"mg-mask-{side}", min_width=160)
-                image = gr.Image(
-                    label=f"Click a mask in the {word} view",
-                    format="jpeg",
-                    interactive=False,
-                    buttons=["fullscreen"],
-                    elem_id=f"mg-image-{side}",
-                    alt_text=f"The {word} view; the picked mask is outlined",
-                )
-                with gr.Accordion("Choose another view by picture", open=False) as pictures:
-                    gallery = gr.Gallery(
-                        columns=5,
-                        height=220,
-                        allow_preview=False,
-                        show_label=False,
-                        format="jpeg",
-                        buttons=[],
-                        elem_id=f"mg-gallery-{side}",
-                    )
-                sides[side] = {"view": view, "mask": mask, "image": image, "gallery": gallery, "pictures": pictures}
-
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=1, min_width=320):
+                sides[side].update(_lay_out_side(side, word))
+        with gr.Column(min_width=340):
             with gr.Row(elem_classes="mg-crops"):
-                for side, word in (("a", "left"), ("b", "right")):
+                for side, word in SIDES:
                     sides[side]["crop"] = gr.Image(
-                        label=f"What the model sees ({word})",
+                        label=f"{word.capitalize()} crop",
                         format="png",
                         interactive=False,
                         buttons=[],
-                        height=240,
+                        height=170,
                         min_width=140,
                         elem_id=f"mg-crop-{side}",
                         alt_text=f"The picked {word} mask, cut out on black",
@@ -103,19 +87,16 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, *, default_annotator: str
             with gr.Row(elem_classes="mg-labels"):
                 label_buttons = {
                     decision: gr.Button(
-                        f"{word}  [{key.upper()}]", variant=variant, elem_id=f"mg-{decision}", min_width=100, size="md"
+                        f"{word}  [{key.upper()}]", variant=variant, elem_id=f"mg-{decision}", min_width=150, size="md"
                     )  # pyright: ignore[reportArgumentType]
                     for decision, word, key, variant in BUTTONS
                 }
             with gr.Row(elem_classes="mg-saved-row"):
                 saved = gr.Markdown("Nothing saved yet.", elem_id="mg-saved")
                 undo_button = gr.Button("Undo  [Z]", size="sm", elem_id="mg-undo", min_width=90, scale=0, interactive=False)
-            with gr.Accordion("What is true? (ground truth)", open=False, elem_id="mg-truth-box"):
-                truth_button = gr.Button("Show the ground truth of this pair", size="sm", elem_id="mg-show-truth")
-                truth = gr.HTML(elem_id="mg-truth")
-            with gr.Accordion("Latest labels of this scene", open=False):
-                latest = gr.Markdown(elem_id="mg-latest")
-        with gr.Column(scale=1, min_width=320):
+
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=2, min_width=320):
             room = gr.HTML(
                 html_template=ROOM_TEMPLATE,
                 js_on_load=VIEW_SCRIPT,
@@ -123,7 +104,13 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, *, default_annotator: str
                 elem_id="mg-room",
                 label="The room in 3D",
             )
-            point = gr.HTML("<p>Drag to turn, scroll to zoom, click a point to see which instance it is.</p>", elem_id="mg-point")
+        with gr.Column(scale=1, min_width=320):
+            point = gr.HTML(POINT_HINT, elem_id="mg-point")
+            with gr.Accordion("What is true? (ground truth)", open=False, elem_id="mg-truth-box"):
+                truth_button = gr.Button("Show the ground truth of this pair", size="sm", elem_id="mg-show-truth")
+                truth = gr.HTML(elem_id="mg-truth")
+            with gr.Accordion("Latest labels of this scene", open=False):
+                latest = gr.Markdown(elem_id="mg-latest")
 
     side_outputs = {side: [parts[name] for name in ("image", "mask", "crop")] for side, parts in sides.items()}
     pick_outputs = [choice, shown_at, truth, *side_outputs["a"], *side_outputs["b"], sides["a"]["view"], sides["b"]["view"]]
@@ -261,3 +248,23 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, *, default_annotator: str
 
 def _same(name: str) -> str:
     return name
+
+
+def _lay_out_side(side: str, word: str) -> dict[str, Any]:
+    """Lay out one view with its choices; returns its components by name."""
+    with gr.Row():
+        view = gr.Dropdown(label=f"View ({word})", elem_id=f"mg-view-{side}", min_width=90)
+        mask = gr.Dropdown(label=f"Mask ({word})", elem_id=f"mg-mask-{side}", min_width=170, scale=2)
+    image = gr.Image(
+        label=f"Click a mask in the {word} view",
+        format="jpeg",
+        interactive=False,
+        buttons=["fullscreen"],
+        elem_id=f"mg-image-{side}",
+        alt_text=f"The {word} view; the picked mask is outlined",
+    )
+    with gr.Accordion("Choose another view by picture", open=False) as pictures:
+        gallery = gr.Gallery(
+            columns=4, height=220, allow_preview=False, show_label=False, format="jpeg", buttons=[], elem_id=f"mg-gallery-{side}"
+        )
+    return {"view": view, "mask": mask, "image": image, "gallery": gallery, "pictures": pictures}

@@ -105,9 +105,7 @@ class Workbench:
         areas = self.frame(scene, view).mask_areas
         total = self.frame(scene, view).instance_map.size
         ordered = sorted(areas, key=lambda i: (-areas[i], i))
-        return [
-            (f"mask {rank} of {len(ordered)} ({areas[i] / total:.1%} of the view)", i) for rank, i in enumerate(ordered, start=1)
-        ]
+        return [(f"mask {rank} of {len(ordered)} ({areas[i] / total:.1%})", i) for rank, i in enumerate(ordered, start=1)]
 
     def mask_number(self, scene: str, key: MaskKey) -> int:
         """Return a mask's place in its view's list, counted from 1."""
