@@ -13,8 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from db.labels import Label, LabelStore, NewLabel
 
+from db.labels import Label, LabelStore, NewLabel
 from engine.crops import crop_mask
 from engine.errors import MaskError, SceneError
 from engine.frames import FrameSource
