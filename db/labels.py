@@ -92,7 +92,7 @@ class LabelStore:
         """Return the pairs of a scene with a label that counts, in canonical order."""
         columns = [_column(name) for name in ("view_a", "mask_a", "view_b", "mask_b")]
         with self._reading.connect() as connection:
-            rows = connection.execute(select(*columns).where(counts_now(), *_filters(scene, None)))
+            rows = map(tuple, connection.execute(select(*columns).where(counts_now(), *_filters(scene, None))))
             return {MaskPair(MaskKey(view_a, a), MaskKey(view_b, b)).canonical() for view_a, a, view_b, b in rows}
 
     def counts(self, scene: str | None = None) -> dict[Decision, int]:

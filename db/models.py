@@ -59,7 +59,7 @@ class LeaseRow(SQLModel, table=True):
     """One pair that a queue has handed to one person, who has it until `expires_at` (seconds since 1970, UTC)."""
 
     metadata = metadata
-    __tablename__ = "leases"
+    __tablename__ = "leases"  # pyright: ignore[reportAssignmentType]
 
     scene: str = Field(max_length=200, primary_key=True)
     pair_key: str = Field(max_length=500, primary_key=True)

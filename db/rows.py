@@ -96,13 +96,17 @@ def check_label(label: NewLabel) -> None:
         label.queue,
         label.source,
     )
-    if any(text is not None and "\0" in text for text in texts):
-        raise LabelError("A text of the label holds a NUL character, which no database keeps; remove it.")
+    if any(text is not None and ("\0" in text or not _is_unicode(text)) for text in texts):
+        raise LabelError("A text of the label holds a NUL or half a character, which no database keeps; remove it.")
     for name, top in (("p_same", 1.0), ("ambiguity", 1.0), ("seconds", math.inf)):
         number: float | None = getattr(label, name)
         if number is not None and not (math.isfinite(number) and 0 <= number <= top):
             wanted = "0 to 1" if top == 1 else "0 or more seconds"
             raise LabelError(f"The {name} of a label is {number}, expected {wanted}; leave it out if it is not known.")
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def row_of(label: NewLabel, created_at: datetime, *, identity: str | None = None, undoes: int | None = None) -> DecisionRow:

@@ -1,0 +1,258 @@
+"""The history as text and back: JSON Lines and CSV, one row of `decisions` a line. `docs/labels.md` documents the fields.
+
+Rows name each other by `uuid`, so that a file means the same in every database, and reading it twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, cast
+
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session, col
+
+from db.models import DecisionRow
+from db.rows import Label, NewLabel, check_label, label_of, row_of
+from engine.errors import LabelError
+from engine.types import MaskKey, MaskPair
+
+FileFormat = Literal["jsonl", "csv"]
+TEXTS = ("annotator", "scene", "view_a", "view_b", "decision", "queue", "source")
+OPTIONAL_TEXTS = ("model", "prompt")
+OPTIONAL_NUMBERS = ("p_same", "ambiguity", "seconds")
+FIELDS = (
+    *("uuid", "created_at", "annotator", "scene", "view_a", "mask_a", "view_b", "mask_b", "decision", "undoes"),
+    *("model", "prompt", "p_same", "ambiguity", "seconds", "queue", "source"),
+)
+MAX_UUID = 36
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line of a file that could not be imported; lines count from 1."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did.
+
+    Attributes:
+        added: Rows that are new in the database.
+        known: Rows that were in it already, with the same content.
+        bad: Lines that were refused.
+    """
+
+    added: int
+    known: int
+    bad: tuple[BadLine, ...]
+
+
+def export_rows(rows: Iterable[Label], file_format: FileFormat) -> Iterator[str]:
+    """Yield the lines (with their ends) of a file with all `rows`, in order; an undo must come after what it takes back.
+
+    Raises:
+        LabelError: If an undo's row is not among the rows before it.
+    """
+    uuids: dict[int, str] = {}
+    if file_format == "csv":
+        yield ",".join(FIELDS) + "\n"
+    for row in rows:
+        if row.undoes is not None and row.undoes not in uuids:
+            raise LabelError(f"Row {row.uuid} undoes a row that is not exported with it; export the whole history.")
+        uuids[row.id] = row.uuid
+        record = as_record(row, uuids[row.undoes] if row.undoes is not None else None)
+        if file_format == "jsonl":
+            yield json.dumps(record, ensure_ascii=False) + "\n"
+        else:
+            line = io.StringIO()
+            csv.DictWriter(line, FIELDS, lineterminator="\n").writerow(record)
+            yield line.getvalue()
+
+
+def as_record(row: Label, undoes: str | None) -> dict[str, Any]:
+    """Return a row as the fields of the file; `undoes` is the uuid of the row that it takes back."""
+    values = {"view_a": row.pair.a.view, "mask_a": row.pair.a.mask, "view_b": row.pair.b.view, "mask_b": row.pair.b.mask}
+    values |= {"created_at": row.created_at.isoformat(), "undoes": undoes}
+    return {name: values[name] if name in values else getattr(row, name) for name in FIELDS}
+
+
+def import_rows(engine: Engine, text: str, file_format: FileFormat, *, strict: bool = False) -> ImportReport:
+    """Add the rows of a file to a database in one transaction; bad rows are left out and reported.
+
+    Args:
+        engine: The database.
+        text: The file's content.
+        file_format: What it is.
+        strict: Add nothing if any row is bad.
+
+    Raises:
+        LabelError: If the database cannot be written; then nothing was.
+    """
+    bad: list[BadLine] = []
+    added = known = 0
+    try:
+        with Session(engine) as session:
+            stored = {row.uuid: row for row in session.scalars(select(DecisionRow).order_by(col(DecisionRow.id)))}
+            undone = {row.undoes for row in stored.values()}
+            for line, record in _records(text, file_format):
+                try:
+                    if isinstance(record, str):
+                        raise LabelError(record)
+                    row = read_record(record, stored)
+                    if row.uuid in stored:
+                        _check_equal(row, stored[row.uuid])
+                        known += 1
+                        continue
+                    if row.undoes is not None and row.undoes in undone:
+                        raise LabelError(f"The row {record['undoes']} was undone before; a row is undone once.")
+                    session.add(row)
+                    # Numbers are given out at once: later rows may undo this one.
+                    session.flush()
+                except LabelError as error:
+                    bad.append(BadLine(line, str(error)))
+                    continue
+                stored[row.uuid] = row
+                undone |= {row.undoes}
+                added += 1
+            if strict and bad:
+                session.rollback()
+                return ImportReport(0, known, tuple(bad))
+            session.commit()
+    except SQLAlchemyError as error:
+        raise LabelError(f"The labels could not be imported ({type(error).__name__}); nothing was written, try again.") from error
+    return ImportReport(added, known, tuple(bad))
+
+
+def read_record(record: dict[str, Any], stored: dict[str, DecisionRow]) -> DecisionRow:
+    """Return the row of a record; `stored` holds the rows, by uuid, that it may undo.
+
+    Raises:
+        LabelError: If a field is missing, unknown or malformed.
+    """
+    missing = [name for name in FIELDS if name not in record and name not in (*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "undoes")]
+    unknown = [name for name in record if name not in FIELDS]
+    if missing or unknown:
+        raise LabelError(
+            f"Fields missing: {', '.join(missing) or 'none'}; fields not known: {', '.join(map(str, unknown)) or 'none'}."
+        )
+    for name in ("uuid", "created_at", *TEXTS):
+        if not isinstance(record[name], str):
+            raise LabelError(f"{name} is {record[name]!r}, expected text.")
+    for name in (*OPTIONAL_TEXTS, "undoes"):
+        if not isinstance(record.get(name), str | None):
+            raise LabelError(f"{name} is {record[name]!r}, expected text or null.")
+    for name in OPTIONAL_NUMBERS:
+        if not _is_number_or_none(record.get(name)):
+            raise LabelError(f"{name} is {record[name]!r}, expected a number or null.")
+    for name in ("mask_a", "mask_b"):
+        if not isinstance(record[name], int) or isinstance(record[name], bool):
+            raise LabelError(f"{name} is {record[name]!r}, expected a whole number.")
+    if not 0 < len(record["uuid"]) <= MAX_UUID or not record["uuid"].isprintable():
+        raise LabelError(f"uuid is {record['uuid']!r}, expected 1 to {MAX_UUID} printable characters.")
+    undone = record.get("undoes")
+    if undone is not None and (undone not in stored or stored[undone].undoes is not None):
+        raise LabelError(f"It undoes the row {undone!r}, which is no label of this file before it or of the database.")
+    label = NewLabel(
+        pair=MaskPair(MaskKey(record["view_a"], record["mask_a"]), MaskKey(record["view_b"], record["mask_b"])),
+        **{name: record[name] for name in TEXTS if not name.startswith("view")},
+        **{name: record.get(name) for name in OPTIONAL_TEXTS},
+        **cast("Any", {name: None if record.get(name) is None else float(record[name]) for name in OPTIONAL_NUMBERS}),
+    )
+    check_label(label)
+    row = row_of(label, _moment(record["created_at"]), identity=record["uuid"])
+    if undone is not None:
+        row.undoes = stored[undone].id
+        if (row.scene, row.pair_key) != (stored[undone].scene, stored[undone].pair_key):
+            raise LabelError(f"It undoes the row {undone!r}, which is about another pair.")
+    return row
+
+
+def _is_number_or_none(value: object) -> bool:
+    # A longer whole number is beyond floats.
+    return (
+        value is None or isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63)
+    )
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise LabelError(f"created_at is {text!r}, expected a time with its zone such as 2026-01-31T12:00:00+00:00.")
+
+
+def _check_equal(row: DecisionRow, stored: DecisionRow) -> None:
+    stored_label = label_of(stored)
+    for name in (*NewLabel.__dataclass_fields__, "created_at", "undoes"):
+        ours = getattr(stored_label, name)
+        theirs = row.created_at if name == "created_at" else row.undoes if name == "undoes" else _field(row, name)
+        if ours != theirs:
+            raise LabelError(f"The row {row.uuid} is in the database with another {name}: {ours!r} there, {theirs!r} here.")
+
+
+def _field(row: DecisionRow, name: str) -> object:
+    if name == "pair":
+        return MaskPair(MaskKey(row.view_a, row.mask_a), MaskKey(row.view_b, row.mask_b))
+    return getattr(row, name)
+
+
+def _records(text: str, file_format: FileFormat) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """Yield (line number, record or what is wrong with the line)."""
+    if file_format == "csv":
+        yield from _csv_records(text)
+        return
+    # Not splitlines: JSON may hold other line separators inside its strings.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            yield number, f"The line is no JSON ({error})."
+            continue
+        yield number, record if isinstance(record, dict) else f"The line holds {line[:40]!r}, expected a JSON object."
+
+
+def _csv_records(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    while True:
+        number = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield number, f"The line is no CSV ({error}); what follows it was not read."
+            return
+        number = max(number, 2)
+        if None in cells or None in cells.values():
+            yield number, f"The line has another number of cells than the header, which has {len(reader.fieldnames or [])}."
+            continue
+        record: dict[str, Any] = {name: cell for name, cell in cells.items()}
+        for name in (*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "undoes"):
+            if record.get(name) == "":
+                record[name] = None
+        yield number, _with_numbers(record)
+
+
+def _with_numbers(record: dict[str, Any]) -> dict[str, Any] | str:
+    for names, read, what in ((("mask_a", "mask_b"), int, "a whole number"), (OPTIONAL_NUMBERS, float, "a number or nothing")):
+        for name in names:
+            if record.get(name) is not None:
+                try:
+                    record[name] = read(record[name])
+                except ValueError:
+                    return f"{name} is {record[name]!r}, expected {what}."
+    return record

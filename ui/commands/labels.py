@@ -1,0 +1,138 @@
+"""`maskgroup labels`: the labels as a file and back, an audit of them, and a backup of the database."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+from uuid import uuid4
+
+import typer
+
+from db.audit import AuditReport, audit
+from db.backup import back_up
+from db.exchange import FileFormat, export_rows, import_rows
+from db.labels import LabelStore
+from db.session import open_database
+from engine.errors import LabelError
+from ui.settings import Settings
+
+Database = Annotated[str | None, typer.Option("--db", help="SQLite file or SQLAlchemy URL; default: MASKGROUP_DB, else the app's.")]
+Format = Annotated[str, typer.Option("--format", help="jsonl or csv.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+labels = typer.Typer(help="Export, import, audit and back up labels.", no_args_is_help=True)
+
+
+@contextmanager
+def open_store(db: str | None) -> Iterator[LabelStore]:
+    """Open the database that --db names, else that of the settings."""
+    engine = open_database(db or Settings().db)
+    try:
+        yield LabelStore(engine)
+    finally:
+        engine.dispose()
+
+
+@labels.command("export")
+def export_labels(
+    out: Annotated[Path, typer.Option("--out", help="File to write; - prints.")],
+    file_format: Format = "jsonl",
+    scene: Annotated[str | None, typer.Option(help="Only this scene; default: all.")] = None,
+    db: Database = None,
+) -> None:
+    """Write the whole history of labels, undone ones included, one row a line."""
+    with open_store(db) as store:
+        lines = list(export_rows(store.history(scene), _known_format(file_format)))
+    if str(out) == "-":
+        for line in lines:
+            sys.stdout.write(line)
+        return
+    unfinished = out.with_name(f"{out.name}.{uuid4().hex}.part")
+    try:
+        unfinished.write_text("".join(lines), encoding="utf-8", newline="")
+        os.replace(unfinished, out)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise LabelError(f"{out} cannot be written ({error.strerror}); give another file with --out.") from error
+    typer.echo(f"{len(lines) - (file_format == 'csv')} rows written to {out}.")
+
+
+@labels.command("import")
+def import_labels(
+    file: Annotated[Path, typer.Argument(help="File to read, JSON Lines or CSV (by its name's ending).")],
+    strict: Annotated[bool, typer.Option("--strict", help="Import nothing if any row is bad.")] = False,
+    db: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add the rows of a file; bad ones are listed by line number and left out. Exit code 1 if there were any."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise LabelError(f"{file} cannot be read: {reason}; expected a file written by `maskgroup labels export`.") from error
+    with open_store(db) as store:
+        report = import_rows(store.engine, text, "csv" if file.suffix.lower() == ".csv" else "jsonl", strict=strict)
+    if as_json:
+        typer.echo(json.dumps(asdict(report), indent=2))
+    else:
+        for bad in report.bad:
+            typer.echo(f"{file}:{bad.line}: {bad.reason}", err=True)
+        left_out = f", {len(report.bad)} bad" + (" (nothing imported: --strict)" if strict else "") if report.bad else ""
+        typer.echo(f"{report.added} rows imported, {report.known} known before{left_out}.")
+    raise typer.Exit(1 if report.bad else 0)
+
+
+@labels.command("audit")
+def audit_labels(
+    scene: Annotated[str | None, typer.Option(help="Only this scene; default: all.")] = None,
+    db: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """List labels that cannot all be right. Exit code 1 if masks contradict each other or people disagree."""
+    with open_store(db) as store:
+        report = audit(store.current(scene), store.history(scene))
+    typer.echo(json.dumps(asdict(report), indent=2) if as_json else in_words(report))
+    raise typer.Exit(0 if report.is_clean else 1)
+
+
+@labels.command("backup")
+def backup_labels(target: Annotated[Path, typer.Argument(help="New file.")], db: Database = None) -> None:
+    """Copy the database into a new file, also while the app is running."""
+    with open_store(db) as store:
+        back_up(store.engine, target)
+    typer.echo(f"Backup written to {target}.")
+
+
+def in_words(report: AuditReport) -> str:
+    """Return an audit as text, one finding a line."""
+    lines = [
+        f"{found.scene}: contradiction: {' = '.join(map(str, found.cycle))}, but {found.cycle[0]} ≠ {found.cycle[-1]}"
+        f" (labels {_ids(found.label_ids)})"
+        for found in report.contradictions
+    ]
+    lines += [
+        f"{found.scene}: people disagree: {found.pair.a} and {found.pair.b} (labels {_ids(found.label_ids)})"
+        for found in report.disagreements
+    ]
+    lines += [
+        f"{found.scene}: labelled again by {found.annotator}: {found.pair.a} and {found.pair.b} (labels {_ids(found.label_ids)})"
+        for found in report.duplicates
+    ]
+    counts = f"{len(report.contradictions)} contradictions, {len(report.disagreements)} disagreements"
+    return "\n".join([*lines, f"{report.n_labels} labels: {counts}, {len(report.duplicates)} labelled again."])
+
+
+def _ids(label_ids: tuple[int, ...]) -> str:
+    return ", ".join(map(str, label_ids))
+
+
+def _known_format(name: str) -> FileFormat:
+    if name == "jsonl" or name == "csv":
+        return name
+    raise LabelError(f"The format is {name!r}, expected jsonl or csv; give one of these with --format.")
