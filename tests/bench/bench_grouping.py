@@ -1,0 +1,162 @@
+"""Prints how well and how fast grouping works: `python tests/bench/bench_grouping.py [SCENE ...] [--quick]`.
+
+For each scene and each way of spoiling it, one row for: geometry only, VLM only, both, and threshold + connected components (of
+the links of "both"). The judge is SIMULATED (sensitivity 0.94, specificity 0.91, independent errors): it says what grouping makes of
+such a judge, not what a model does. Then calls per mask against views, and time and memory against masks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from engine.assets import SCENES_DIR
+from engine.frames import FrameSource
+from engine.geometry import tabulate_masks
+from engine.grouping_metrics import score_masks
+from engine.pipeline import GroupingOptions, GroupingRun, group_frames
+from engine.scenes import find_scene
+from engine.types import Frame
+from tests.grouping_rooms import SimulatedJudge, shake, without_geometry
+
+PIECE = 10_000_000
+
+
+def split(frames: Sequence[Frame], rate: float) -> list[Frame]:
+    """Cut masks in two across a random direction; the second piece's id is its object's plus PIECE."""
+    rng = np.random.default_rng(0)
+    pieces: list[Frame] = []
+    for frame in frames:
+        ids = frame.instance_map.copy()
+        for mask, area in sorted(frame.mask_areas.items()):
+            if area >= 40 and rng.random() < rate:
+                rows, columns = np.nonzero(frame.instance_map == mask)
+                angle = rng.uniform(0, np.pi)
+                along = np.cos(angle) * columns + np.sin(angle) * rows
+                beyond = along > np.quantile(along, rng.uniform(0.35, 0.65))
+                ids[rows[beyond], columns[beyond]] = PIECE + mask
+        pieces.append(replace(frame, instance_map=ids))
+    return pieces
+
+
+def truth_of(frames: Sequence[Frame]) -> np.ndarray:
+    """Object of each mask, (N,), in table order."""
+    return np.array([mask % PIECE for frame in frames for mask in sorted(frame.mask_areas)], np.int32)
+
+
+def components(run: GroupingRun) -> np.ndarray:
+    """Threshold at even odds, then connected components: the baseline."""
+    pairs, positive = run.graph.evidence.pairs, run.graph.weights() > 0
+    shape = (len(run.graph.keys),) * 2
+    return connected_components(coo_matrix((np.ones(int(positive.sum())), tuple(pairs[positive].T)), shape=shape), directed=False)[
+        1
+    ]
+
+
+def bench_scene(name: str, frames: list[Frame], *, quick: bool) -> None:
+    """Print the table of one scene."""
+    conditions: list[tuple[str, list[Frame], bool]] = [
+        ("perfect poses", frames, True),
+        ("2 cm, 0.5 deg", shake(frames, sigma_m=0.02, sigma_deg=0.5), True),
+        ("5 cm, 1.4 deg", shake(frames, sigma_m=0.05, sigma_deg=1.4), True),
+        ("30 % split", split(frames, 0.3), True),
+        ("every 4th view", frames[::4], True),
+        ("every 4th, 5 cm", shake(frames[::4], sigma_m=0.05, sigma_deg=1.4), True),
+        ("no depth, no poses", without_geometry(frames), True),
+    ]
+    if not quick:
+        conditions.insert(3, ("2 cm, no repair", shake(frames, sigma_m=0.02, sigma_deg=0.5), False))
+        conditions.insert(4, ("5 cm, no repair", shake(frames, sigma_m=0.05, sigma_deg=1.4), False))
+    print(f"\n## {name}: ARI over masks ({len(frames)} views, {len(truth_of(frames))} masks, simulated judge 0.94 / 0.91)\n")
+    print(
+        "| poses and masks | geometry | VLM (simulated) | both | threshold + components | calls a mask (VLM / both) | pose error cm | s |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for condition, spoiled, repair in conditions:
+        truth = truth_of(spoiled)
+        has_geometry = spoiled[0].depth is not None
+        cells: dict[str, GroupingRun] = {}
+        for evidence in ("geometry", "vlm", "both"):
+            if evidence == "geometry" and not has_geometry:
+                continue
+            judge = None if evidence == "geometry" else SimulatedJudge(spoiled, truth)
+            options = GroupingOptions(evidence=evidence, repair=repair, lift=False)
+            cells[evidence] = group_frames(spoiled, truth=truth, options=options, judge=judge)
+        both = cells["both"]
+        error = both.registration
+        aris = [f"{cells[e].mask_scores.ari:.3f}" if e in cells else "-" for e in ("geometry", "vlm", "both")]
+        baseline = score_masks(truth, components(both).astype(np.int32)).ari
+        first = cells.get("geometry", cells["vlm"])
+        calls = f"{cells['vlm'].calls / len(truth):.1f} / {both.calls / len(truth):.1f}"
+        found = f"{100 * error.error_before_m:.1f} -> {100 * error.error_after_m:.1f}"
+        print(
+            f"| {condition} | {' | '.join(aris)} | {baseline:.3f} | {calls} | {found} | {sum(first.seconds.values()):.1f} |",
+            flush=True,
+        )
+
+
+def bench_calls(frames: list[Frame]) -> None:
+    """Print calls per mask as views double, on poses that are off by 2 cm and not repaired."""
+    print(
+        "\n## Calls per mask as views double (both, 2 cm, no repair, default budget)\n\n| views | masks | calls a mask | ARI |\n|---|---|---|---|"
+    )
+    for step in (8, 4, 2, 1):
+        some = shake(frames[::step], sigma_m=0.02, sigma_deg=0.5)
+        truth = truth_of(some)
+        options = GroupingOptions(evidence="both", repair=False, lift=False)
+        run = group_frames(some, truth=truth, options=options, judge=SimulatedJudge(some, truth))
+        print(f"| {len(some)} | {len(truth)} | {run.calls / len(truth):.2f} | {run.mask_scores.ari:.3f} |", flush=True)
+
+
+def bench_size(frames: list[Frame], *, most: int) -> None:
+    """Print time and memory as rooms are set side by side, each a copy 20 m off, up to `most` masks."""
+    print(
+        "\n## Time and memory, geometry without repair\n\n| masks | views | s | of which cut | peak memory GB |\n|---|---|---|---|---|"
+    )
+    masks = len(tabulate_masks(frames))
+    for copies in sorted({1, 2, 4, 8, max(1, most // masks)}):
+        if copies * masks > most + masks:
+            break
+        many: list[Frame] = []
+        for copy in range(copies):
+            for frame in frames:
+                pose = frame.pose.copy()
+                pose[0, 3] += 20.0 * copy
+                many.append(replace(frame, view=f"{copy}_{frame.view}", pose=pose))
+        started = time.perf_counter()
+        run = group_frames(many, options=GroupingOptions(repair=False, lift=False))
+        took = time.perf_counter() - started
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(f"| {len(run.graph.keys)} | {len(many)} | {took:.2f} | {run.seconds['cut']:.2f} | {peak:.2f} |", flush=True)
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("scenes", nargs="*", default=["sh3d_living"], help="scene folders or bundled scenes")
+    parser.add_argument("--quick", action="store_true", help="leave out poses that are not repaired, and large sizes")
+    parser.add_argument("--skip-size", action="store_true", help="leave out time and memory")
+    arguments = parser.parse_args()
+    for number, name in enumerate(arguments.scenes):
+        scene = find_scene(name, SCENES_DIR)
+        source = FrameSource(scene, max_frames=len(scene.view_names), photo=False)
+        frames = [source.frame(view) for view in scene.view_names]
+        bench_scene(scene.name, frames, quick=arguments.quick)
+        if number == 0 and not arguments.quick:
+            bench_calls(frames)
+        if number == 0 and not arguments.skip_size:
+            bench_size(frames, most=2000 if arguments.quick else 20_000)
+
+
+if __name__ == "__main__":
+    main()
