@@ -13,6 +13,7 @@ from ui.commands.doctor import doctor
 from ui.commands.evaluate import evaluate
 from ui.commands.group import group
 from ui.commands.judge import judge
+from ui.commands.labels import labels
 from ui.commands.render import render
 from ui.commands.scenes import scenes
 
@@ -32,6 +33,7 @@ cli.command("judge")(judge)
 cli.command("evaluate")(evaluate)
 cli.command("compare")(compare)
 cli.command("doctor")(doctor)
+cli.add_typer(labels, name="labels")
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -30,7 +30,7 @@ labels = typer.Typer(help="Export, import, audit and back up labels.", no_args_i
 
 
 @contextmanager
-def open_store(db: str | None) -> Iterator[LabelStore]:
+def open_store(db: str | None) -> Generator[LabelStore]:
     """Open the database that --db names, else that of the settings."""
     engine = open_database(db or Settings().db)
     try:
