@@ -114,6 +114,10 @@ class QuestionBuilder:
 
     def logits(self, pairs: Sequence[tuple[tuple[Tensor, tuple[int, int]], tuple[Tensor, tuple[int, int]]]]) -> Tensor:
         """Return the next-token logits of each question, (B, vocabulary)."""
+        return self._model.lm_head(self.hidden(pairs))
+
+    def hidden(self, pairs: Sequence[tuple[tuple[Tensor, tuple[int, int]], tuple[Tensor, tuple[int, int]]]]) -> Tensor:
+        """Return the last hidden state of each question, (B, width), left-padded so that it stands at the end."""
         text = self._model.model.language_model
         words = [text.embed_tokens(p) for p in self._parts]
         rows = [torch.cat([words[0], a, words[1], b, words[2]]) for (a, _), (b, _) in pairs]
@@ -124,8 +128,7 @@ class QuestionBuilder:
             functional.pad(self.positions(a, b), (longest - len(r), 0)) for r, ((_, a), (_, b)) in zip(rows, pairs, strict=True)
         ]
         positions = torch.stack(places, dim=1)
-        hidden = text(inputs_embeds=embeds, attention_mask=mask, position_ids=positions, use_cache=False).last_hidden_state[:, -1]
-        return self._model.lm_head(hidden)
+        return text(inputs_embeds=embeds, attention_mask=mask, position_ids=positions, use_cache=False).last_hidden_state[:, -1]
 
 
 class QuestionSampler:
@@ -248,3 +251,39 @@ def score(
         )
         result[name] = round(float(((p >= 0.5) == is_same).float().mean()), 4)
     return result
+
+
+@torch.no_grad()
+def calibrate(
+    model: Any, builder: QuestionBuilder, answers: tuple[int, int], crops: CropSet, bank: FeatureBank, *, pairs: int = 1500
+) -> float:
+    """Move the answers' balance so that 0.5 is the best threshold on validation: half same, a quarter random, a quarter look-alike.
+
+    The head has no bias, so both rows of its matrix move along the mean hidden state, on which all questions project nearly alike.
+
+    Returns:
+        By how much log P(yes) - log P(no) moved on average.
+    """
+    sampler = QuestionSampler(crops, bank.pooled)
+    rng = np.random.default_rng(11)
+    states: list[Tensor] = []
+    truth: list[bool] = []
+    for is_same, style, count in ((True, "", pairs), (False, "random", pairs // 2), (False, "look_alike", pairs // 2)):
+        drawn = [d for d in (sampler.draw(rng, is_same=is_same, style=style) for _ in range(count * 4)) if d is not None][:count]
+        for begin in range(0, len(drawn), 128):
+            states.append(builder.hidden([(bank.get(a, 0), bank.get(b, 0)) for a, b in drawn[begin : begin + 128]]))
+        truth += [is_same] * len(drawn)
+    hidden, same = torch.cat(states), torch.tensor(truth)
+    head = model.lm_head.weight
+    margin = hidden @ (head[answers[0]] - head[answers[1]])
+    direction = hidden.mean(0) / hidden.mean(0).square().sum()
+    shifts = torch.linspace(-3, 3, 121)
+    moved = margin[None] + shifts[:, None] * (hidden @ direction)[None]
+    right = (moved >= 0) == same[None]
+    quality = (right[:, same].float().mean(1) + right[:, ~same].float().mean(1)) / 2
+    # The middle of the best plateau, not its first point.
+    best = shifts[quality >= quality.max() - 0.001].mean()
+    head[answers[0]] += best / 2 * direction
+    head[answers[1]] -= best / 2 * direction
+    LOG.info("calibrated by %.2f, balanced accuracy %.4f, before %.4f", best, quality.max(), quality[len(shifts) // 2])
+    return float(best)

@@ -1,4 +1,5 @@
-"""Trains the bundled judge from nothing: crops of procedural rooms, then the vision tower, then the answers, then both together.
+"""Trains the bundled judge from nothing: crops of procedural rooms, then the vision tower, then the answers,
+then (if asked for) both together, and at last the balance of the two answers.
 
     python -m finetune.pretrain_tiny --furniture DIR --held-out TSV --work .work/tiny --out assets/models/tiny-qwen3-vl
 
@@ -22,7 +23,7 @@ from safetensors.torch import load_file
 from torch import distributed
 
 from engine.judging.base import load_prompt
-from finetune.pretrain_answer import AnswerSettings, FeatureBank, QuestionBuilder, cache_features, train_answers
+from finetune.pretrain_answer import AnswerSettings, FeatureBank, QuestionBuilder, cache_features, calibrate, train_answers
 from finetune.pretrain_contrast import ContrastSettings, train_vision
 from finetune.pretrain_crops import CropSet, load_crops, render_crops
 from finetune.pretrain_joint import JointSettings, train_jointly
@@ -42,7 +43,7 @@ class PretrainSettings:
         contrast: Steps of the vision tower, as (pixels, settings): small crops first, then the final size.
         variants: Cached augmentations of every crop.
         answer: Steps of the language model on cached features.
-        joint: Steps of both together.
+        joint: Steps of both together, 0 for none.
         workers: Processes that render.
     """
 
@@ -50,7 +51,7 @@ class PretrainSettings:
     validation_rooms: int = 30
     size: TinySize = field(default_factory=TinySize)
     contrast: tuple[tuple[int, ContrastSettings], ...] = ((80 * 64, ContrastSettings()),)
-    variants: int = 3
+    variants: int = 2
     answer: AnswerSettings = field(default_factory=AnswerSettings)
     joint: JointSettings = field(default_factory=JointSettings)
     workers: int = 2
@@ -89,6 +90,8 @@ def pretrain(settings: PretrainSettings, *, furniture: Path | None, held_out: Pa
         validation=(val, banks[1]),
     )
     train_jointly(model, builder, answers, train, banks[0], settings.size, settings.joint, checkpoint=work / "joint.safetensors")
+    if rank == 0:
+        calibrate(model, builder, answers, val, cache_features(visual, val, settings.size, variants=1))
     if rank == 0:
         save_judge(model, processor, out)
     _wait()
@@ -141,9 +144,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".work/tiny"), help="crops and checkpoints; kept for resuming")
     parser.add_argument("--out", type=Path, default=Path("assets/models/tiny-qwen3-vl"))
     parser.add_argument("--rooms", type=int, default=240)
-    parser.add_argument("--contrast-steps", type=int, default=1200)
-    parser.add_argument("--answer-steps", type=int, default=2000)
-    parser.add_argument("--joint-steps", type=int, default=200)
+    parser.add_argument("--contrast-steps", type=int, default=450)
+    parser.add_argument("--answer-steps", type=int, default=500)
+    parser.add_argument("--joint-steps", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     if args.furniture is not None and args.held_out is None:
@@ -151,8 +154,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     settings = PretrainSettings(
         rooms=args.rooms,
-        contrast=((80 * 64, ContrastSettings(steps=args.contrast_steps, seed=args.seed)),),
-        answer=AnswerSettings(steps=args.answer_steps, seed=args.seed),
+        contrast=((80 * 64, ContrastSettings(steps=args.contrast_steps, learning_rate=1e-3, seed=args.seed)),),
+        answer=AnswerSettings(steps=args.answer_steps, pairs=96, seed=args.seed),
         joint=JointSettings(steps=args.joint_steps, seed=args.seed),
     )
     pretrain(settings, furniture=args.furniture, held_out=args.held_out, work=args.work, out=args.out)
