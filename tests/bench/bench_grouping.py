@@ -1,8 +1,8 @@
 """Prints how well and how fast grouping works: `python tests/bench/bench_grouping.py [SCENE ...] [--quick]`.
 
 For each scene and each way of spoiling it, one row for: geometry only, VLM only, both, and threshold + connected components (of
-the links of "both"). The judge is SIMULATED (sensitivity 0.94, specificity 0.91, independent errors): it says what grouping makes of
-such a judge, not what a model does. Then calls per mask against views, and time and memory against masks.
+the links of "both"). The judge is SIMULATED (sensitivity 0.94, specificity 0.91, independent errors): it says what grouping
+makes of such a judge, not what a model does. Then calls per mask against views, and time and memory against masks.
 """
 
 from __future__ import annotations
@@ -63,6 +63,11 @@ def components(run: GroupingRun) -> np.ndarray:
     ]
 
 
+def print_head(columns: Sequence[str]) -> None:
+    """Print a table's head."""
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
+
+
 def bench_scene(name: str, frames: list[Frame], *, quick: bool) -> None:
     """Print the table of one scene."""
     conditions: list[tuple[str, list[Frame], bool]] = [
@@ -78,10 +83,8 @@ def bench_scene(name: str, frames: list[Frame], *, quick: bool) -> None:
         conditions.insert(3, ("2 cm, no repair", shake(frames, sigma_m=0.02, sigma_deg=0.5), False))
         conditions.insert(4, ("5 cm, no repair", shake(frames, sigma_m=0.05, sigma_deg=1.4), False))
     print(f"\n## {name}: ARI over masks ({len(frames)} views, {len(truth_of(frames))} masks, simulated judge 0.94 / 0.91)\n")
-    print(
-        "| poses and masks | geometry | VLM (simulated) | both | threshold + components | calls a mask (VLM / both) | pose error cm | s |"
-    )
-    print("|---|---|---|---|---|---|---|---|")
+    columns = ["poses and masks", "geometry", "VLM (simulated)", "both", "threshold + components", "calls a mask (VLM / both)"]
+    print_head([*columns, "pose error cm", "s"])
     for condition, spoiled, repair in conditions:
         truth = truth_of(spoiled)
         has_geometry = spoiled[0].depth is not None
@@ -107,9 +110,8 @@ def bench_scene(name: str, frames: list[Frame], *, quick: bool) -> None:
 
 def bench_calls(frames: list[Frame]) -> None:
     """Print calls per mask as views double, on poses that are off by 2 cm and not repaired."""
-    print(
-        "\n## Calls per mask as views double (both, 2 cm, no repair, default budget)\n\n| views | masks | calls a mask | ARI |\n|---|---|---|---|"
-    )
+    print("\n## Calls per mask as views double (both, 2 cm, no repair, default budget)\n")
+    print_head(["views", "masks", "calls a mask", "ARI"])
     for step in (8, 4, 2, 1):
         some = shake(frames[::step], sigma_m=0.02, sigma_deg=0.5)
         truth = truth_of(some)
@@ -120,9 +122,8 @@ def bench_calls(frames: list[Frame]) -> None:
 
 def bench_size(frames: list[Frame], *, most: int) -> None:
     """Print time and memory as rooms are set side by side, each a copy 20 m off, up to `most` masks."""
-    print(
-        "\n## Time and memory, geometry without repair\n\n| masks | views | s | of which cut | peak memory GB |\n|---|---|---|---|---|"
-    )
+    print("\n## Time and memory, geometry without repair\n")
+    print_head(["masks", "views", "s", "of which cut", "peak memory GB"])
     masks = len(tabulate_masks(frames))
     for copies in sorted({1, 2, 4, 8, max(1, most // masks)}):
         if copies * masks > most + masks:
