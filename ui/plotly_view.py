@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.types import Float32Array
+from engine.types import Float32Array, UInt8Array
 from ui.pictures import COLOR_A, COLOR_B
 from ui.room import RoomCloud
 
@@ -61,9 +61,17 @@ def camera_trace(path: Float32Array, color: tuple[int, int, int], name: str) -> 
     return {"type": "scatter3d", "mode": "lines", "name": name, **_coordinates(path), "line": line, "hoverinfo": "name"}
 
 
-def room_view(scene_name: str, traces: list[dict[str, Any]], *, permalink: str) -> str:
-    """Return what the page's 3D component takes as its value, as JSON text."""
-    return json.dumps({"cloud_url": CLOUD_ROUTE + quote(scene_name, safe=""), "traces": traces, "permalink": permalink})
+def room_view(scene_name: str, traces: list[dict[str, Any]], *, permalink: str, paint: dict[str, Any] | None = None) -> str:
+    """Return what the page's 3D component takes as its value, as JSON text; `paint` replaces the cloud's own colours."""
+    url = CLOUD_ROUTE + quote(scene_name, safe="")
+    return json.dumps({"cloud_url": url, "traces": traces, "permalink": permalink, "paint": paint})
+
+
+def paint_patch(indices: UInt8Array, palette: UInt8Array) -> dict[str, Any]:
+    """Return the part of the cloud's marker that says its colours: (P,) uint8 indices into a (C, 3) uint8 palette, C >= 2."""
+    last = len(palette) - 1
+    scale = [[i / last, _css((r, g, b))] for i, (r, g, b) in enumerate(palette.tolist())]
+    return {"color": _typed(indices, "u1"), "colorscale": scale, "cmin": 0, "cmax": last}
 
 
 def _coordinates(points: Float32Array) -> dict[str, Any]:
