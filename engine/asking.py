@@ -150,7 +150,7 @@ def _choose(graph: MaskGraph, count: int) -> Int32Array:
     """Pick the links whose answers may change the cut: most doubtful first, each mask in turn."""
     weights = graph.weights()
     open_links: BoolArray = ~graph.asked & ~graph.is_same_view & (np.abs(weights) < FLIPPABLE)
-    links = np.flatnonzero(open_links)
+    links = np.flatnonzero(open_links).astype(np.int32)
     if count <= 0 or len(links) == 0:
         return np.zeros(0, np.int32)
     priority = _priority(graph, weights, links)

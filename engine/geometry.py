@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from engine.types import NOTHING, BoolArray, Camera, Float32Array, Float64Array, Frame, Int32Array, MaskKey
@@ -28,6 +29,7 @@ DEPTH_TOLERANCE_M = 0.03
 DEPTH_TOLERANCE_SHARE = 0.015
 """Two depths agree within these two added up (nearest-pixel sampling of slanted surfaces), and three pose errors on top."""
 NEAR_M = 0.05
+COUNTABLE_ID = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,9 +104,9 @@ def tabulate_masks(frames: Iterable[Frame]) -> MaskTable:
     areas: list[int] = []
     views: list[PosedView] = []
     for index, frame in enumerate(frames):
-        ids = np.asarray(sorted(frame.mask_areas), np.int64)
+        ids, sizes = _count_pixels(frame)
         index_map = np.full(frame.instance_map.shape, NOTHING, np.int32)
-        if len(ids) and ids[-1] < 1 << 22:
+        if len(ids) and ids[-1] < COUNTABLE_ID:
             lookup = np.full(int(ids[-1]) + 2, NOTHING, np.int32)  # the last entry serves -1
             lookup[ids] = len(keys) + np.arange(len(ids))
             index_map = lookup[frame.instance_map]
@@ -113,13 +115,23 @@ def tabulate_masks(frames: Iterable[Frame]) -> MaskTable:
             index_map[covered] = len(keys) + np.searchsorted(ids, frame.instance_map[covered])
         keys.extend(MaskKey(frame.view, int(i)) for i in ids)
         view_of.extend([index] * len(ids))
-        areas.extend(frame.mask_areas[int(i)] for i in ids)
+        areas.extend(sizes.tolist())
         depth = frame.depth
         if depth is not None:
             depth = np.where(np.isfinite(depth) & (depth > 0), depth, 0).astype(np.float32)
         pose = frame.pose if frame.pose is not None and bool(np.isfinite(frame.pose).all()) else None
         views.append(PosedView(frame.view, index_map, depth, frame.camera, pose))
     return MaskTable(tuple(keys), np.asarray(view_of, np.int32), np.asarray(areas, np.int32), tuple(views))
+
+
+def _count_pixels(frame: Frame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the ids of a frame's masks, ascending, and their pixels; counting is several times faster than sorting."""
+    if frame.instance_map.max(initial=NOTHING) < COUNTABLE_ID:
+        counts = np.bincount(frame.instance_map.ravel().astype(np.int64) - NOTHING)[1:]
+        ids = np.flatnonzero(counts)
+        return ids.astype(np.int64), counts[ids].astype(np.int64)
+    pairs = sorted(frame.mask_areas.items())
+    return np.asarray([i for i, _ in pairs], np.int64), np.asarray([n for _, n in pairs], np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +203,7 @@ def project(world: Float32Array, view: PosedView) -> tuple[Int32Array, Int32Arra
     inside = (z > NEAR_M) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
     kept = np.flatnonzero(inside).astype(np.int32)
     pixel = row[kept].astype(np.int32) * camera.width + column[kept].astype(np.int32)
-    return kept, pixel, z[kept]
+    return kept, pixel.astype(np.int32), z[kept].astype(np.float32)
 
 
 def depth_tolerance(z: Float32Array, pose_error_m: float) -> Float32Array:

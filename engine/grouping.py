@@ -207,7 +207,7 @@ def weigh_geometry(evidence: PairEvidence, *, sizes_m: Float64Array | None = Non
     consensus = (evidence.agree + level) / (evidence.witnesses + 1)
     log_odds = _logit(consensus) - _logit(level)
     direct = ~np.isnan(evidence.overlap)
-    overlap = np.clip(np.nan_to_num(evidence.overlap, nan=0.5), 0.03, 0.97)
+    overlap = np.clip(np.nan_to_num(evidence.overlap.astype(np.float64), nan=0.5), 0.03, 0.97)
     log_odds += np.where(direct, _logit(overlap) - _logit(level), 0)
     return np.where(seen | direct, np.clip(log_odds * trust, -GEOMETRY_CAP, GEOMETRY_CAP), 0.0)
 

@@ -61,18 +61,18 @@ def score_masks(truth: Int32Array, labels: Int32Array) -> MaskScores:
         labels: (N,) int32 group of each mask, -1 = dropped: counts as a group of its own.
     """
     known = truth != NOTHING
-    truth, labels = truth[known], labels[known].astype(np.int64)
+    truth, given = truth[known], labels[known].astype(np.int64)
     if len(truth) == 0:
         return MaskScores(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
-    dropped = labels == NOTHING
-    labels = np.where(dropped, labels.max(initial=0) + 1 + np.arange(len(labels)), labels)
-    joint, sizes, groups = _counts(truth, labels)
+    dropped = given == NOTHING
+    placed = np.where(dropped, given.max(initial=0) + 1 + np.arange(len(given)), given)
+    joint, sizes, groups = _counts(truth, placed)
     together, of_object, of_group = (_pairs(c) for c in (joint, sizes, groups))
     precision = together / of_group if of_group else 1.0
     recall = together / of_object if of_object else 1.0
     return MaskScores(
-        ari=float(adjusted_rand_score(truth, labels)),
-        v_measure=float(v_measure_score(truth, labels)),
+        ari=float(adjusted_rand_score(truth, placed)),
+        v_measure=float(v_measure_score(truth, placed)),
         precision=precision,
         recall=recall,
         f1=2 * precision * recall / (precision + recall) if precision + recall else 0.0,

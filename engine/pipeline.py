@@ -6,7 +6,7 @@ Stages: frames, poses, overlap, judge, cut, 3D, scores. Each stage's own module 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
@@ -116,7 +116,7 @@ class _Clock:
     asked: int = 0
 
     @contextmanager
-    def time(self, stage: Stage) -> Iterator[None]:
+    def time(self, stage: Stage) -> Generator[None]:
         self.stage = stage
         before = time.perf_counter()
         self.tick(0.0)
