@@ -14,16 +14,18 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import gradio as gr
-from db.labels import LabelStore
-from db.session import open_database
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, JSONResponse
 from gradio.themes import Default
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from db.labels import LabelStore
+from db.session import open_database
 from engine.errors import MaskgroupError
 from engine.judging import load_judge
+from ui.grouping_runs import GroupingRuns
+from ui.grouping_tab import build_grouping_tab
 from ui.judge_tab import build_judge_tab
 from ui.plotly_view import CLOUD_ROUTE, PLOTLY_ROUTE, cloud_trace
 from ui.settings import Settings
@@ -48,8 +50,11 @@ def build_blocks(bench: Workbench, settings: Settings) -> gr.Blocks:
     """Lay out all pages."""
     with gr.Blocks(title="maskgroup", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as blocks:
         gr.HTML("<h1 class='mg-title'>maskgroup <small>which masks are the same object?</small></h1>")
-        with gr.Tabs(), gr.Tab("Judge", id="judge"):
-            build_judge_tab(blocks, bench, default_annotator=settings.annotator)
+        with gr.Tabs():
+            with gr.Tab("Judge", id="judge"):
+                build_judge_tab(blocks, bench, default_annotator=settings.annotator)
+            with gr.Tab("3D grouping", id="grouping"):
+                build_grouping_tab(blocks, bench, GroupingRuns(bench))
     return blocks
 
 

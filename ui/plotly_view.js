@@ -1,5 +1,5 @@
 // Draws the room with Plotly inside a gr.HTML. The cloud is fetched once a scene; updates carry only overlays,
-// and a constant uirevision keeps the camera where the person left it.
+// and at most a patch of its colours, and a constant uirevision keeps the camera where the person left it.
 const plot = element.querySelector('.mg-plot');
 const note = element.querySelector('.mg-plot-note');
 let cloudUrl = null;
@@ -32,7 +32,8 @@ function layout() {
 }
 
 async function draw() {
-  if (!props.value) return;
+  if (!props.value || !plot.offsetWidth) return;
+  while (!window.Plotly) await new Promise((resolve) => setTimeout(resolve, 50));
   const view = JSON.parse(props.value);
   if (view.permalink) history.replaceState(null, '', view.permalink);
   if (view.cloud_url !== cloudUrl) {
@@ -47,7 +48,8 @@ async function draw() {
     cloudUrl = wanted;
     note.textContent = '';
   }
-  await Plotly.react(plot, [cloud, ...view.traces], layout(), { displaylogo: false, responsive: true, modeBarButtons: [['resetCameraDefault3d']] });
+  const painted = view.paint ? { ...cloud, marker: { ...cloud.marker, ...view.paint } } : cloud;
+  await Plotly.react(plot, [painted, ...view.traces], layout(), { displaylogo: false, responsive: true, modeBarButtons: [['resetCameraDefault3d']] });
   if (!isBound) {
     isBound = true;
     plot.on('plotly_click', (event) => {
@@ -59,4 +61,12 @@ async function draw() {
 
 watch('value', draw);
 draw();
+// A view in a tab that is not open has no size: it is drawn when the tab opens.
+let width = plot.offsetWidth;
+new ResizeObserver(() => {
+  if (plot.offsetWidth === width) return;
+  const wasHidden = width === 0;
+  width = plot.offsetWidth;
+  if (wasHidden) draw();
+}).observe(plot);
 new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ['class'] });
