@@ -134,6 +134,7 @@ def test_evaluate_then_compare(room: Path, tmp_path: Path) -> None:
     right = [record["prediction"] == record["gt"] for record in records]
     assert report["accuracy"] == pytest.approx(sum(right) / 24)
     assert all(record["is_negative"] == (record["inst_i"] != record["inst_j"]) for record in records)
+    assert any(record["p_same_ab"] != record["p_same_ba"] for record in records)  # each order's own answer, not their mean
     assert all({"batch", "item", "raw_output", "view_i", "view_j"} <= record.keys() for record in records)
 
     other = run("evaluate", room, "--out", again, "--pairs", 24, "--one-order")

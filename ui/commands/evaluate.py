@@ -45,7 +45,7 @@ def evaluate(
     names = [one.name for one in opened]
     if len(set(names)) < len(names):
         raise EvaluationError(f"Two of the scenes have one name ({', '.join(sorted(names))}); give each scene once.")
-    load = cache(lambda: load_judge(model))
+    load = cache(lambda: load_for_one_order(model))
     reports: list[dict[str, object]] = []
     for one in opened:
         with ProgressBars(one.name) as bars:
@@ -55,6 +55,14 @@ def evaluate(
             typer.echo(in_words(one.name, scores))
     if as_json:
         typer.echo(json.dumps(reports, indent=2))
+
+
+def load_for_one_order(model: str) -> Judge:
+    """Load a judge that answers a pair as it stands: the evaluation asks both orders itself and keeps both answers."""
+    judge = load_judge(model)
+    if hasattr(judge, "both_orders"):
+        judge.both_orders = False  # pyright: ignore[reportAttributeAccessIssue]  # only some judges average two orders
+    return judge
 
 
 class ProgressBars:
