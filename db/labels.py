@@ -135,13 +135,18 @@ def counts_now() -> ColumnElement[bool]:
             later.pair_key == _column("pair_key"),
             later.annotator == _column("annotator"),
             newer,
-            later.undoes.is_(None),
+            _is_decision(later),
             ~_undone(later),
         )
         .correlate(DecisionRow)
         .exists()
     )
-    return and_(_column("undoes").is_(None), ~_undone(DecisionRow), ~replaced)
+    return and_(_is_decision(DecisionRow), ~_undone(DecisionRow), ~replaced)
+
+
+def _is_decision(row: Any) -> ColumnElement[bool]:
+    # Not "IS NULL": SQLite would look that up in the unique index and walk through all decisions for each of them.
+    return func.coalesce(row.undoes, 0) == 0
 
 
 def _undone(row: Any) -> ColumnElement[bool]:

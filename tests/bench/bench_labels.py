@@ -1,0 +1,71 @@
+"""How long the label store takes with 100,000 labels in it. Run: python tests/bench/bench_labels.py [ROWS]"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlmodel import Session
+
+from db.audit import audit
+from db.labels import LabelStore, NewLabel
+from db.rows import row_of
+from db.session import open_database
+from engine.types import Decision, MaskKey, MaskPair
+
+DECISIONS: tuple[Decision, ...] = ("same", "different", "unsure", "skip")
+
+
+def fill(store: LabelStore, count: int) -> None:
+    """Store labels of 4 annotators in 10 scenes, one in ten a second decision on its pair, one in ten of them undone."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    with Session(store.engine) as session:
+        for i in range(count):
+            pair_number = i - 40 if i // 40 % 10 == 9 else i
+            pair = MaskPair(MaskKey(str(pair_number // 40 % 200), pair_number), MaskKey("200", pair_number // 2))
+            label = NewLabel(f"annotator {i % 4}", f"room {i // 4 % 10}", pair, DECISIONS[i % 3])
+            undoes = i - 49 if i % 100 == 99 else None
+            session.add(row_of(label, start + timedelta(seconds=i), undoes=undoes))
+            if i % 100 == 98:
+                session.flush()
+        session.commit()
+
+
+def measure(what: str, call: Callable[[], object], repeats: int = 3) -> None:
+    """Print the best of some runs, in milliseconds."""
+    times: list[float] = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    print(f"{what:<32} {min(times) * 1000:9.1f} ms")
+
+
+def main() -> None:
+    """Fill a database and time what the app and the command line do with it."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "labels.db"
+        store = LabelStore(open_database(str(path)))
+        fill(store, count)
+        print(f"{count} rows, {os.path.getsize(path) / 2**20:.0f} MiB, {len(store.current())} labels count")
+        label = NewLabel("annotator 1", "room 1", MaskPair(MaskKey("1", 1), MaskKey("2", 2)), "same")
+        measure("add (flushed to disk)", lambda: store.add(label), repeats=20)
+        measure("latest(10)", lambda: store.latest(10))
+        measure("latest(10) of a scene", lambda: store.latest(10, "room 3"))
+        measure("counts of a scene", lambda: store.counts("room 3"))
+        measure("counts", store.counts)
+        measure("pairs_labelled of a scene", lambda: store.pairs_labelled("room 3"))
+        measure("current of a scene", lambda: store.current("room 3"))
+        measure("current", store.current)
+        current, history = store.current(), store.history()
+        measure("audit (rows in memory)", lambda: audit(current, history), repeats=1)
+
+
+if __name__ == "__main__":
+    main()
