@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from engine.evaluation import METRICS, Scores, to_report
 from engine.evaluation_run import EvaluationSettings, evaluate_scene
-from engine.judging import load_judge
+from engine.judging import Judge, load_judge
 from engine.pair_sampling import NegativeMode, SamplingSettings
 from engine.predictions import EvaluationError
 from engine.scenes import find_scene
