@@ -220,6 +220,7 @@ class Verdict:
         prompt: Name of the prompt that was asked.
         latency_s: Seconds for this verdict.
         threshold: p_same from which the answer is "same".
+        swap_disagreement: Distance between the two orders' probabilities, in [0, 1]; None where one order was asked.
     """
 
     p_same: float
@@ -228,6 +229,7 @@ class Verdict:
     prompt: str
     latency_s: float
     threshold: float = 0.5
+    swap_disagreement: float | None = None
 
     @property
     def answer(self) -> Answer:

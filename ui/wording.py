@@ -14,6 +14,8 @@ DECISION_WORDS: dict[Decision, str] = {
 }
 HIGH_AMBIGUITY = 0.2
 """Above this much probability on neither yes nor no, the page says that the model hesitated."""
+HIGH_SWAP_DISAGREEMENT = 0.2
+"""Above this distance between the two orders' probabilities, the page says that the order mattered."""
 
 
 def verdict_html(verdict: Verdict, pair: MaskPair) -> str:
@@ -28,13 +30,22 @@ def verdict_html(verdict: Verdict, pair: MaskPair) -> str:
         if verdict.ambiguity > HIGH_AMBIGUITY
         else ""
     )
+    swap = verdict.swap_disagreement
+    wavering = (
+        f" The two orders differ by {swap * 100:.0f} points: the answer depends on which view comes first."
+        if swap is not None and swap > HIGH_SWAP_DISAGREEMENT
+        else ""
+    )
+    first, second = escape(pair.a.view), escape(pair.b.view)
+    asked = f"Asked with view {first} first, then view {second}" + ("" if swap is None else ", and the other way round")
     return (
         f'<div class="mg-verdict mg-{verdict.answer}" role="status">'
         f'<div class="mg-headline">{headline}</div>'
         f'<div class="mg-bar" aria-hidden="true"><span style="width:{verdict.p_same:.1%}"></span></div>'
         f'<div class="mg-ends" aria-hidden="true"><span>different</span><span>same</span></div>'
-        f"<div>The model gives <b>{verdict.p_same:.0%}</b> to both crops showing one object: {how_sure}.{hesitation}</div>"
-        f'<div class="mg-quiet">Asked with view {escape(pair.a.view)} first, then view {escape(pair.b.view)} · model '
+        f"<div>The model gives <b>{verdict.p_same:.0%}</b> to both crops showing one object: "
+        f"{how_sure}.{hesitation}{wavering}</div>"
+        f'<div class="mg-quiet">{asked} · model '
         f"{escape(verdict.model)} · prompt {escape(verdict.prompt)} · {verdict.latency_s * 1000:.0f} ms</div></div>"
     )
 

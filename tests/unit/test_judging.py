@@ -18,7 +18,7 @@ from engine.judging.qwen_vl import answer_token_ids
 
 @pytest.fixture(scope="module")
 def judge() -> Judge:
-    return load_judge("base")
+    return load_judge("base", both_orders=False)
 
 
 def crops(seed: int, count: int) -> list[np.ndarray]:
@@ -62,6 +62,17 @@ def test_batching_changes_nothing(judge: Judge) -> None:
     together = [verdict.p_same for verdict in judge.judge(pairs)]
     alone = [judge.judge([pair])[0].p_same for pair in pairs]
     assert together == pytest.approx(alone, abs=1e-3)
+
+
+def test_both_orders_are_averaged_as_logits(judge: Judge) -> None:
+    images = crops(3, 6)
+    pairs = [CropPair(images[i], images[i + 1]) for i in range(0, 6, 2)]
+    forward = [verdict.p_same for verdict in judge.judge(pairs)]
+    backward = [verdict.p_same for verdict in judge.judge([CropPair(pair.b, pair.a) for pair in pairs])]
+    for p, q, verdict in zip(forward, backward, load_judge("base", both_orders=True).judge(pairs), strict=True):
+        mean = (np.log(p / (1 - p)) + np.log(q / (1 - q))) / 2
+        assert verdict.p_same == pytest.approx(1 / (1 + np.exp(-mean)), abs=1e-3)
+        assert verdict.swap_disagreement == pytest.approx(abs(p - q), abs=1e-3)
 
 
 def test_no_pairs_no_verdicts(judge: Judge) -> None:

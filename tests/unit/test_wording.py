@@ -10,8 +10,8 @@ from ui.wording import point_html, truth_html, verdict_html, waiting_html
 PAIR = MaskPair(MaskKey("<b>3</b>", 1), MaskKey("8", 2))
 
 
-def verdict(p_same: float, *, ambiguity: float = 0.0) -> Verdict:
-    return Verdict(p_same=p_same, ambiguity=ambiguity, model="<base>", prompt="original", latency_s=0.031)
+def verdict(p_same: float, *, ambiguity: float = 0.0, swap: float | None = None) -> Verdict:
+    return Verdict(p_same=p_same, ambiguity=ambiguity, model="<base>", prompt="original", latency_s=0.031, swap_disagreement=swap)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,14 @@ def test_outside_names_are_escaped() -> None:
 def test_hesitation_is_said_only_where_there_is_some() -> None:
     assert "neither yes nor no" in verdict_html(verdict(0.9, ambiguity=0.4), PAIR)
     assert "neither yes nor no" not in verdict_html(verdict(0.9, ambiguity=0.01), PAIR)
+
+
+def test_orders_are_told_as_they_were_asked() -> None:
+    assert "the other way round" not in verdict_html(verdict(0.9), PAIR)
+    agreed, wavered = verdict_html(verdict(0.9, swap=0.05), PAIR), verdict_html(verdict(0.9, swap=0.45), PAIR)
+    assert "then view 8, and the other way round" in agreed
+    assert "two orders differ" not in agreed
+    assert "two orders differ by 45 points" in wavered
 
 
 def test_truth_says_whether_the_model_is_right() -> None:
