@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 import numpy as np
-from db.labels import Label
 
+from db.labels import Label
 from engine.errors import MaskError, MaskgroupError
 from engine.types import Decision, MaskKey, MaskPair, UInt8Array, Verdict
 from ui.pictures import COLOR_A, COLOR_B, draw_view, frame_crop

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from engine.frames import FrameSource
 from scipy.spatial import KDTree
 
+from engine.frames import FrameSource
 from engine.types import NOTHING, Float32Array, Float64Array, Frame, Int32Array, Scene, SceneMesh, UInt8Array
 
 MAX_POINTS = 50_000

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from engine.evaluation import METRICS, Scores, to_report
 from engine.evaluation_run import EvaluationSettings, evaluate_scene
-from engine.judging import Judge, load_judge
+from engine.judging import load_judge
 from engine.pair_sampling import NegativeMode, SamplingSettings
 from engine.predictions import EvaluationError
 from engine.scenes import find_scene
@@ -45,7 +45,8 @@ def evaluate(
     names = [one.name for one in opened]
     if len(set(names)) < len(names):
         raise EvaluationError(f"Two of the scenes have one name ({', '.join(sorted(names))}); give each scene once.")
-    load = cache(lambda: load_for_one_order(model))
+    # The evaluation asks both orders itself and keeps both answers: the judge must not average them first.
+    load = cache(lambda: load_judge(model, both_orders=False))
     reports: list[dict[str, object]] = []
     for one in opened:
         with ProgressBars(one.name) as bars:
@@ -55,14 +56,6 @@ def evaluate(
             typer.echo(in_words(one.name, scores))
     if as_json:
         typer.echo(json.dumps(reports, indent=2))
-
-
-def load_for_one_order(model: str) -> Judge:
-    """Load a judge that answers a pair as it stands: the evaluation asks both orders itself and keeps both answers."""
-    judge = load_judge(model)
-    if hasattr(judge, "both_orders"):
-        judge.both_orders = False  # pyright: ignore[reportAttributeAccessIssue]  # only some judges average two orders
-    return judge
 
 
 class ProgressBars:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from engine.frames import FrameSource
 
 from engine.crops import crop_mask
 from engine.errors import MaskError
+from engine.frames import FrameSource
 from engine.judging import CropPair, load_judge
 from engine.scenes import find_scene
 from engine.types import MaskKey, MaskPair, Scene, Verdict
