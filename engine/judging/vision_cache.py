@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Any
 
 import torch
+from transformers import vision_utils
 from transformers.models.qwen3_vl import modeling_qwen3_vl as qwen3_vl
 
 from engine.types import UInt8Array
@@ -111,7 +112,7 @@ def encode_equal(visual: Any, patches: torch.Tensor, grid: tuple[int, int, int])
     """
     count, length, _ = patches.shape
     one = torch.tensor([grid], device=visual.device)
-    places, weights = qwen3_vl.get_vision_interpolation_indices_and_weights(
+    places, weights = vision_utils.get_vision_interpolation_indices_and_weights(
         one,
         num_grid_per_side=visual.num_grid_per_side,
         mode=visual.interpolation_mode,
@@ -121,7 +122,7 @@ def encode_equal(visual: Any, patches: torch.Tensor, grid: tuple[int, int, int])
     )
     states = visual.patch_embed(patches.flatten(0, 1).to(visual.device, visual.dtype)).view(count, length, -1)
     states = states + (visual.pos_embed(places) * weights[:, :, None]).sum(1).to(states.dtype)
-    position_ids = qwen3_vl.get_vision_position_ids(one, visual.spatial_merge_size, kwargs={})
+    position_ids = vision_utils.get_vision_position_ids(one, visual.spatial_merge_size, kwargs={})
     cos, sin = visual.rotary_pos_emb(states[0], position_ids)
     rotary = cos.repeat(count, 1), sin.repeat(count, 1)
     levels: list[torch.Tensor] = []

@@ -27,8 +27,9 @@ def processor() -> Any:
 def model(processor: Any) -> Qwen3VLForConditionalGeneration:
     """Random weights, shaped as Qwen3-VL-2B's layers (two heads a key, its mrope sections, deepstack), fewer and narrower."""
     bundled = Qwen3VLConfig.from_pretrained(BUNDLED_MODEL)
+    shapes: dict[str, Any] = bundled.to_dict()
     text = {
-        **bundled.text_config.to_dict(),
+        **shapes["text_config"],
         "hidden_size": 256,
         "intermediate_size": 512,
         "head_dim": 128,
@@ -39,7 +40,7 @@ def model(processor: Any) -> Qwen3VLForConditionalGeneration:
         "initializer_range": 0.2,
     }
     vision = {
-        **bundled.vision_config.to_dict(),
+        **shapes["vision_config"],
         "depth": 3,
         "deepstack_visual_indexes": [0, 1],
         "out_hidden_size": 256,
