@@ -22,9 +22,9 @@ def main(folder: Path) -> None:
         for name, width, height, theme in SHOTS:
             page = opened.new_context(viewport={"width": width, "height": height}).new_page()
             page.goto(f"{address}/?__theme={theme}")
-            page.wait_for_selector("#mg-verdict .mg-headline", timeout=60_000)
+            page.wait_for_selector("#mg-verdict .mg-headline", timeout=120_000)
             page.wait_for_timeout(ROOM_SETTLES_MS)
-            page.screenshot(path=folder / f"{name}.png", full_page=True)
+            page.screenshot(path=folder / f"{name}.png", full_page=True, timeout=120_000)
             page.close()
 
 
