@@ -66,7 +66,7 @@ def vote_points(points: Float32Array, table: MaskTable) -> PointVotes:
         local = view.camera.rays[::step, ::step][seen] * depth[seen][:, None]
         distances, nearest = tree.query(to_world(local.astype(np.float32), view.pose), distance_upper_bound=REACH_M)
         near = np.isfinite(distances)
-        found.append(nearest[near].astype(np.int32))
+        found.append(np.asarray(nearest)[near].astype(np.int32))
         rows.append(masks[seen][near].astype(np.int32))
     empty = np.zeros(0, np.int32)
     return PointVotes(np.concatenate([empty, *found]), np.concatenate([empty, *rows]), len(points))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -17,7 +17,7 @@ from ui.workbench import Workbench
 MODEL = "model"
 """All handlers that may run the model share this queue, so that one runs at a time."""
 
-BUTTONS: tuple[tuple[Decision, str, str, str], ...] = (
+BUTTONS: tuple[tuple[Decision, str, str, Literal["primary", "secondary"]], ...] = (
     ("same", "Same", "s", "primary"),
     ("different", "Different", "d", "primary"),
     ("unsure", "Not sure", "u", "secondary"),
@@ -85,10 +85,10 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, *, default_annotator: str
                     )
             verdict = gr.HTML(elem_id="mg-verdict")
             with gr.Row(elem_classes="mg-labels"):
-                label_buttons = {
+                label_buttons: dict[Decision, gr.Button] = {
                     decision: gr.Button(
                         f"{word}  [{key.upper()}]", variant=variant, elem_id=f"mg-{decision}", min_width=150, size="md"
-                    )  # pyright: ignore[reportArgumentType]
+                    )
                     for decision, word, key, variant in BUTTONS
                 }
             with gr.Row(elem_classes="mg-saved-row"):
