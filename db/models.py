@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, DateTime, Index, MetaData
+from sqlalchemy import CheckConstraint, DateTime, Index, MetaData, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 NAMING = {
@@ -65,3 +65,27 @@ class LeaseRow(SQLModel, table=True):
     pair_key: str = Field(max_length=500, primary_key=True)
     annotator: str = Field(max_length=80)
     expires_at: float
+
+
+class RunRow(SQLModel, table=True):
+    """One run of long work; `config` and `result` are JSON objects."""
+
+    metadata = metadata
+    __tablename__ = "runs"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (
+        CheckConstraint("kind IN ('grouping', 'training', 'comparison')", name="known_kind"),
+        CheckConstraint("status IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="known_status"),
+        UniqueConstraint("kind", "name"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    uuid: str = Field(max_length=36, unique=True)
+    kind: str = Field(max_length=20)
+    name: str = Field(max_length=120)
+    status: str = Field(max_length=16)
+    created_at: datetime = Field(sa_type=DateTime(timezone=True))  # pyright: ignore[reportArgumentType]
+    updated_at: datetime = Field(sa_type=DateTime(timezone=True))  # pyright: ignore[reportArgumentType]
+    scene: str | None = Field(default=None, max_length=200)
+    config: str = Field(sa_type=Text)
+    result: str = Field(sa_type=Text)
+    note: str | None = Field(default=None, sa_type=Text)

@@ -28,3 +28,7 @@ class ModelError(MaskgroupError):
 
 class LabelError(MaskgroupError):
     """A label or a label file cannot be stored or read."""
+
+
+class RunError(MaskgroupError):
+    """A run (grouping, training, comparison) cannot be stored, found, started or changed."""

@@ -8,6 +8,7 @@ from sqlalchemy import Engine, create_engine, text
 
 from db.labels import LabelStore
 from db.leases import LeaseStore
+from db.runs import RunStore
 from db.session import MIGRATIONS, migrate, newest_revision, open_database
 from engine.types import MaskKey, MaskPair
 
@@ -38,7 +39,13 @@ def fill_0002(engine: Engine) -> None:
     LeaseStore(engine).lease("room", MaskPair(MaskKey("10", 9), MaskKey("2", 5)), "Ada", seconds=600)
 
 
-FILLERS = {"0001": fill_0001, "0002": fill_0002}
+def fill_0003(engine: Engine) -> None:
+    """As before, and a run."""
+    fill_0002(engine)
+    RunStore(engine).add("grouping", "first", scene="room")
+
+
+FILLERS = {"0001": fill_0001, "0002": fill_0002, "0003": fill_0003}
 
 
 def as_url(database: str) -> str:
@@ -54,7 +61,7 @@ def check_upgrade(database: str, version: str) -> None:
         open_database(database).dispose()
     old = create_engine(as_url(database))
     with old.begin() as connection:
-        for table in ("leases", "decisions", "alembic_version"):
+        for table in ("runs", "leases", "decisions", "alembic_version"):
             connection.execute(text(f"drop table if exists {table}"))
     migrate(old, version)
     FILLERS[version](old)
@@ -81,3 +88,7 @@ def test_0001_comes_up_to_date(database: str) -> None:
 
 def test_0002_comes_up_to_date(database: str) -> None:
     check_upgrade(database, "0002")
+
+
+def test_0003_comes_up_to_date(database: str) -> None:
+    check_upgrade(database, "0003")

@@ -1,0 +1,189 @@
+"""Runs of long work (groupings, trainings, comparisons): what was asked, how far it came, what came out."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, cast, get_args
+
+from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlmodel import col
+
+from db.models import RunRow
+from db.rows import in_utc
+from db.session import for_reading
+from engine.errors import RunError
+
+RunKind = Literal["grouping", "training", "comparison"]
+RunStatus = Literal["queued", "running", "done", "failed", "cancelled"]
+KINDS: tuple[RunKind, ...] = get_args(RunKind)
+STATUSES: tuple[RunStatus, ...] = get_args(RunStatus)
+MAX_RUN_NAME = 120
+_COLUMNS = (
+    col(RunRow.id),
+    col(RunRow.uuid),
+    col(RunRow.kind),
+    col(RunRow.name),
+    col(RunRow.status),
+    col(RunRow.created_at),
+    col(RunRow.updated_at),
+    col(RunRow.scene),
+    col(RunRow.config),
+    col(RunRow.result),
+    col(RunRow.note),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as it stands in the database.
+
+    Attributes:
+        kind: What sort of work; names are unique within a kind.
+        scene: The scene it is about, or None where it is about several or none.
+        config: What was asked, as JSON values.
+        result: What came out so far, as JSON values.
+        note: A sentence for people: why it failed, or what somebody wrote about it.
+    """
+
+    id: int
+    uuid: str
+    kind: RunKind
+    name: str
+    status: RunStatus
+    created_at: datetime
+    updated_at: datetime
+    scene: str | None
+    config: dict[str, Any]
+    result: dict[str, Any]
+    note: str | None
+
+
+class RunStore:
+    """The runs of one database; safe to share between threads and processes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add(
+        self,
+        kind: RunKind,
+        name: str,
+        *,
+        scene: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        status: RunStatus = "queued",
+    ) -> Run:
+        """Write a new run.
+
+        Raises:
+            RunError: If the name is empty, too long or taken, or the database cannot be written.
+        """
+        if not 0 < len(name) <= MAX_RUN_NAME:
+            raise RunError(f"A run's name has 1 to {MAX_RUN_NAME} characters, this one has {len(name)}; shorten it.")
+        now = datetime.now(UTC)
+        values = {
+            "uuid": str(uuid.uuid4()),
+            "kind": kind,
+            "name": name,
+            "status": status,
+            "created_at": now,
+            "updated_at": now,
+            "scene": scene,
+            "config": _to_json(config or {}),
+            "result": "{}",
+        }
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(insert(RunRow).values(**values))
+        except IntegrityError as error:
+            raise RunError(f"There is a {kind} run named {name!r} already; give another name.") from error
+        except SQLAlchemyError as error:
+            raise RunError(f"The run could not be written ({type(error).__name__}); try again.") from error
+        run = self.find(kind, name)
+        assert run is not None
+        return run
+
+    def update(
+        self,
+        run_id: int,
+        *,
+        status: RunStatus | None = None,
+        config: Mapping[str, Any] | None = None,
+        result: Mapping[str, Any] | None = None,
+        note: str | None = None,
+    ) -> Run:
+        """Replace what is given of a run; None leaves as it is.
+
+        Raises:
+            RunError: If there is no such run, or the database cannot be written.
+        """
+        given = {
+            "status": status,
+            "config": None if config is None else _to_json(config),
+            "result": None if result is None else _to_json(result),
+            "note": note,
+        }
+        values = {key: value for key, value in given.items() if value is not None}
+        try:
+            with self._engine.begin() as connection:
+                statement = update(RunRow).where(col(RunRow.id) == run_id)
+                changed = connection.execute(statement.values(**values, updated_at=datetime.now(UTC))).rowcount
+        except SQLAlchemyError as error:
+            raise RunError(f"The run could not be written ({type(error).__name__}); try again.") from error
+        run = self.get(run_id) if changed else None
+        if run is None:
+            raise RunError(f"There is no run {run_id}; it may have been deleted; reload the list.")
+        return run
+
+    def get(self, run_id: int) -> Run | None:
+        """Return a run by its number."""
+        found = self._select(col(RunRow.id) == run_id)
+        return found[0] if found else None
+
+    def find(self, kind: RunKind, name: str) -> Run | None:
+        """Return a run by its name."""
+        found = self._select(col(RunRow.kind) == kind, col(RunRow.name) == name)
+        return found[0] if found else None
+
+    def list(self, kind: RunKind, *, scene: str | None = None) -> list[Run]:
+        """Return all runs of a kind, newest first; with `scene` only those about it."""
+        return self._select(col(RunRow.kind) == kind, *([] if scene is None else [col(RunRow.scene) == scene]))
+
+    def delete(self, run_id: int) -> bool:
+        """Delete a run; returns whether there was one."""
+        with self._engine.begin() as connection:
+            return connection.execute(delete(RunRow).where(col(RunRow.id) == run_id)).rowcount > 0
+
+    def _select(self, *where: Any) -> list[Run]:
+        query = select(*_COLUMNS).where(*where).order_by(col(RunRow.id).desc())
+        with for_reading(self._engine).connect() as connection:
+            return [_run_of(row) for row in connection.execute(query).mappings()]
+
+
+def _run_of(row: Any) -> Run:
+    return Run(
+        id=row["id"],
+        uuid=row["uuid"],
+        kind=cast("RunKind", row["kind"]),
+        name=row["name"],
+        status=cast("RunStatus", row["status"]),
+        created_at=in_utc(row["created_at"]),
+        updated_at=in_utc(row["updated_at"]),
+        scene=row["scene"],
+        config=json.loads(row["config"]),
+        result=json.loads(row["result"]),
+        note=row["note"],
+    )
+
+
+def _to_json(values: Mapping[str, Any]) -> str:
+    # NaN is no JSON and PostgreSQL's text would keep what no reader opens: refuse it where it is made.
+    try:
+        return json.dumps(dict(values), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise RunError(f"A run's values must be plain JSON, but {error}; convert them first.") from error
