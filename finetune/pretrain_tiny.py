@@ -30,6 +30,8 @@ from finetune.pretrain_joint import JointSettings, train_jointly
 from finetune.pretrain_model import TinySize, answer_ids, build_model, build_processor, prompt_ids
 
 LOG = logging.getLogger(__name__)
+DEFAULT_STAGES = ((80 * 64, 450), (96 * 96, 1100))
+"""Small crops first, where a step costs half, then the size of the finished judge; as (pixels, steps)."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class PretrainSettings:
         variants: Cached augmentations of every crop.
         answer: Steps of the language model on cached features.
         joint: Steps of both together, 0 for none.
+        warm_start: A saved judge of the same sizes whose language model is taken instead of an untrained one, or None.
         workers: Processes that render.
     """
 
@@ -54,6 +57,7 @@ class PretrainSettings:
     variants: int = 2
     answer: AnswerSettings = field(default_factory=AnswerSettings)
     joint: JointSettings = field(default_factory=JointSettings)
+    warm_start: Path | None = None
     workers: int = 2
 
 
@@ -69,6 +73,8 @@ def pretrain(settings: PretrainSettings, *, furniture: Path | None, held_out: Pa
     LOG.info("%d crops to train on, %d to validate", len(train), len(val))
     torch.manual_seed(settings.answer.seed)
     processor, model = new_judge(settings.size)
+    if settings.warm_start is not None:
+        load_language_model(model, settings.warm_start)
     visual: Any = model.model.visual
     for index, (pixels, contrast) in enumerate(settings.contrast):
         size = TinySize(**{**vars(settings.size), "pixels": pixels})
@@ -129,11 +135,26 @@ def load_vision(model: Any, checkpoint: Path) -> None:
     model.model.visual.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("visual.")})
 
 
+def load_language_model(model: Any, folder: Path) -> None:
+    """Copy all but the vision tower of a saved judge of the same sizes into a model."""
+    tensors = load_file(str(folder / "model.safetensors"))
+    found = model.load_state_dict({k: v for k, v in tensors.items() if "visual." not in k}, strict=False)
+    missing = [k for k in found.missing_keys if "visual." not in k]
+    if missing or found.unexpected_keys:
+        raise ValueError(f"{folder} is no judge of these sizes: missing {missing[:3]}, unexpected {found.unexpected_keys[:3]}")
+
+
 def save_judge(model: Any, processor: Any, out: Path) -> None:
     """Save model and processor as transformers loads them."""
     out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(out)
     processor.save_pretrained(out)
+
+
+def stage(text: str) -> tuple[int, int]:
+    """Read "PIXELS:STEPS"."""
+    pixels, _, steps = text.partition(":")
+    return int(pixels), int(steps)
 
 
 def main() -> None:
@@ -144,9 +165,17 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".work/tiny"), help="crops and checkpoints; kept for resuming")
     parser.add_argument("--out", type=Path, default=Path("assets/models/tiny-qwen3-vl"))
     parser.add_argument("--rooms", type=int, default=240)
-    parser.add_argument("--contrast-steps", type=int, default=450)
-    parser.add_argument("--answer-steps", type=int, default=500)
-    parser.add_argument("--joint-steps", type=int, default=0)
+    parser.add_argument("--pixels", type=int, default=96 * 96, help="pixels of a crop as the finished judge sees it")
+    parser.add_argument(
+        "--contrast",
+        type=stage,
+        action="append",
+        metavar="PIXELS:STEPS",
+        help="a stage of the vision tower; may be given several times (default: 5120:450, then 9216:1100)",
+    )
+    parser.add_argument("--answer-steps", type=int, default=900)
+    parser.add_argument("--joint-steps", type=int, default=150)
+    parser.add_argument("--warm-start", type=Path, help="take the language model of this saved judge instead of an untrained one")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     if args.furniture is not None and args.held_out is None:
@@ -154,9 +183,14 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     settings = PretrainSettings(
         rooms=args.rooms,
-        contrast=((80 * 64, ContrastSettings(steps=args.contrast_steps, learning_rate=1e-3, seed=args.seed)),),
-        answer=AnswerSettings(steps=args.answer_steps, pairs=96, seed=args.seed),
-        joint=JointSettings(steps=args.joint_steps, seed=args.seed),
+        size=TinySize(pixels=args.pixels),
+        contrast=tuple(
+            (pixels, ContrastSettings(steps=steps, learning_rate=1e-3, seed=args.seed))
+            for pixels, steps in args.contrast or DEFAULT_STAGES
+        ),
+        answer=AnswerSettings(steps=args.answer_steps, pairs=96, learning_rate=8e-4, seed=args.seed),
+        joint=JointSettings(steps=args.joint_steps, pairs=64, seed=args.seed),
+        warm_start=args.warm_start,
     )
     pretrain(settings, furniture=args.furniture, held_out=args.held_out, work=args.work, out=args.out)
 

@@ -16,7 +16,7 @@ from finetune.pretrain_contrast import ContrastSettings, contrast_loss
 from finetune.pretrain_crops import CropSet, load_crops, render_crops
 from finetune.pretrain_joint import JointSettings
 from finetune.pretrain_model import TinySize, answer_ids, encode_images, patchify, prompt_ids, target_size
-from finetune.pretrain_tiny import PretrainSettings, new_judge, pretrain, save_judge
+from finetune.pretrain_tiny import PretrainSettings, load_language_model, new_judge, pretrain, save_judge
 
 SIZE = TinySize(vision_layers=1, vision_width=64, text_layers=1, text_width=64)
 
@@ -118,6 +118,21 @@ def test_training_makes_a_judge_that_answers_and_resumes(tmp_path: Path) -> None
     pretrain(settings, furniture=None, held_out=None, work=work, out=out)
     assert (out / "model.safetensors").read_bytes() == weights
     assert {p: p.stat().st_mtime_ns for p in work.rglob("*.safetensors")} == stamps
+
+
+def test_warm_start_takes_the_language_model_alone(judge_parts: tuple[Any, Any], tmp_path: Path) -> None:
+    processor, model = judge_parts
+    save_judge(model, processor, tmp_path)
+    torch.manual_seed(1)
+    _, other = new_judge(SIZE)
+    before = {name: p.clone() for name, p in other.named_parameters()}
+    load_language_model(other, tmp_path)
+    wanted = dict(model.named_parameters())
+    for name, p in other.named_parameters():
+        assert torch.equal(p, before[name] if "visual." in name else wanted[name]), name
+    _, wider = new_judge(TinySize(vision_layers=1, vision_width=64, text_layers=2, text_width=64))
+    with pytest.raises(ValueError, match="no judge of these sizes"):
+        load_language_model(wider, tmp_path)
 
 
 def test_rendered_crops_are_kept_and_hold_their_instance(tmp_path: Path) -> None:
