@@ -1,16 +1,30 @@
-"""Cuts one mask out of a view as the picture that a judge sees. Knows nothing about models or prompts."""
+"""Shows one mask of a view as the picture that a judge sees. Knows nothing about models or prompts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+from PIL import Image, ImageFilter
 
 from engine.errors import MaskError
 from engine.types import BoolArray, Frame, MaskKey, UInt8Array
 
+PictureStyle = Literal["on_black", "outlined", "blurred", "whole_view"]
+"""How a mask is shown: alone on black, as in the original; with its surroundings and an outline; with its surroundings blurred;
+or as the whole view with an outline."""
+
 PADDING_PX = 10
 """Pixels of margin around a mask's bounding box, as in the original."""
+CONTEXT_SHARE = 0.5
+"""Surroundings on each side, as a share of the longer side of the mask's box."""
+MIN_CONTEXT_PX = 24
+OUTLINE_RGB = (255, 0, 255)
+OUTLINE_SHARE = 1 / 80
+"""Width of the outline as a share of the picture's longer side, so that it is still seen when a model shrinks the picture."""
+BLUR_SHARE = 1 / 20
+"""Radius of the blur as a share of the picture's longer side."""
 
 
 @dataclass(frozen=True)
@@ -88,3 +102,37 @@ def select_mask(frame: Frame, key: MaskKey) -> BoolArray:
 def crop_mask(frame: Frame, key: MaskKey, *, padding: int = PADDING_PX) -> UInt8Array:
     """Cut the mask `key` out of its frame on black, (h, w, 3) uint8."""
     return crop_on_black(frame.rgb, select_mask(frame, key), padding=padding)
+
+
+def show_mask(frame: Frame, key: MaskKey, *, style: PictureStyle = "on_black") -> UInt8Array:
+    """Show the mask `key` of its frame as a judge's prompt wants it.
+
+    Returns:
+        (h, w, 3) uint8: the mask's box with a margin of `PADDING_PX` ("on_black") or of its surroundings ("outlined", "blurred"),
+        or all of the view ("whole_view", at the frame's size).
+
+    Raises:
+        MaskError: If the frame has no such mask.
+    """
+    mask = select_mask(frame, key)
+    if style == "on_black":
+        return crop_on_black(frame.rgb, mask)
+    if style == "whole_view":
+        return draw_outline(frame.rgb, mask)
+    box = bounding_box(mask)
+    margin = max(round(CONTEXT_SHARE * max(box.x1 - box.x0 + 1, box.y1 - box.y0 + 1)), MIN_CONTEXT_PX)
+    cut = box.padded(margin, mask.shape[1], mask.shape[0]).slices
+    return draw_outline(frame.rgb[cut], mask[cut]) if style == "outlined" else blur_around(frame.rgb[cut], mask[cut])
+
+
+def draw_outline(rgb: UInt8Array, mask: BoolArray) -> UInt8Array:
+    """Return a copy of (h, w, 3) uint8 with a line around the (h, w) bool mask, outside it: the mask's own pixels stay."""
+    width = max(round(max(mask.shape) * OUTLINE_SHARE), 1)
+    grown = Image.fromarray(mask.astype(np.uint8)).filter(ImageFilter.MaxFilter(2 * width + 1))
+    return np.where((np.asarray(grown) > 0)[..., None] & ~mask[..., None], np.array(OUTLINE_RGB, np.uint8), rgb)
+
+
+def blur_around(rgb: UInt8Array, mask: BoolArray) -> UInt8Array:
+    """Return a copy of (h, w, 3) uint8 that is blurred outside the (h, w) bool mask."""
+    blurred = Image.fromarray(rgb).filter(ImageFilter.GaussianBlur(max(mask.shape) * BLUR_SHARE))
+    return np.where(mask[..., None], rgb, np.asarray(blurred))

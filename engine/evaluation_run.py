@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.crops import crop_mask, select_mask
+from engine.crops import select_mask, show_mask
 from engine.errors import SceneError
 from engine.evaluation import Scores, score, to_report
 from engine.frames import DEFAULT_HEIGHT, DEFAULT_WIDTH, FrameSource
 from engine.identical_copies import find_identical_copies
-from engine.judging.base import CropPair, Judge
+from engine.judging.base import CropPair, Judge, picture_style
 from engine.pair_sampling import SampledPair, SamplingSettings, SeenMask, sample_pairs
 from engine.predictions import PREDICTIONS, EvaluationError, Prediction, PredictionWriter, read_predictions
 from engine.types import Float32Array, MaskKey, Scene, Verdict
@@ -189,7 +189,8 @@ def _judge_batch(
     pairs: Sequence[SampledPair], start: int, frames: FrameSource, judge: Judge, settings: EvaluationSettings
 ) -> list[Prediction]:
     batch = pairs[start : start + PAIRS_A_CALL]
-    asked = [CropPair(*(crop_mask(frames.frame(key.view), key) for key in (p.pair.a, p.pair.b))) for p in batch]
+    style = picture_style(judge)
+    asked = [CropPair(*(show_mask(frames.frame(key.view), key, style=style) for key in (p.pair.a, p.pair.b))) for p in batch]
     if settings.both_orders:
         asked += [CropPair(pair.b, pair.a) for pair in asked]
     verdicts = judge.judge(asked)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from engine.crops import crop_mask
+from engine.crops import PictureStyle, show_mask
 from engine.frames import FrameSource
-from engine.judging.base import CropPair, Judge
+from engine.judging.base import CropPair, Judge, picture_style
 from engine.types import MaskKey, MaskPair, UInt8Array
 
 BATCH = 64
@@ -23,6 +23,7 @@ class FramePairJudge:
 
     def __init__(self, judge: Judge, frames: FrameSource, *, tick: Callable[[int], None] = lambda _: None) -> None:
         self._judge, self._frames, self._tick = judge, frames, tick
+        self._style: PictureStyle = picture_style(judge)
         self._crops: dict[MaskKey, UInt8Array] = {}
         self._answered = 0
 
@@ -39,5 +40,5 @@ class FramePairJudge:
 
     def _crop(self, key: MaskKey) -> UInt8Array:
         if key not in self._crops:
-            self._crops[key] = crop_mask(self._frames.frame(key.view), key)
+            self._crops[key] = show_mask(self._frames.frame(key.view), key, style=self._style)
         return self._crops[key]

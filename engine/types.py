@@ -217,7 +217,7 @@ class Verdict:
         p_same: Probability of "same object", in [0, 1]: softmax over the yes- and no-tokens.
         ambiguity: Probability mass of the answer on neither yes nor no, in [0, 1].
         model: Name of the model that answered.
-        prompt: Name of the prompt that was asked.
+        prompt: Name and version of the prompt that was asked, e.g. "original@1".
         latency_s: Seconds for this verdict.
         threshold: p_same from which the answer is "same".
         swap_disagreement: Distance between the two orders' probabilities, in [0, 1]; None where one order was asked.

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from db.labels import Label, LabelStore, NewLabel
-from engine.crops import crop_mask
+from engine.crops import PictureStyle, show_mask
 from engine.errors import MaskError, SceneError
 from engine.frames import FrameSource
 from engine.judging import CropPair, Judge
+from engine.judging.base import picture_style
 from engine.proposals import propose_pair
 from engine.scenes import find_scene, list_scenes
 from engine.types import NOTHING, Decision, Float32Array, Frame, MaskKey, MaskPair, Scene, UInt8Array, Verdict
@@ -46,12 +47,16 @@ class Workbench:
         scenes_dir: Folder of scenes.
         labels: Where labels go.
         load_judge: Makes the judge; called once, at the first question.
+        style: How masks are shown before the judge is loaded: as its prompt will want them.
     """
 
-    def __init__(self, scenes_dir: Path, labels: LabelStore, load_judge: Callable[[], Judge]) -> None:
+    def __init__(
+        self, scenes_dir: Path, labels: LabelStore, load_judge: Callable[[], Judge], *, style: PictureStyle = "on_black"
+    ) -> None:
         self._scenes_dir = scenes_dir
         self.labels = labels
         self._load_judge = load_judge
+        self._style: PictureStyle = style
         self._judge: Judge | None = None
         self._judge_lock = threading.Lock()
         self._open_lock = threading.Lock()
@@ -129,8 +134,9 @@ class Workbench:
         return None if mask == NOTHING else mask
 
     def crop(self, scene: str, key: MaskKey) -> UInt8Array:
-        """Return a mask's crop on black, exactly as the judge sees it."""
-        return crop_mask(self.frame(scene, key.view), key)
+        """Return a mask's picture, exactly as the judge sees it."""
+        style = self._style if self._judge is None else picture_style(self._judge)
+        return show_mask(self.frame(scene, key.view), key, style=style)
 
     def judge(self) -> Judge:
         """Return the judge, loading it at first use."""

@@ -5,25 +5,49 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Protocol
+from typing import Protocol, cast, get_args
 
+from engine.crops import PictureStyle
 from engine.errors import ModelError
 from engine.types import UInt8Array, Verdict
 
 DEFAULT_PROMPT = "original"
+AMBIGUOUS_ABOVE = 0.5
+"""Probability mass on neither yes nor no from which on an answer is ambiguous: a decoded answer would most likely be neither."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A question as it is asked, by the name under which it is stored with every verdict."""
+    """A question as it is asked.
+
+    Attributes:
+        name: Name of its file.
+        text: The question that follows the two pictures.
+        version: Counts changes of the wording.
+        picture: How the two masks are shown.
+        forced: Added to the question when the first answer was neither yes nor no. It never says what is right.
+    """
 
     name: str
     text: str
+    version: int = 1
+    picture: PictureStyle = "on_black"
+    forced: str = ""
+
+    @property
+    def reference(self) -> str:
+        """Name and version, e.g. "original@1", as stored with every verdict."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def forced_text(self) -> str:
+        """The second question, asked after an ambiguous answer."""
+        return f"{self.text} {self.forced}".strip()
 
 
 @dataclass(frozen=True, eq=False)
 class CropPair:
-    """Two crops in the order in which the judge sees them, each (h, w, 3) uint8."""
+    """Two pictures in the order in which the judge sees them, each (h, w, 3) uint8, made in the style that its prompt asks for."""
 
     a: UInt8Array
     b: UInt8Array
@@ -39,14 +63,42 @@ class Judge(Protocol):
         ...
 
 
+def picture_style(judge: Judge) -> PictureStyle:
+    """Return how the masks must be shown to a judge: as its prompt says, or on black where it asks no prompt."""
+    prompt = getattr(judge, "prompt", None)
+    return prompt.picture if isinstance(prompt, Prompt) else "on_black"
+
+
+def prompt_names() -> list[str]:
+    """Return the names of all prompts, sorted."""
+    folder = resources.files("engine.judging") / "prompts"
+    return sorted(entry.name.removesuffix(".txt") for entry in folder.iterdir() if entry.name.endswith(".txt"))
+
+
 def load_prompt(name: str = DEFAULT_PROMPT) -> Prompt:
     """Read a prompt from `engine/judging/prompts/<name>.txt`.
 
     Raises:
-        ModelError: If there is no such prompt.
+        ModelError: If there is no such prompt, or its file has another form.
     """
-    folder = resources.files("engine.judging") / "prompts"
-    names = sorted(entry.name.removesuffix(".txt") for entry in folder.iterdir() if entry.name.endswith(".txt"))
-    if name not in names:
-        raise ModelError(f"There is no prompt {name!r}; the prompts are {', '.join(names)}.")
-    return Prompt(name=name, text=(folder / f"{name}.txt").read_text(encoding="utf-8").strip())
+    if name not in prompt_names():
+        raise ModelError(f"There is no prompt {name!r}; the prompts are {', '.join(prompt_names())}.")
+    content = (resources.files("engine.judging") / "prompts" / f"{name}.txt").read_text(encoding="utf-8")
+    return parse_prompt(name, content)
+
+
+def parse_prompt(name: str, content: str) -> Prompt:
+    """Read a prompt's file: lines `version: N` and `picture: STYLE`, the question, what forces an answer, with `---` between.
+
+    Raises:
+        ModelError: If it has another form.
+    """
+    head, *texts = (part.strip() for part in f"\n{content}\n".split("\n---\n"))
+    fields = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line)
+    version, picture = fields.get("version", ""), fields.get("picture", "")
+    if len(texts) != 2 or not all(texts) or not version.isdigit() or picture not in get_args(PictureStyle):
+        raise ModelError(
+            f"The prompt {name!r} has another form: expected 'version: N', 'picture: {' | '.join(get_args(PictureStyle))}', "
+            "then '---', the question, '---' and the forced question."
+        )
+    return Prompt(name, texts[0], version=int(version), picture=cast("PictureStyle", picture), forced=texts[1])

@@ -79,7 +79,7 @@ class QwenVlJudge:
         disagreement = (by_order[0] - by_order[-1]).abs().tolist() if self.both_orders else [None] * len(pairs)
         latency = (time.perf_counter() - started) / len(pairs)
         return [
-            Verdict(p_same=p, ambiguity=q, model=self.name, prompt=self.prompt.name, latency_s=latency, swap_disagreement=d)
+            Verdict(p_same=p, ambiguity=q, model=self.name, prompt=self.prompt.reference, latency_s=latency, swap_disagreement=d)
             for p, q, d in zip(p_same, ambiguity, disagreement, strict=True)
         ]
 

@@ -37,7 +37,7 @@ def test_judge_prints_a_verdict_as_json(two_masks: tuple[str, str]) -> None:
     assert 0 <= verdict["p_same"] <= 1
     assert verdict["answer"] == ("same" if verdict["p_same"] >= verdict["threshold"] else "different")
     assert 0 <= verdict["ambiguity"] <= 1
-    assert (verdict["model"], verdict["prompt"]) == ("base", "original")
+    assert (verdict["model"], verdict["prompt"]) == ("base", "original@1")
     assert verdict["latency_s"] > 0
 
 

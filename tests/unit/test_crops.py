@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.crops import Box, bounding_box, crop_mask, crop_on_black
+from engine.crops import OUTLINE_RGB, Box, bounding_box, crop_on_black, show_mask
 from engine.errors import MaskError
 from engine.types import Frame, MaskKey
 
@@ -51,7 +51,39 @@ def test_empty_and_unknown_masks_are_refused() -> None:
     with pytest.raises(MaskError, match="0 pixels"):
         crop_on_black(RGB, np.zeros((40, 60), bool))
     frame = Frame("3", RGB, np.where(mask_of(slice(0, 5), slice(0, 5)), 7, -1).astype(np.int32), None, None, None)
-    assert crop_mask(frame, MaskKey("3", 7)).shape == (15, 15, 3)
+    assert show_mask(frame, MaskKey("3", 7)).shape == (15, 15, 3)
     for absent in (8, -1, 0):
         with pytest.raises(MaskError, match=rf"View '3' has no mask {absent}; its masks are 7"):
-            crop_mask(frame, MaskKey("3", absent))
+            show_mask(frame, MaskKey("3", absent))
+
+
+def framed(mask: np.ndarray) -> Frame:
+    return Frame("3", RGB, np.where(mask, 7, -1).astype(np.int32), None, None, None)
+
+
+def test_context_shows_the_surroundings_and_leaves_the_object_as_it_is() -> None:
+    mask = mask_of(slice(18, 22), slice(28, 32))
+    shown = show_mask(framed(mask), MaskKey("3", 7), style="outlined")
+    assert shown.shape == (40, 4 + 2 * 24, 3)  # 24 px of surroundings on each side, clipped above and below
+    np.testing.assert_array_equal(shown[18:22, 24:28], RGB[18:22, 28:32])
+    line = (shown == OUTLINE_RGB).all(axis=-1)
+    assert line[17, 23:29].all()
+    assert line.sum() == 6 * 6 - 4 * 4
+    np.testing.assert_array_equal(shown[~line], RGB[:, 4:56][~line])
+
+
+def test_whole_view_keeps_its_size_and_outlines_only_the_mask() -> None:
+    mask = mask_of(slice(0, 4), slice(0, 4))
+    shown = show_mask(framed(mask), MaskKey("3", 7), style="whole_view")
+    line = (shown == OUTLINE_RGB).all(axis=-1)
+    assert shown.shape == RGB.shape
+    assert line.sum() == 5 * 5 - 4 * 4
+    np.testing.assert_array_equal(shown[~line], RGB[~line])
+
+
+def test_blur_leaves_the_object_sharp() -> None:
+    mask = mask_of(slice(10, 30), slice(20, 40))
+    shown = show_mask(framed(mask), MaskKey("3", 7), style="blurred")
+    assert shown.shape == RGB.shape  # 24 px on each side reach every border
+    np.testing.assert_array_equal(shown[mask], RGB[mask])
+    assert shown[~mask].std() < 0.5 * RGB[~mask].std()

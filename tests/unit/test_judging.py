@@ -12,7 +12,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from engine.errors import ModelError
 from engine.judging import BUNDLED_MODEL, CropPair, load_judge, load_prompt
-from engine.judging.base import Judge
+from engine.judging.base import Judge, parse_prompt, prompt_names
 from engine.judging.qwen_vl import answer_token_ids
 
 
@@ -82,7 +82,7 @@ def test_no_pairs_no_verdicts(judge: Judge) -> None:
 def test_verdict_carries_its_origin(judge: Judge) -> None:
     first, second = crops(2, 2)
     verdict = judge.judge([CropPair(first, second)])[0]
-    assert (verdict.model, verdict.prompt) == ("base", "original")
+    assert (verdict.model, verdict.prompt) == ("base", "original@1")
     assert verdict.answer == ("same" if verdict.p_same >= 0.5 else "different")
     assert verdict.latency_s > 0
 
@@ -120,3 +120,27 @@ def test_broken_model_folder_is_one_sentence(tmp_path: Path) -> None:
 def test_names_that_are_neither_folder_nor_hub_id(name: str) -> None:
     with pytest.raises(ModelError, match="There is no model"):
         load_judge(name)
+
+
+def test_every_prompt_names_its_version_and_pictures_and_asks_for_yes_or_no() -> None:
+    prompts = [load_prompt(name) for name in prompt_names()]
+    assert [prompt.picture for prompt in prompts] == ["blurred", "outlined", "on_black", "whole_view"]
+    for prompt in prompts:
+        assert prompt.reference == f"{prompt.name}@{prompt.version}"
+        assert "yes or no" in prompt.text
+        assert prompt.forced_text.startswith(prompt.text)
+        assert "{" not in prompt.forced_text  # nothing is filled in, the true label least of all
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Same?",
+        "version: 1\npicture: on_black\n---\nSame?",
+        "version: x\npicture: on_black\n---\na\n---\nb",
+        "version: 1\n---\na\n---\nb",
+    ],
+)
+def test_a_prompt_of_another_form_is_refused(content: str) -> None:
+    with pytest.raises(ModelError, match="'mine' has another form"):
+        parse_prompt("mine", content)

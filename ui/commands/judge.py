@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from engine.crops import crop_mask
+from engine.crops import show_mask
 from engine.errors import MaskError
 from engine.frames import FrameSource
 from engine.judging import CropPair, load_judge
+from engine.judging.base import picture_style
 from engine.scenes import find_scene
 from engine.types import MaskKey, MaskPair, Scene, Verdict
 from ui.settings import Settings
@@ -29,8 +30,9 @@ def judge(
     opened = find_scene(scene, scenes or Settings().scenes)
     pair = MaskPair(parse_mask(a, opened), parse_mask(b, opened))
     frames = FrameSource(opened)
-    crops = [crop_mask(frames.frame(key.view), key) for key in (pair.a, pair.b)]
-    verdict = load_judge(model).judge([CropPair(*crops)])[0]
+    asked = load_judge(model)
+    pictures = [show_mask(frames.frame(key.view), key, style=picture_style(asked)) for key in (pair.a, pair.b)]
+    verdict = asked.judge([CropPair(*pictures)])[0]
     typer.echo(json.dumps(describe(verdict, pair, opened)) if as_json else in_words(verdict, pair))
 
 
