@@ -221,6 +221,8 @@ class Verdict:
         latency_s: Seconds for this verdict.
         threshold: p_same from which the answer is "same".
         swap_disagreement: Distance between the two orders' probabilities, in [0, 1]; None where one order was asked.
+        forced: Whether the first answer was ambiguous, so that this one was asked for again, in one word.
+        uncalibrated: p_same before calibration; None where the model has none.
     """
 
     p_same: float
@@ -230,6 +232,8 @@ class Verdict:
     latency_s: float
     threshold: float = 0.5
     swap_disagreement: float | None = None
+    forced: bool = False
+    uncalibrated: float | None = None
 
     @property
     def answer(self) -> Answer:

@@ -13,8 +13,10 @@ from typing import Any
 import torch
 
 from engine.errors import ModelError
-from engine.judging.base import DEFAULT_PROMPT, CropPair, Prompt, load_prompt
-from engine.judging.vision_cache import CropFeatures, VisionCache
+from engine.judging.base import AMBIGUOUS_ABOVE, DEFAULT_PROMPT, CropPair, Prompt, load_prompt
+from engine.judging.calibration import Calibration, load_calibration
+from engine.judging.prefixes import PairReader
+from engine.judging.vision_cache import shared_cache
 from engine.types import Verdict
 
 YES_WORDS = ("yes", "Yes", " yes", " Yes", "YES")
@@ -31,33 +33,42 @@ class QwenVlJudge:
         processor: The processor that belongs to it (images, tokenizer, chat template).
         name: Stored with every verdict.
         prompt: What is asked.
-        batch_size: Pairs in one forward pass.
+        batch_size: Pairs in one forward pass of a model that is no Qwen3-VL; Qwen3-VL's passes are limited by tokens.
         both_orders: Ask (a, b) and (b, a), and average their logits.
+        calibration: Makes P(same) of a share of right answers; used only with the prompt that it was fitted on.
 
     Raises:
         ModelError: If the tokenizer has no single tokens for yes and no.
     """
 
     def __init__(
-        self, model: Any, processor: Any, *, name: str, prompt: Prompt, batch_size: int = 16, both_orders: bool = False
+        self,
+        model: Any,
+        processor: Any,
+        *,
+        name: str,
+        prompt: Prompt,
+        batch_size: int = 16,
+        both_orders: bool = False,
+        calibration: Calibration | None = None,
     ) -> None:
         self.name = name
         self.prompt = prompt
+        self.both_orders = both_orders
+        self.calibration = calibration if calibration is not None and calibration.prompt == prompt.reference else None
         self._model = model
         self._processor = processor
         self._batch_size = batch_size
-        self.both_orders = both_orders
         self._yes_ids = answer_token_ids(processor.tokenizer, YES_WORDS)
         self._no_ids = answer_token_ids(processor.tokenizer, NO_WORDS)
         if not self._yes_ids or not self._no_ids:
             raise ModelError(f"The tokenizer of {name!r} has no single tokens for yes and no; pick a Qwen3-VL model.")
         # Left padding keeps the answer at position -1 for every pair of a batch.
         processor.tokenizer.padding_side = "left"
-        self._text = processor.apply_chat_template(_messages(prompt), tokenize=False, add_generation_prompt=True)
-        self._token_ids: list[int] = processor.tokenizer.encode(self._text, add_special_tokens=False)
         core = _core(model)
         is_qwen3_vl = core.config.model_type == "qwen3_vl"
-        self._vision = VisionCache(core.model.visual, processor.image_processor) if is_qwen3_vl else None
+        self.vision = shared_cache(core.model.visual, processor.image_processor) if is_qwen3_vl else None
+        self._reader = PairReader(core) if is_qwen3_vl else None
 
     def judge(self, pairs: Sequence[CropPair]) -> list[Verdict]:
         """Return one verdict for each pair, in order; the time of a chunk is shared equally by its pairs."""
@@ -70,26 +81,52 @@ class QwenVlJudge:
     def _judge_chunk(self, pairs: Sequence[CropPair]) -> list[Verdict]:
         started = time.perf_counter()
         asked = [*pairs, *(CropPair(pair.b, pair.a) for pair in pairs)] if self.both_orders else list(pairs)
-        yes_no = (self._plain_answers(asked) if self._vision is None else self._cached_answers(asked, self._vision)).cpu()
-        yes, no = yes_no.view(-1, len(pairs), 2).unbind(-1)
-        margin = yes - no
-        p_same = torch.sigmoid(margin.mean(dim=0)).tolist()
-        ambiguity = (1 - yes.exp() - no.exp()).clamp(0, 1).mean(dim=0).tolist()
-        by_order = torch.sigmoid(margin)
-        disagreement = (by_order[0] - by_order[-1]).abs().tolist() if self.both_orders else [None] * len(pairs)
+        answers = self._answers(asked, self.prompt.text)
+        unclear = (_mass_elsewhere(answers) > AMBIGUOUS_ABOVE).nonzero().flatten().tolist() if self.prompt.forced else []
+        if unclear:
+            answers[unclear] = self._answers([asked[i] for i in unclear], self.prompt.forced_text)
+        by_order = answers.view(-1, len(pairs), 2)
+        raw = by_order[..., 0] - by_order[..., 1]
+        margins = raw if self.calibration is None else self.calibration.apply(raw)
+        p_same, p_raw = torch.sigmoid(margins.mean(dim=0)).tolist(), torch.sigmoid(raw.mean(dim=0)).tolist()
+        p_by_order = torch.sigmoid(margins)
+        disagreement = (p_by_order[0] - p_by_order[-1]).abs().tolist()
+        ambiguity = _mass_elsewhere(by_order).mean(dim=0).tolist()
+        forced = {i % len(pairs) for i in unclear}
         latency = (time.perf_counter() - started) / len(pairs)
         return [
-            Verdict(p_same=p, ambiguity=q, model=self.name, prompt=self.prompt.reference, latency_s=latency, swap_disagreement=d)
-            for p, q, d in zip(p_same, ambiguity, disagreement, strict=True)
+            Verdict(
+                p_same=p_same[i],
+                ambiguity=ambiguity[i],
+                model=self.name,
+                prompt=self.prompt.reference,
+                latency_s=latency,
+                swap_disagreement=disagreement[i] if self.both_orders else None,
+                forced=i in forced,
+                uncalibrated=None if self.calibration is None else p_raw[i],
+            )
+            for i in range(len(pairs))
         ]
 
-    def _plain_answers(self, pairs: Sequence[CropPair]) -> torch.Tensor:
-        """Log-probabilities of yes and no, (pairs, 2), with every crop encoded for every pair: for any architecture."""
+    def _answers(self, pairs: Sequence[CropPair], question: str) -> torch.Tensor:
+        """Return log-probabilities of yes and of no, (pairs, 2) float32 on the CPU."""
+        text = self._processor.apply_chat_template(_messages(question), tokenize=False, add_generation_prompt=True)
+        if self.vision is None or self._reader is None:
+            return self._plain_answers(pairs, text).cpu()
+        features = self.vision.features([crop for pair in pairs for crop in (pair.a, pair.b)])
+        ids = self._processor.tokenizer.encode(text, add_special_tokens=False)
+        answers = torch.empty((len(pairs), 2), device=self._model.device)
+        for places, logits in self._reader.read(list(zip(features[::2], features[1::2], strict=True)), ids):
+            answers[places] = self._yes_no(logits)
+        return answers.cpu()
+
+    def _plain_answers(self, pairs: Sequence[CropPair], text: str) -> torch.Tensor:
+        """The same with every crop encoded for every pair: for any architecture."""
         answers: list[torch.Tensor] = []
         for start in range(0, len(pairs), self._batch_size):
             batch = pairs[start : start + self._batch_size]
             inputs = self._processor(
-                text=[self._text] * len(batch),
+                text=[text] * len(batch),
                 images=[image for pair in batch for image in (pair.a, pair.b)],
                 input_data_format="channels_last",
                 padding=True,
@@ -98,49 +135,14 @@ class QwenVlJudge:
             answers.append(self._yes_no(self._model(**inputs, logits_to_keep=1, use_cache=False).logits[:, -1]))
         return torch.cat(answers)
 
-    def _cached_answers(self, pairs: Sequence[CropPair], vision: VisionCache) -> torch.Tensor:
-        """The same from cached vision features; pairs of equal grids share a batch, so nothing is padded."""
-        features = vision.features([crop for pair in pairs for crop in (pair.a, pair.b)])
-        by_grids: dict[tuple[tuple[int, int, int], tuple[int, int, int]], list[int]] = {}
-        for index in range(len(pairs)):
-            by_grids.setdefault((features[2 * index].grid, features[2 * index + 1].grid), []).append(index)
-        answers = torch.empty((len(pairs), 2), device=self._model.device)
-        for indices in by_grids.values():
-            for start in range(0, len(indices), self._batch_size):
-                batch = indices[start : start + self._batch_size]
-                answers[batch] = self._yes_no(self._ask_equal([(features[2 * i], features[2 * i + 1]) for i in batch]))
-        return answers
-
-    def _ask_equal(self, pairs: Sequence[tuple[CropFeatures, CropFeatures]]) -> torch.Tensor:
-        """Next-token logits, (pairs, vocabulary), of pairs whose crops have equal grids."""
-        core = _core(self._model)
-        device, image_id = self._model.device, core.config.image_token_id
-        first, second = pairs[0]
-        counts = iter((first.levels.shape[1], second.levels.shape[1]))
-        one: list[int] = []
-        for token in self._token_ids:
-            one += [token] * next(counts) if token == image_id else [token]
-        ids = torch.tensor([one], device=device)
-        is_image = ids == image_id
-        position_ids, _ = core.model.get_rope_index(
-            ids, image_grid_thw=torch.tensor([first.grid, second.grid], device=device), mm_token_type_ids=is_image.int()
-        )
-        levels = torch.stack([torch.cat([a.levels, b.levels], dim=1) for a, b in pairs], dim=1).flatten(1, 2)
-        masks = is_image.expand(len(pairs), -1)
-        embeds = core.get_input_embeddings()(ids).repeat(len(pairs), 1, 1)
-        embeds[masks] = levels[0].to(embeds.dtype)
-        states = core.model.language_model(
-            inputs_embeds=embeds,
-            position_ids=position_ids.expand(-1, len(pairs), -1),
-            visual_pos_masks=masks,
-            deepstack_visual_embeds=list(levels[1:]),
-            use_cache=False,
-        ).last_hidden_state
-        return core.lm_head(states[:, -1])
-
     def _yes_no(self, logits: torch.Tensor) -> torch.Tensor:
         log_probs = logits.float().log_softmax(dim=-1)
         return torch.stack([log_probs[:, ids].logsumexp(dim=-1) for ids in (self._yes_ids, self._no_ids)], dim=-1)
+
+
+def _mass_elsewhere(answers: torch.Tensor) -> torch.Tensor:
+    """Return the probability on neither, (...) float, from log-probabilities of yes and no, (..., 2) float."""
+    return (1 - answers.exp().sum(dim=-1)).clamp(0, 1)
 
 
 def _core(model: Any) -> Any:
@@ -182,11 +184,19 @@ def load_qwen_vl(
             model = PeftModel.from_pretrained(model, str(adapter))
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ModelError(f"The model {name!r} could not be loaded from {source}: {_first_line(error)}") from error
-    return QwenVlJudge(model.to(device).eval(), processor, name=name, prompt=load_prompt(prompt), both_orders=both_orders)
+    asked = load_prompt(prompt)
+    return QwenVlJudge(
+        model.to(device).eval(),
+        processor,
+        name=name,
+        prompt=asked,
+        both_orders=both_orders,
+        calibration=load_calibration(adapter or source, asked),
+    )
 
 
-def _messages(prompt: Prompt) -> list[dict[str, Any]]:
-    content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": prompt.text}]
+def _messages(question: str) -> list[dict[str, Any]]:
+    content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": question}]
     return [{"role": "user", "content": content}]
 
 

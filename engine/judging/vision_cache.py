@@ -1,6 +1,7 @@
 """Vision features of crops: each crop goes through the vision tower once, equal grids together, memory bounded.
 
-A cache belongs to one loaded model (with its adapter, if any), so features are never shared between models or adapters.
+Models share a cache if and only if their towers hold the same numbers and their image processors the same settings: a language-only
+adapter shares with its base, an adapter that touches the tower shares with nobody.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from transformers import vision_utils
@@ -34,6 +36,11 @@ class CropFeatures:
 
     grid: tuple[int, int, int]
     levels: torch.Tensor
+
+    @property
+    def tokens(self) -> int:
+        """Image tokens that the language model reads."""
+        return self.levels.shape[1]
 
     @property
     def size(self) -> int:
@@ -97,6 +104,29 @@ class VisionCache:
                 encoded.update({i: CropFeatures(grid, levels[:, row].clone()) for row, i in enumerate(batch)})
         self.encoded += len(crops)
         return [encoded[index] for index in range(len(crops))]
+
+
+_SHARED: WeakValueDictionary[bytes, VisionCache] = WeakValueDictionary()
+_SHARED_LOCK = Lock()
+
+
+def shared_cache(visual: Any, image_processor: Any) -> VisionCache:
+    """Return the cache of all loaded models whose towers give the same features; it lives as long as one of them."""
+    key = tower_digest(visual, image_processor)
+    with _SHARED_LOCK:
+        cache = _SHARED.get(key)
+        if cache is None:
+            cache = _SHARED[key] = VisionCache(visual, image_processor)
+        return cache
+
+
+def tower_digest(visual: Any, image_processor: Any) -> bytes:
+    """Return a digest of a tower's weights (adapters inside it included), their device, and the image processor's settings."""
+    digest = hashlib.blake2b(image_processor.to_json_string().encode() + str(visual.config.to_dict()).encode(), digest_size=16)
+    for name, tensor in visual.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {tensor.device}".encode())
+        digest.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).cpu().numpy())
+    return digest.digest()
 
 
 def encode_equal(visual: Any, patches: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import AutoProcessor, Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
+from engine.evaluation_run import mean_in_logit_space
 from engine.judging import BUNDLED_MODEL, CropPair, load_prompt
-from engine.judging.qwen_vl import QwenVlJudge, answer_token_ids
+from engine.judging.base import AMBIGUOUS_ABOVE
+from engine.judging.prefixes import PairReader
+from engine.judging.qwen_vl import NO_WORDS, YES_WORDS, QwenVlJudge, answer_token_ids
 from engine.judging.vision_cache import VisionCache
 from engine.types import UInt8Array
+
+UNFORCED = replace(load_prompt(), forced="")
 
 
 @pytest.fixture(scope="module")
@@ -60,25 +68,71 @@ def random_crops(count: int) -> list[UInt8Array]:
     return [rng.integers(0, 255, (*sizes[i % 3], 3)).astype(np.uint8) for i in range(count)]
 
 
-def test_cached_equals_plain_with_deepstack(model: Qwen3VLForConditionalGeneration, processor: Any) -> None:
+def ask_plainly(model: Any, processor: Any, pair: CropPair, question: str) -> float:
+    """P(yes) of one pair as transformers' own model and processor give it."""
+    content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": question}]
+    text = processor.apply_chat_template([{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True)
+    inputs = processor(text=[text], images=[pair.a, pair.b], input_data_format="channels_last", return_tensors="pt")
+    with torch.inference_mode():
+        probabilities = model(**inputs).logits[0, -1].softmax(dim=-1)
+    yes, no = (answer_token_ids(processor.tokenizer, words) for words in (YES_WORDS, NO_WORDS))
+    return float(probabilities[yes].sum() / probabilities[yes + no].sum())
+
+
+@pytest.mark.parametrize("pass_tokens", [1, 200, 8192])
+def test_cached_equals_plain_however_passes_are_packed(model: Any, processor: Any, pass_tokens: int) -> None:
     crops = random_crops(5)
     pairs = [CropPair(a, b) for a in crops for b in crops]
-    verdicts = QwenVlJudge(model, processor, name="random", prompt=load_prompt()).judge(pairs)
-    text = processor.apply_chat_template(
-        [{"role": "user", "content": [{"type": "image"}, {"type": "image"}, {"type": "text", "text": load_prompt().text}]}],
-        tokenize=False,
-        add_generation_prompt=True,
-    )
-    yes = answer_token_ids(processor.tokenizer, ["yes", "Yes"])
-    no = answer_token_ids(processor.tokenizer, ["no", "No"])
-    expected: list[float] = []
-    for pair in pairs:
-        inputs = processor(text=[text], images=[pair.a, pair.b], input_data_format="channels_last", return_tensors="pt")
-        with torch.inference_mode():
-            probabilities = model(**inputs).logits[0, -1].softmax(dim=-1)
-        expected.append(float(probabilities[yes].sum() / probabilities[yes + no].sum()))
+    judge = QwenVlJudge(model, processor, name="random", prompt=UNFORCED)
+    judge._reader = PairReader(model, pass_tokens=pass_tokens)
+    expected = [ask_plainly(model, processor, pair, UNFORCED.text) for pair in pairs]
     assert np.ptp(expected) > 0.01
-    assert [verdict.p_same for verdict in verdicts] == pytest.approx(expected, abs=1e-3)
+    assert [verdict.p_same for verdict in judge.judge(pairs)] == pytest.approx(expected, abs=1e-3)
+    assert judge._reader.prefixes_read == 5
+
+
+def test_an_ambiguous_answer_is_asked_for_again_without_the_truth(model: Any, processor: Any) -> None:
+    first, second = random_crops(2)
+    judge = QwenVlJudge(model, processor, name="random", prompt=load_prompt(), both_orders=True)
+    (verdict,) = judge.judge([CropPair(first, second)])
+    assert verdict.forced  # random weights answer with neither yes nor no
+    orders = [
+        ask_plainly(model, processor, pair, load_prompt().forced_text)
+        for pair in (CropPair(first, second), CropPair(second, first))
+    ]
+    assert verdict.p_same == pytest.approx(mean_in_logit_space(orders), abs=1e-3)
+    assert verdict.ambiguity > AMBIGUOUS_ABOVE
+    assert not QwenVlJudge(model, processor, name="random", prompt=UNFORCED).judge([CropPair(first, second)])[0].forced
+
+
+def with_adapter(model: Any, targets: str, seed: int) -> Any:
+    """The model with an adapter whose weights are not the zeros that PEFT starts with."""
+    tuned = get_peft_model(copy.deepcopy(model), LoraConfig(r=2, target_modules=targets, init_lora_weights=False))
+    torch.manual_seed(seed)
+    for name, parameter in tuned.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.5)
+    return tuned.eval()
+
+
+def test_a_language_adapter_shares_the_vision_cache_and_a_vision_adapter_never_does(model: Any, processor: Any) -> None:
+    first, second = random_crops(2)
+    pair = CropPair(first, second)
+    base = QwenVlJudge(model, processor, name="base", prompt=UNFORCED)
+    base.judge([pair])
+    assert base.vision is not None
+    encoded = base.vision.encoded
+    for targets, is_shared in ((r".*language_model.*\.q_proj", True), (r".*visual.*\.qkv", False)):
+        tuned = with_adapter(model, targets, 0)
+        judge = QwenVlJudge(tuned, processor, name="tuned", prompt=UNFORCED)
+        assert (judge.vision is base.vision) == is_shared
+        p_same = judge.judge([pair])[0].p_same
+        assert p_same == pytest.approx(ask_plainly(tuned, processor, pair, UNFORCED.text), abs=1e-3)
+        assert p_same != pytest.approx(base.judge([pair])[0].p_same, abs=1e-3)
+    assert base.vision.encoded == encoded
+    other = QwenVlJudge(with_adapter(model, r".*visual.*\.qkv", 1), processor, name="other", prompt=UNFORCED)
+    assert other.vision is not base.vision
+    assert other.vision is not judge.vision
 
 
 @torch.inference_mode()
