@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engine.assets import MODELS_DIR
 from engine.errors import ModelError
-from engine.judging.base import DEFAULT_PROMPT, CropPair, Judge, Prompt, load_prompt
+from engine.judging.base import DEFAULT_PROMPT, CropPair, Judge, Prompt, default_prompt, load_prompt
 
 __all__ = ["BUNDLED_MODEL", "DEFAULT_PROMPT", "CropPair", "Judge", "Prompt", "load_judge", "load_prompt"]
 
@@ -14,17 +14,18 @@ BUNDLED_MODEL = MODELS_DIR / "tiny-qwen3-vl"
 """The small Qwen3-VL that ships with the project; `base` is its name."""
 
 
-def load_judge(model: str = "base", *, prompt: str = DEFAULT_PROMPT, both_orders: bool = False) -> Judge:
+def load_judge(model: str = "base", *, prompt: str | None = None, both_orders: bool = True) -> Judge:
     """Load a judge.
 
     Args:
         model: "base" (the bundled model), a folder with a saved model, or a hub id such as "Qwen/Qwen3-VL-2B-Instruct".
-        prompt: Name of the prompt to ask.
+        prompt: Name of the prompt to ask; None = the model's default.
         both_orders: Ask both orders of a pair and average their logits.
 
     Raises:
         ModelError: If there is no such model, or it cannot be loaded here.
     """
+    prompt = prompt or default_prompt(model)
     # transformers takes seconds to import: only who judges pays for it.
     from engine.judging.qwen_vl import load_qwen_vl
 

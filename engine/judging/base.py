@@ -12,6 +12,8 @@ from engine.errors import ModelError
 from engine.types import UInt8Array, Verdict
 
 DEFAULT_PROMPT = "original"
+BUNDLED_PROMPT = "original"
+"""What measured best for the bundled model; see docs/judging.md for the table and how to print it."""
 AMBIGUOUS_ABOVE = 0.5
 """Probability mass on neither yes nor no from which on an answer is ambiguous: a decoded answer would most likely be neither."""
 
@@ -102,3 +104,9 @@ def parse_prompt(name: str, content: str) -> Prompt:
             "then '---', the question, '---' and the forced question."
         )
     return Prompt(name, texts[0], version=int(version), picture=cast("PictureStyle", picture), forced=texts[1])
+
+
+def default_prompt(model: str) -> str:
+    """Return the prompt that a model is asked unless another is named: what measured best for the bundled model and its adapters
+    (docs/judging.md), the original's for all others."""
+    return BUNDLED_PROMPT if model in ("base", "tuned") else DEFAULT_PROMPT
