@@ -24,9 +24,11 @@ from db.labels import LabelStore
 from db.session import open_database
 from engine.errors import MaskgroupError
 from engine.judging import load_judge
+from engine.operating_point import OperatingPoints
 from ui.grouping_runs import GroupingRuns
 from ui.grouping_tab import build_grouping_tab
 from ui.judge_tab import build_judge_tab
+from ui.judges import Judges, shipped_models
 from ui.plotly_view import CLOUD_ROUTE, PLOTLY_ROUTE, cloud_trace
 from ui.settings import Settings
 from ui.workbench import Workbench
@@ -43,7 +45,9 @@ SECURITY_HEADERS = {
 
 def build_workbench(settings: Settings) -> Workbench:
     """Open the database and the folder of scenes; the judge loads later, in the background."""
-    return Workbench(settings.scenes, LabelStore(open_database(settings.db)), lambda: load_judge(settings.model))
+    judges = Judges(load_judge, settings.model, others=shipped_models)
+    points = OperatingPoints(settings.data_folder)
+    return Workbench(settings.scenes, LabelStore(open_database(settings.db)), judges, points=points)
 
 
 def build_blocks(bench: Workbench, settings: Settings) -> gr.Blocks:

@@ -41,3 +41,8 @@ class Settings(BaseSettings):
         """Fill in the default that depends on the environment."""
         if not self.db:
             self.db = default_database()
+
+    @property
+    def data_folder(self) -> Path:
+        """Where the app keeps comparisons, votes and thresholds: beside a SQLite file, else the user's data folder."""
+        return Path(default_database() if "://" in self.db else self.db).expanduser().resolve().parent

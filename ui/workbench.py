@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,9 +20,11 @@ from engine.errors import MaskError, SceneError
 from engine.frames import FrameSource
 from engine.judging import CropPair, Judge
 from engine.judging.base import picture_style
+from engine.operating_point import OperatingPoints
 from engine.proposals import propose_pair
 from engine.scenes import find_scene, list_scenes
 from engine.types import NOTHING, Decision, Float32Array, Frame, MaskKey, MaskPair, Scene, UInt8Array, Verdict
+from ui.judges import Judges
 from ui.pictures import thumbnail
 from ui.room import MAX_MASK_POINTS, RoomCloud, back_project, build_room, camera_outline, nearest_instance
 
@@ -46,21 +48,27 @@ class Workbench:
     Args:
         scenes_dir: Folder of scenes.
         labels: Where labels go.
-        load_judge: Makes the judge; called once, at the first question.
+        judges: The judges by name; a function that makes the only one will do.
         style: How masks are shown before the judge is loaded: as its prompt will want them.
+        points: Thresholds that people chose; None = every model decides at its own.
     """
 
     def __init__(
-        self, scenes_dir: Path, labels: LabelStore, load_judge: Callable[[], Judge], *, style: PictureStyle = "on_black"
+        self,
+        scenes_dir: Path,
+        labels: LabelStore,
+        judges: Judges | Callable[[], Judge],
+        *,
+        style: PictureStyle = "on_black",
+        points: OperatingPoints | None = None,
     ) -> None:
         self._scenes_dir = scenes_dir
         self.labels = labels
-        self._load_judge = load_judge
+        self.judges = judges if isinstance(judges, Judges) else Judges(_only(judges), "base")
+        self.points = points
         self._style: PictureStyle = style
-        self._judge: Judge | None = None
-        self._judge_lock = threading.Lock()
-        self._open_lock = threading.Lock()
-        self._verdicts: OrderedDict[tuple[str, MaskPair], Verdict] = OrderedDict()
+        self._verdicts: OrderedDict[tuple[str, MaskPair, str], Verdict] = OrderedDict()
+        self._verdicts_lock = threading.Lock()
         self.open_scene = lru_cache(maxsize=MAX_OPEN_SCENES)(self._open_scene)
         self.room = lru_cache(maxsize=MAX_OPEN_SCENES)(self._build_room)
         self.thumbnails = lru_cache(maxsize=MAX_OPEN_SCENES)(self._make_thumbnails)
@@ -133,29 +141,49 @@ class Workbench:
         mask = int(instance_map[y, x])
         return None if mask == NOTHING else mask
 
-    def crop(self, scene: str, key: MaskKey) -> UInt8Array:
+    def crop(self, scene: str, key: MaskKey, *, model: str | None = None) -> UInt8Array:
         """Return a mask's picture, exactly as the judge sees it."""
-        style = self._style if self._judge is None else picture_style(self._judge)
+        judge = self.judges.loaded(model)
+        style = self._style if judge is None else picture_style(judge)
         return show_mask(self.frame(scene, key.view), key, style=style)
 
-    def judge(self) -> Judge:
-        """Return the judge, loading it at first use."""
-        with self._judge_lock:
-            if self._judge is None:
-                self._judge = self._load_judge()
-            return self._judge
+    def judge(self, model: str | None = None) -> Judge:
+        """Return a judge by name (None = the default one), loading it at first use."""
+        return self.judges.get(model)
 
-    def verdict(self, scene: str, pair: MaskPair) -> Verdict:
-        """Ask the judge about a pair, in the order given; an answer that was given before is not asked again."""
-        known = self._verdicts.get((scene, pair))
-        if known is not None:
-            return known
-        judge = self.judge()
-        verdict = judge.judge([CropPair(self.crop(scene, pair.a), self.crop(scene, pair.b))])[0]
-        self._verdicts[scene, pair] = verdict
-        if len(self._verdicts) > MAX_VERDICTS:
-            self._verdicts.popitem(last=False)
-        return verdict
+    def verdict(self, scene: str, pair: MaskPair, *, model: str | None = None) -> Verdict:
+        """Ask a judge about a pair, in the order given; an answer that was given before is not asked again."""
+        return self.verdicts(scene, [pair], model=model)[0]
+
+    def verdicts(self, scene: str, pairs: Sequence[MaskPair], *, model: str | None = None) -> list[Verdict]:
+        """Ask a judge about pairs, all that it does not know yet in one batch.
+
+        Returns:
+            One verdict a pair, in order, deciding at the threshold that people chose for the model.
+        """
+        name = model or self.judges.default
+        known = self._known(scene, pairs, name)
+        missing = [pair for pair in dict.fromkeys(pairs) if pair not in known]
+        if missing:
+            judge = self.judge(name)
+            crops = [CropPair(self.crop(scene, pair.a, model=name), self.crop(scene, pair.b, model=name)) for pair in missing]
+            known |= zip(missing, judge.judge(crops), strict=True)
+            with self._verdicts_lock:
+                self._verdicts.update({(scene, pair, name): known[pair] for pair in missing})
+                while len(self._verdicts) > MAX_VERDICTS:
+                    self._verdicts.popitem(last=False)
+        threshold = self.threshold(name)
+        return [known[pair] if threshold is None else replace(known[pair], threshold=threshold) for pair in pairs]
+
+    def threshold(self, model: str) -> float | None:
+        """Return the threshold that people chose for a model, None where they did not."""
+        point = self.points.get(model) if self.points is not None else None
+        return None if point is None else point.threshold
+
+    def _known(self, scene: str, pairs: Sequence[MaskPair], model: str) -> dict[MaskPair, Verdict]:
+        with self._verdicts_lock:
+            found = {pair: self._verdicts.get((scene, pair, model)) for pair in pairs}
+        return {pair: verdict for pair, verdict in found.items() if verdict is not None}
 
     def truth(self, scene: str, pair: MaskPair) -> bool | None:
         """Return whether ground truth says "same object", or None where there is none."""
@@ -169,7 +197,7 @@ class Workbench:
 
     def save_label(self, scene: str, pair: MaskPair, decision: Decision, *, annotator: str, seconds: float | None) -> Label:
         """Write a label at once, with what the model had said if it was asked."""
-        verdict = self._verdicts.get((scene, pair))
+        verdict = self._known(scene, [pair], self.judges.default).get(pair)
         return self.labels.add(
             NewLabel(
                 annotator=annotator,
@@ -207,3 +235,7 @@ class Workbench:
         if instance == NOTHING:
             return None, np.zeros((0, 3), np.float32)
         return instance, cloud.points[cloud.instances == instance][:MAX_MASK_POINTS]
+
+
+def _only(make: Callable[[], Judge]) -> Callable[[str], Judge]:
+    return lambda _name: make()

@@ -1,0 +1,147 @@
+"""Where a model's "same" begins: precision and recall at every threshold, and the chosen threshold kept with the model.
+
+A run's threshold lies in its own folder; that of a bundled or downloaded model in one file of the user's data folder.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from engine.errors import ModelError
+from engine.predictions import Prediction
+from engine.types import BoolArray, Float64Array
+
+FILE = "operating_point.json"
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A chosen threshold.
+
+    Attributes:
+        threshold: P(same) from which on the answer is "same", in (0, 1).
+        precision: Share of "same" answers that were right where it was chosen, or None.
+        recall: Share of same pairs that were found where it was chosen, or None.
+        chosen_on: What it was chosen on, for people.
+    """
+
+    threshold: float
+    precision: float | None = None
+    recall: float | None = None
+    chosen_on: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a threshold that is none.
+
+        Raises:
+            ModelError: If it is not between 0 and 1.
+        """
+        if not (math.isfinite(self.threshold) and 0 < self.threshold < 1):
+            raise ModelError(f"A threshold is a probability between 0 and 1, not {self.threshold!r}; choose one in between.")
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What a threshold gives on judged pairs; a rate is None where no pair determines it."""
+
+    threshold: float
+    precision: float | None
+    recall: float | None
+    accuracy: float | None
+    said_same: int
+    pairs: int
+
+
+def split_scores(predictions: Sequence[Prediction]) -> tuple[Float64Array, BoolArray]:
+    """Return P(same) and the truth of the predictions that have a P(same): (N,) float64 and (N,) bool."""
+    scored = [p for p in predictions if p.p_same is not None]
+    return np.array([p.p_same for p in scored], np.float64), np.array([p.is_same for p in scored], bool)
+
+
+def rates_at(p_same: Float64Array, is_same: BoolArray, threshold: float) -> Rates:
+    """Count what "same from `threshold` on" gives.
+
+    Args:
+        p_same: (N,) float64 probabilities.
+        is_same: (N,) bool truth.
+        threshold: In (0, 1).
+    """
+    said = p_same >= threshold
+    right = int((said & is_same).sum())
+    return Rates(
+        threshold,
+        precision=right / int(said.sum()) if said.any() else None,
+        recall=right / int(is_same.sum()) if is_same.any() else None,
+        accuracy=float((said == is_same).mean()) if len(said) else None,
+        said_same=int(said.sum()),
+        pairs=len(said),
+    )
+
+
+class OperatingPoints:
+    """The chosen thresholds.
+
+    Args:
+        folder: User's data folder, for models that have no folder of their own to write to.
+        run_folder: Returns the folder of a run by its name, None where the name is no run's.
+    """
+
+    def __init__(self, folder: Path, *, run_folder: Callable[[str], Path | None] = lambda _: None) -> None:
+        self._folder = folder
+        self._run_folder = run_folder
+
+    def get(self, model: str) -> OperatingPoint | None:
+        """Return a model's threshold, None where none was chosen or the file is of no use."""
+        own = self._run_folder(model)
+        stored = _read(own / FILE) if own is not None else _read(self._folder / FILE).get(model)
+        if not isinstance(stored, dict):
+            return None
+        fields = cast("dict[str, Any]", stored)
+        try:
+            return OperatingPoint(
+                float(fields["threshold"]), fields.get("precision"), fields.get("recall"), str(fields.get("chosen_on", ""))
+            )
+        except (KeyError, TypeError, ValueError, ModelError):
+            return None
+
+    def save(self, model: str, point: OperatingPoint | None) -> Path:
+        """Keep a threshold with its model; None forgets it. Returns the file that was written.
+
+        Raises:
+            ModelError: If it cannot be written.
+        """
+        own = self._run_folder(model)
+        path = (own or self._folder) / FILE
+        content: dict[str, Any] = {} if own is not None else _read(path)
+        if own is not None:
+            content = asdict(point) if point else {}
+        elif point is None:
+            content.pop(model, None)
+        else:
+            content[model] = asdict(point)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            temporary.replace(path)
+        except OSError as error:
+            raise ModelError(
+                f"The threshold of {model!r} cannot be written to {path}: {error.strerror}; check the folder."
+            ) from error
+        return path
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return cast("dict[str, Any]", content) if isinstance(content, dict) else {}

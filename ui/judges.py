@@ -1,0 +1,79 @@
+"""The judges of the app by name, each loaded at its first question. Knows nothing about scenes or Gradio.
+
+Names that come from a page are looked up in the list of models and never used as a path or an address.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+from engine.assets import MODELS_DIR
+from engine.errors import ModelError
+from engine.judging import Judge
+
+MAX_LOADED = 4
+"""Judges kept in memory; the one not asked for longest is dropped first."""
+TUNED = "tuned"
+NO_RIVAL = "There is no second model yet: retrain the judge on the Train page (or with `maskgroup train`), and it appears here."
+
+
+def shipped_models() -> list[str]:
+    """Return the names of the models that come with the program."""
+    has_tuned = (MODELS_DIR / "tuned-lora" / "adapter_config.json").is_file()
+    return ["base", TUNED] if has_tuned else ["base"]
+
+
+class Judges:
+    """Every judge that the pages may ask.
+
+    Args:
+        open_judge: Loads a judge by its name.
+        default: Name of the judge that pages open with.
+        others: Lists the other names, in the order in which pages offer them; asked anew each time, as runs come and go.
+    """
+
+    def __init__(self, open_judge: Callable[[str], Judge], default: str, *, others: Callable[[], Sequence[str]] = list) -> None:
+        self._open_judge = open_judge
+        self.default = default
+        self._others = others
+        self._loaded: OrderedDict[str, Judge] = OrderedDict()
+        self._lock = threading.Lock()
+        self._loading: dict[str, threading.Lock] = {}
+
+    def names(self) -> list[str]:
+        """Return all names, the default first."""
+        return list(dict.fromkeys([self.default, *self._others()]))
+
+    def rival(self) -> str | None:
+        """Return the model to show beside the default: the tuned one, else the next one; None where there is no other."""
+        others = [name for name in self.names() if name != self.default]
+        return (TUNED if TUNED in others else others[0]) if others else None
+
+    def loaded(self, name: str | None = None) -> Judge | None:
+        """Return a judge that is in memory already, else None."""
+        with self._lock:
+            return self._loaded.get(name or self.default)
+
+    def get(self, name: str | None = None) -> Judge:
+        """Return a judge, loading it at first use; None = the default one.
+
+        Raises:
+            ModelError: If there is no such model, or it cannot be loaded.
+        """
+        name = name or self.default
+        if name not in self.names():
+            raise ModelError(f"There is no model {name!r} here; the models are {', '.join(self.names())}.")
+        with self._lock:
+            one_at_a_time = self._loading.setdefault(name, threading.Lock())
+        with one_at_a_time:
+            judge = self.loaded(name)
+            if judge is None:
+                judge = self._open_judge(name)
+            with self._lock:
+                self._loaded[name] = judge
+                self._loaded.move_to_end(name)
+                while len(self._loaded) > MAX_LOADED:
+                    self._loaded.popitem(last=False)
+        return judge
