@@ -64,7 +64,8 @@ class Scores:
 
     Attributes:
         samples: Pairs.
-        ambiguous: Pairs whose raw answer was neither yes nor no; they count as wrong.
+        ambiguous: Pairs whose answer was neither yes nor no, a forced one included; they count as wrong.
+        forced: Pairs that were asked about again, in one word, because the first answer was ambiguous.
         negatives: Pairs of each kind of negative.
         estimates: Every metric of `METRICS` by name.
         classes: Every class, worst first; key None gathers instances without one. A pair counts for both of its classes.
@@ -73,6 +74,7 @@ class Scores:
 
     samples: int
     ambiguous: int
+    forced: int
     negatives: Mapping[str, int]
     estimates: Mapping[str, Estimate]
     classes: tuple[GroupScore, ...]
@@ -88,6 +90,7 @@ def score(predictions: Sequence[Prediction], *, seed: int = 0) -> Scores:
     return Scores(
         samples=len(predictions),
         ambiguous=sum(p.said_same is None for p in predictions),
+        forced=sum(p.forced for p in predictions),
         negatives={kind: count for kind, count in negatives.items() if count},
         estimates={name: Estimate(*(or_none(row[i]) for row in (values, low, high))) for i, name in enumerate(METRICS)},
         classes=tuple(_group(predictions, by_class=True)),
@@ -205,8 +208,9 @@ def to_report(scores: Scores) -> dict[str, object]:
         "precision": values["precision"],
         "recall": values["recall"],
         "num_samples": scores.samples,
-        "num_total_attempts": scores.samples,
+        "num_total_attempts": scores.samples + scores.forced,
         "num_ambiguous_raw": scores.ambiguous,
+        "num_forced": scores.forced,
         **{name: value for name, value in values.items() if name not in ("accuracy", "precision", "recall")},
         "intervals_95": {name: None if e.low is None else [e.low, e.high] for name, e in scores.estimates.items()},
         "num_negatives": dict(scores.negatives),

@@ -20,7 +20,7 @@ from engine.errors import SceneError
 from engine.evaluation import Scores, score, to_report
 from engine.frames import DEFAULT_HEIGHT, DEFAULT_WIDTH, FrameSource
 from engine.identical_copies import find_identical_copies
-from engine.judging.base import CropPair, Judge, picture_style
+from engine.judging.base import AMBIGUOUS_ABOVE, DEFAULT_PROMPT, CropPair, Judge, load_prompt, picture_style
 from engine.pair_sampling import SampledPair, SamplingSettings, SeenMask, sample_pairs
 from engine.predictions import PREDICTIONS, EvaluationError, Prediction, PredictionWriter, read_predictions
 from engine.types import Float32Array, MaskKey, Scene, Verdict
@@ -41,18 +41,25 @@ class EvaluationSettings:
     Attributes:
         model: The judge as it was asked for.
         sampling: Which pairs.
+        prompt: Name of the prompt.
         both_orders: Ask (a, b) and (b, a) and average the logits; False = as the original, in one order.
-        ambiguous_above: Probability mass on neither yes nor no above which an answer is ambiguous.
+        ambiguous_above: Probability mass on neither yes nor no above which an answer counts as ambiguous.
     """
 
     model: str = "base"
+    prompt: str = DEFAULT_PROMPT
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     both_orders: bool = True
-    ambiguous_above: float = 0.5
+    ambiguous_above: float = AMBIGUOUS_ABOVE
 
     def to_json(self, scene: Scene) -> dict[str, object]:
         """Return what settings.json holds."""
-        own = {"model": self.model, "both_orders": self.both_orders, "ambiguous_above": self.ambiguous_above}
+        own = {
+            "model": self.model,
+            "prompt": load_prompt(self.prompt).reference,
+            "both_orders": self.both_orders,
+            "ambiguous_above": self.ambiguous_above,
+        }
         return {"scene": scene.name, "frame_size": f"{DEFAULT_WIDTH}x{DEFAULT_HEIGHT}", **own, **asdict(self.sampling)}
 
 
@@ -210,6 +217,7 @@ def to_prediction(index: int, sampled: SampledPair, ab: Verdict, ba: Verdict | N
     """Join the verdicts of one pair, the second with the images swapped: the logits are averaged."""
     both = [ab] if ba is None else [ab, ba]
     p_same = mean_in_logit_space([verdict.p_same for verdict in both])
+    uncalibrated = [verdict.uncalibrated for verdict in both]
     ambiguity = sum(verdict.ambiguity for verdict in both) / len(both)
     return Prediction(
         index=index,
@@ -226,6 +234,8 @@ def to_prediction(index: int, sampled: SampledPair, ab: Verdict, ba: Verdict | N
         model=ab.model,
         prompt=ab.prompt,
         latency_s=sum(verdict.latency_s for verdict in both),
+        forced=any(verdict.forced for verdict in both),
+        uncalibrated=None if None in uncalibrated else mean_in_logit_space([p for p in uncalibrated if p is not None]),
     )
 
 

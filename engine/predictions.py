@@ -46,8 +46,10 @@ class Prediction:
         negative_kind: How a negative was found, or None.
         twin: Number shared by a positive and its negative, or None.
         model: Name of the judge, "" where unknown.
-        prompt: Name of the prompt, "" where unknown.
+        prompt: Name and version of the prompt, "" where unknown.
         latency_s: Seconds for this pair, or None.
+        forced: Whether the first answer was ambiguous, so that this one was asked for again, in one word.
+        uncalibrated: p_same before the judge's calibration; None where it has none.
     """
 
     index: int
@@ -64,6 +66,8 @@ class Prediction:
     model: str = ""
     prompt: str = ""
     latency_s: float | None = None
+    forced: bool = False
+    uncalibrated: float | None = None
 
     @property
     def is_right(self) -> bool:
@@ -180,6 +184,8 @@ def to_record(prediction: Prediction) -> dict[str, object]:
         "model": prediction.model,
         "prompt": prediction.prompt,
         "latency_s": prediction.latency_s,
+        "forced": prediction.forced,
+        "uncalibrated": prediction.uncalibrated,
     }
 
 
@@ -223,6 +229,8 @@ def from_record(record: object, position: int) -> Prediction:
         model=str(fields.get("model", "")),
         prompt=str(fields.get("prompt", "")),
         latency_s=None if fields.get("latency_s") is None else float(fields["latency_s"]),
+        forced=bool(fields.get("forced", False)),
+        uncalibrated=_probability(fields, "uncalibrated"),
     )
 
 

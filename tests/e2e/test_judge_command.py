@@ -39,6 +39,8 @@ def test_judge_prints_a_verdict_as_json(two_masks: tuple[str, str]) -> None:
     assert 0 <= verdict["ambiguity"] <= 1
     assert (verdict["model"], verdict["prompt"]) == ("base", "original@1")
     assert verdict["latency_s"] > 0
+    assert 0 <= verdict["swap_disagreement"] <= 1
+    assert not verdict["forced"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from engine.evaluation import METRICS, Scores, to_report
 from engine.evaluation_run import EvaluationSettings, evaluate_scene
 from engine.judging import load_judge
+from engine.judging.base import default_prompt
 from engine.pair_sampling import NegativeMode, SamplingSettings
 from engine.predictions import EvaluationError
 from engine.scenes import find_scene
@@ -23,6 +24,7 @@ def evaluate(
     scene: Annotated[list[str], typer.Argument(help="Scene folders, or names in --scenes.")],
     out: Annotated[Path, typer.Option(help="Folder to write; <out>/<scene>/{predictions.jsonl,metrics.json}.")],
     model: Annotated[str, typer.Option(help="base, tuned, a run, a model folder or a hub id.")] = "base",
+    prompt: Annotated[str | None, typer.Option(help="original, context, blurred or views; default: the model's own.")] = None,
     pairs: Annotated[int, typer.Option(help="Pairs of each scene; half are positive.")] = 300,
     negatives: Annotated[str, typer.Option(help="random or hard (same class, else nearest in appearance).")] = "random",
     seed: Annotated[int, typer.Option(help="Seed of the sample; the same seed gives the same pairs.")] = 0,
@@ -40,13 +42,13 @@ def evaluate(
         max_per_instance=max_per_instance,
         min_area_px=min_area,
     )
-    settings = EvaluationSettings(model=model, sampling=sampling, both_orders=not one_order)
+    settings = EvaluationSettings(model=model, prompt=prompt or default_prompt(model), sampling=sampling, both_orders=not one_order)
     opened = [find_scene(name, scenes or Settings().scenes) for name in scene]
     names = [one.name for one in opened]
     if len(set(names)) < len(names):
         raise EvaluationError(f"Two of the scenes have one name ({', '.join(sorted(names))}); give each scene once.")
     # The evaluation asks both orders itself and keeps both answers: the judge must not average them first.
-    load = cache(lambda: load_judge(model, both_orders=False))
+    load = cache(lambda: load_judge(model, prompt=settings.prompt, both_orders=False))
     reports: list[dict[str, object]] = []
     for one in opened:
         with ProgressBars(one.name) as bars:
@@ -88,7 +90,7 @@ class ProgressBars:
 def in_words(scene: str, scores: Scores) -> str:
     """Return the scores as a small table; metrics that the pairs do not determine are left out."""
     negatives = ", ".join(f"{count} {kind}" for kind, count in scores.negatives.items()) or "none"
-    lines = [f"{scene}: {scores.samples} pairs (negatives: {negatives}), {scores.ambiguous} ambiguous"]
+    lines = [f"{scene}: {scores.samples} pairs (negatives: {negatives}), {scores.ambiguous} ambiguous, {scores.forced} forced"]
     for name in METRICS:
         estimate = scores.estimates[name]
         if estimate.value is not None:

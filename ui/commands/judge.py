@@ -12,7 +12,7 @@ from engine.crops import show_mask
 from engine.errors import MaskError
 from engine.frames import FrameSource
 from engine.judging import CropPair, load_judge
-from engine.judging.base import picture_style
+from engine.judging.base import default_prompt, load_prompt
 from engine.scenes import find_scene
 from engine.types import MaskKey, MaskPair, Scene, Verdict
 from ui.settings import Settings
@@ -22,7 +22,9 @@ def judge(
     scene: Annotated[str, typer.Argument(help="A scene folder, or a name in --scenes.")],
     a: Annotated[str, typer.Option(help="First mask, as VIEW:MASK.")],
     b: Annotated[str, typer.Option(help="Second mask, as VIEW:MASK.")],
-    model: Annotated[str, typer.Option(help="base, a model folder or a hub id.")] = "base",
+    model: Annotated[str, typer.Option(help="base, tuned, a model folder or a hub id.")] = "base",
+    prompt: Annotated[str | None, typer.Option(help="original, context, blurred or views; default: the model's own.")] = None,
+    one_order: Annotated[bool, typer.Option("--one-order", help="Ask (a, b) only, not (b, a) too.")] = False,
     scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -30,9 +32,10 @@ def judge(
     opened = find_scene(scene, scenes or Settings().scenes)
     pair = MaskPair(parse_mask(a, opened), parse_mask(b, opened))
     frames = FrameSource(opened)
-    asked = load_judge(model)
-    pictures = [show_mask(frames.frame(key.view), key, style=picture_style(asked)) for key in (pair.a, pair.b)]
-    verdict = asked.judge([CropPair(*pictures)])[0]
+    style = load_prompt(prompt or default_prompt(model)).picture
+    # Before the model is loaded: a mistyped mask should not wait for it.
+    pictures = [show_mask(frames.frame(key.view), key, style=style) for key in (pair.a, pair.b)]
+    verdict = load_judge(model, prompt=prompt, both_orders=not one_order).judge([CropPair(*pictures)])[0]
     typer.echo(json.dumps(describe(verdict, pair, opened)) if as_json else in_words(verdict, pair))
 
 
@@ -61,6 +64,9 @@ def describe(verdict: Verdict, pair: MaskPair, scene: Scene) -> dict[str, object
         "p_same": verdict.p_same,
         "ambiguity": verdict.ambiguity,
         "threshold": verdict.threshold,
+        "swap_disagreement": verdict.swap_disagreement,
+        "forced": verdict.forced,
+        "uncalibrated": verdict.uncalibrated,
         "model": verdict.model,
         "prompt": verdict.prompt,
         "latency_s": verdict.latency_s,
