@@ -69,6 +69,7 @@ def explain_link(graph: MaskGraph, grouping: Grouping, link: int, *, constraints
         words.append("in one picture")
     for constraint in constraints:
         if {constraint.a, constraint.b} == {a, b}:
-            words.append(f"you said {'same' if constraint.together else 'different'}")
+            day = f" on {constraint.said_on}" if constraint.said_on else ""
+            words.append(f"you said {'same' if constraint.together else 'different'}{day}")
     joined = bool(grouping.labels[first] == grouping.labels[second])
     return Link(a, b, float(graph.weights()[link]), joined, ", ".join(words) or "no evidence")
