@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engine.assets import BUNDLED_MODEL, TUNED_ADAPTER
 from engine.errors import ModelError
-from engine.judging.base import DEFAULT_PROMPT, CropPair, Judge, Prompt, load_prompt
+from engine.judging.base import DEFAULT_PROMPT, CropPair, Judge, Prompt, default_prompt, load_prompt
 
 __all__ = ["BUNDLED_MODEL", "DEFAULT_PROMPT", "CropPair", "Judge", "Prompt", "load_judge", "load_prompt"]
 
@@ -17,7 +17,7 @@ def load_judge(
     adapter: Path | None = None,
     name: str | None = None,
     prompt: str | None = None,
-    both_orders: bool = False,
+    both_orders: bool = True,
     device: str = "auto",
     dtype: str = "auto",
     four_bit: bool = False,
@@ -41,7 +41,7 @@ def load_judge(
     # transformers takes seconds to import: only who judges pays for it.
     from engine.judging.qwen_vl import load_qwen_vl
 
-    asked = prompt or DEFAULT_PROMPT
+    asked = prompt or default_prompt(model)
     if model == "base":
         return load_qwen_vl(BUNDLED_MODEL, name=name or "base", adapter=adapter, prompt=asked, both_orders=both_orders)
     if model == "tuned":
