@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from db.rows import Label
+from db.settling import settle
 from engine.types import MaskKey, MaskPair
 
 
@@ -79,12 +80,12 @@ def audit(current: Iterable[Label], history: Iterable[Label]) -> AuditReport:
 def find_contradictions(current: Iterable[Label]) -> list[Contradiction]:
     """Return a shortest cycle for every "different" label whose masks are joined by "same" labels.
 
-    A pair on which people disagree goes by its latest label here; the disagreement itself is reported apart.
+    A pair on which people disagree goes by what it counts as (`db.settling`); the disagreement itself is reported apart.
     """
     by_scene: dict[str, dict[MaskPair, Label]] = defaultdict(dict)
-    for label in sorted(current, key=lambda label: (label.created_at, label.id)):
-        if label.decision in ("same", "different"):
-            by_scene[label.scene][label.pair.canonical()] = label
+    for entry in settle(current):
+        if entry.decision in ("same", "different"):
+            by_scene[entry.scene][entry.pair] = entry.label
     found: list[Contradiction] = []
     for scene, labels in by_scene.items():
         joined: dict[MaskKey, dict[MaskKey, Label]] = defaultdict(dict)
@@ -100,15 +101,18 @@ def find_contradictions(current: Iterable[Label]) -> list[Contradiction]:
 
 
 def find_disagreements(current: Iterable[Label]) -> list[Disagreement]:
-    """Return the pairs that somebody called "same" and somebody else "different"."""
+    """Return the pairs that somebody called "same" and somebody else "different", and that no gold label settles."""
     by_pair: dict[tuple[str, MaskPair], list[Label]] = defaultdict(list)
+    settled: set[tuple[str, MaskPair]] = set()
     for label in current:
-        if label.decision in ("same", "different"):
+        if label.is_gold:
+            settled.add((label.scene, label.pair.canonical()))
+        elif label.decision in ("same", "different"):
             by_pair[label.scene, label.pair.canonical()].append(label)
     return [
         Disagreement(scene, pair, tuple(label.id for label in labels))
         for (scene, pair), labels in by_pair.items()
-        if len(Counter(label.decision for label in labels)) > 1
+        if len(Counter(label.decision for label in labels)) > 1 and (scene, pair) not in settled
     ]
 
 
@@ -116,12 +120,12 @@ def find_duplicates(history: Iterable[Label]) -> list[Duplicate]:
     """Return the pairs that a person labelled more than once without undoing the earlier label."""
     rows = list(history)
     undone = {row.undoes for row in rows}
-    by_person: dict[tuple[str, MaskPair, str], list[Label]] = defaultdict(list)
+    by_person: dict[tuple[str, MaskPair, str, bool], list[Label]] = defaultdict(list)
     for row in rows:
         if row.undoes is None and row.id not in undone:
-            by_person[row.scene, row.pair.canonical(), row.annotator].append(row)
+            by_person[row.scene, row.pair.canonical(), row.annotator, row.is_gold].append(row)
     return [
-        Duplicate(*key, tuple(row.id for row in sorted(rows, key=lambda row: (row.created_at, row.id))))
+        Duplicate(*key[:3], tuple(row.id for row in sorted(rows, key=lambda row: (row.created_at, row.id))))
         for key, rows in by_person.items()
         if len(rows) > 1
     ]

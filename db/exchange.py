@@ -28,9 +28,11 @@ OPTIONAL_TEXTS = ("model", "prompt")
 OPTIONAL_NUMBERS = ("p_same", "ambiguity", "seconds")
 FIELDS = (
     *("uuid", "created_at", "annotator", "scene", "view_a", "mask_a", "view_b", "mask_b", "decision", "undoes"),
-    *("model", "prompt", "p_same", "ambiguity", "seconds", "queue", "source"),
+    *("model", "prompt", "p_same", "ambiguity", "seconds", "queue", "source", "is_gold"),
 )
 MAX_UUID = 36
+GOLD_CELLS: dict[Any, Any] = {"True": True, "true": True, "False": False, "false": False, "": False}
+"""What a cell of CSV may hold for `is_gold`."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ def read_record(record: dict[str, Any], stored: dict[str, DecisionRow]) -> Decis
     Raises:
         LabelError: If a field is missing, unknown or malformed.
     """
-    missing = [name for name in FIELDS if name not in record and name not in (*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "undoes")]
+    may_be_missing = (*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "undoes", "is_gold")
+    missing = [name for name in FIELDS if name not in record and name not in may_be_missing]
     unknown = [name for name in record if name not in FIELDS]
     if missing or unknown:
         raise LabelError(
@@ -156,6 +159,10 @@ def read_record(record: dict[str, Any], stored: dict[str, DecisionRow]) -> Decis
     for name in ("mask_a", "mask_b"):
         if not isinstance(record[name], int) or isinstance(record[name], bool):
             raise LabelError(f"{name} is {record[name]!r}, expected a whole number.")
+    # Files of versions without gold labels do not have it.
+    is_gold = record.get("is_gold", False)
+    if not isinstance(is_gold, bool):
+        raise LabelError(f"is_gold is {is_gold!r}, expected true or false.")
     if not 0 < len(record["uuid"]) <= MAX_UUID or not record["uuid"].isprintable():
         raise LabelError(f"uuid is {record['uuid']!r}, expected 1 to {MAX_UUID} printable characters.")
     undone = record.get("undoes")
@@ -165,6 +172,7 @@ def read_record(record: dict[str, Any], stored: dict[str, DecisionRow]) -> Decis
         pair=MaskPair(MaskKey(record["view_a"], record["mask_a"]), MaskKey(record["view_b"], record["mask_b"])),
         **{name: record[name] for name in TEXTS if not name.startswith("view")},
         **{name: record.get(name) for name in OPTIONAL_TEXTS},
+        is_gold=is_gold,
         **cast("Any", {name: None if record.get(name) is None else float(record[name]) for name in OPTIONAL_NUMBERS}),
     )
     check_label(label)
@@ -237,6 +245,8 @@ def _csv_records(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
             yield number, f"The line is no CSV ({error}); what follows it was not read."
             return
         number = max(number, 2)
+        if "is_gold" in cells and cells["is_gold"] in GOLD_CELLS:
+            cells = {**cells, "is_gold": GOLD_CELLS[cells["is_gold"]]}
         if None in cells or None in cells.values():
             yield number, f"The line has another number of cells than the header, which has {len(reader.fieldnames or [])}."
             continue

@@ -1,6 +1,6 @@
 """The label store: adds decisions, undoes them, and says which labels count now.
 
-A label counts while no row undoes it; of one annotator's labels on a pair the latest counts.
+A label counts while no row undoes it; of one annotator's labels on a pair the latest counts, gold and ordinary ones apart.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from sqlmodel import Session
 from db.models import DecisionRow
 from db.rows import MAX_NAME, Label, NewLabel, check_label, in_utc, label_of, pair_key, row_of
 from db.session import for_reading
+from db.settling import Settled, settle
 from engine.errors import LabelError
 from engine.types import Decision, MaskKey, MaskPair
 
-__all__ = ["MAX_NAME", "Label", "LabelStore", "NewLabel"]
+__all__ = ["MAX_NAME", "Label", "LabelStore", "NewLabel", "Settled"]
 
 
 class LabelStore:
@@ -72,8 +73,15 @@ class LabelStore:
             raise _not_saved(error) from error
 
     def current(self, scene: str | None = None, annotator: str | None = None) -> list[Label]:
-        """Return the labels that count, oldest first: each annotator's latest on each pair that is not undone."""
+        """Return the labels that count, oldest first: each annotator's latest on each pair that is not undone.
+
+        `settled` gives one decision a pair, whoever labelled it.
+        """
         return self._labels(select(DecisionRow).where(counts_now(), *_filters(scene, annotator)).order_by(_column("id")))
+
+    def settled(self, scene: str | None = None) -> list[Settled]:
+        """Return one decision for each labelled pair: gold before majority before latest; see `db.settling`."""
+        return settle(self.current(scene))
 
     def history(self, scene: str | None = None, *, pair: MaskPair | None = None, limit: int | None = None) -> list[Label]:
         """Return rows, undone ones and undos included, oldest first; with `limit` the newest so many."""
@@ -106,7 +114,7 @@ class LabelStore:
 
     def _insert(self, session: Session, row: DecisionRow) -> Label:
         # A clock that was set back must not make a new decision older than the one it replaces.
-        same = [_column(name) == getattr(row, name) for name in ("scene", "pair_key", "annotator")]
+        same = [_column(name) == getattr(row, name) for name in ("scene", "pair_key", "annotator", "is_gold")]
         before = session.scalar(select(func.max(_column("created_at"))).where(*same))
         if before is not None:
             row.created_at = max(row.created_at, in_utc(before) + timedelta(microseconds=1))
@@ -134,6 +142,7 @@ def counts_now() -> ColumnElement[bool]:
             later.scene == _column("scene"),
             later.pair_key == _column("pair_key"),
             later.annotator == _column("annotator"),
+            later.is_gold == _column("is_gold"),
             newer,
             _is_decision(later),
             ~_undone(later),

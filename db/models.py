@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, DateTime, Index, MetaData, Text, UniqueConstraint
+from sqlalchemy import CheckConstraint, DateTime, Index, MetaData, Text, UniqueConstraint, false
 from sqlmodel import Field, SQLModel
 
 NAMING = {
@@ -53,6 +53,7 @@ class DecisionRow(SQLModel, table=True):
     seconds: float | None = None
     queue: str = Field(max_length=80)
     source: str = Field(max_length=80)
+    is_gold: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
 
 
 class LeaseRow(SQLModel, table=True):
@@ -67,6 +68,16 @@ class LeaseRow(SQLModel, table=True):
     expires_at: float
 
 
+class ChoiceRow(SQLModel, table=True):
+    """A choice that holds for everybody who labels in this database; `value` is JSON."""
+
+    metadata = metadata
+    __tablename__ = "choices"  # pyright: ignore[reportAssignmentType]
+
+    name: str = Field(max_length=80, primary_key=True)
+    value: str = Field(sa_type=Text)
+
+
 class RunRow(SQLModel, table=True):
     """One run of long work; `config` and `result` are JSON objects."""
 
@@ -75,7 +86,7 @@ class RunRow(SQLModel, table=True):
     __table_args__ = (
         CheckConstraint("kind IN ('grouping', 'training', 'comparison')", name="known_kind"),
         CheckConstraint("status IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="known_status"),
-        UniqueConstraint("kind", "name"),
+        UniqueConstraint("kind", "name", name="uq_runs_kind"),
     )
 
     id: int | None = Field(default=None, primary_key=True)

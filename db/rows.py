@@ -34,6 +34,8 @@ class NewLabel:
         seconds: Time from showing the pair to deciding, or None.
         queue: Where the pair came from.
         source: Which program wrote the label.
+        is_gold: Whether it settles the pair: a gold label outweighs all others. A person's gold label and their ordinary one
+            stand beside each other.
     """
 
     annotator: str
@@ -47,6 +49,7 @@ class NewLabel:
     seconds: float | None = None
     queue: str = "judge-page"
     source: str = "app"
+    is_gold: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ def check_label(label: NewLabel) -> None:
         raise LabelError(f"An annotator's name has 1 to {MAX_NAME} characters, this one has {len(label.annotator)}; shorten it.")
     if label.decision not in DECISIONS:
         raise LabelError(f"The decision is {label.decision!r}, expected one of {', '.join(DECISIONS)}; correct it.")
+    if label.is_gold and label.decision == "skip":
+        raise LabelError("A gold label settles a pair, which 'skip' does not; choose same, different or unsure.")
     if label.pair.a == label.pair.b:
         raise LabelError(f"Both masks are {label.pair.a}: a mask needs no comparison with itself; pick two.")
     for name, longest in MAX_LENGTHS.items():
@@ -130,6 +135,7 @@ def row_of(label: NewLabel, created_at: datetime, *, identity: str | None = None
         seconds=label.seconds,
         queue=label.queue,
         source=label.source,
+        is_gold=label.is_gold,
     )
 
 
@@ -148,6 +154,7 @@ def label_of(row: DecisionRow) -> Label:
         seconds=row.seconds,
         queue=row.queue,
         source=row.source,
+        is_gold=bool(row.is_gold),
         id=row.id,
         uuid=row.uuid,
         created_at=in_utc(row.created_at),

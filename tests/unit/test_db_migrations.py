@@ -6,6 +6,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, text
 
+from db.choices import ChoiceStore
 from db.labels import LabelStore
 from db.leases import LeaseStore
 from db.runs import RunStore
@@ -45,7 +46,13 @@ def fill_0003(engine: Engine) -> None:
     RunStore(engine).add("grouping", "first", scene="room")
 
 
-FILLERS = {"0001": fill_0001, "0002": fill_0002, "0003": fill_0003}
+def fill_0004(engine: Engine) -> None:
+    """As before, and a choice."""
+    fill_0003(engine)
+    ChoiceStore(engine).set_number("overlap_share", 0.25)
+
+
+FILLERS = {"0001": fill_0001, "0002": fill_0002, "0003": fill_0003, "0004": fill_0004}
 
 
 def as_url(database: str) -> str:
@@ -61,7 +68,7 @@ def check_upgrade(database: str, version: str) -> None:
         open_database(database).dispose()
     old = create_engine(as_url(database))
     with old.begin() as connection:
-        for table in ("runs", "leases", "decisions", "alembic_version"):
+        for table in ("choices", "runs", "leases", "decisions", "alembic_version"):
             connection.execute(text(f"drop table if exists {table}"))
     migrate(old, version)
     FILLERS[version](old)
@@ -70,6 +77,8 @@ def check_upgrade(database: str, version: str) -> None:
     store = LabelStore(engine)
     assert [row.uuid for row in store.history()] == ["kept", "taken back", "undo"]
     (kept,) = store.current("room")
+    assert not kept.is_gold
+    assert ChoiceStore(engine).number("overlap_share", 0.0) == (0.25 if version == "0004" else 0.0)
     assert (kept.uuid, kept.pair, kept.created_at.isoformat()) == (
         "kept",
         MaskPair(MaskKey("10", 7), MaskKey("2", 5)),
@@ -92,3 +101,7 @@ def test_0002_comes_up_to_date(database: str) -> None:
 
 def test_0003_comes_up_to_date(database: str) -> None:
     check_upgrade(database, "0003")
+
+
+def test_0004_comes_up_to_date(database: str) -> None:
+    check_upgrade(database, "0004")
