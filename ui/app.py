@@ -28,9 +28,11 @@ from engine.operating_point import OperatingPoints
 from ui.grouping_runs import GroupingRuns
 from ui.grouping_tab import build_grouping_tab
 from ui.judge_tab import build_judge_tab
-from ui.judges import Judges, shipped_models
+from ui.judges import Judges, name_models, shipped_models
 from ui.plotly_view import CLOUD_ROUTE, PLOTLY_ROUTE, cloud_trace
 from ui.settings import Settings
+from ui.votes import FILE as VOTES_FILE
+from ui.votes import VoteBox
 from ui.workbench import Workbench
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -45,7 +47,8 @@ SECURITY_HEADERS = {
 
 def build_workbench(settings: Settings) -> Workbench:
     """Open the database and the folder of scenes; the judge loads later, in the background."""
-    judges = Judges(load_judge, settings.model, others=shipped_models)
+    given = name_models([settings.model, *settings.also])
+    judges = Judges(lambda name: load_judge(given.get(name, name)), next(iter(given)), others=lambda: [*shipped_models(), *given])
     points = OperatingPoints(settings.data_folder)
     return Workbench(settings.scenes, LabelStore(open_database(settings.db)), judges, points=points)
 
@@ -56,7 +59,7 @@ def build_blocks(bench: Workbench, settings: Settings) -> gr.Blocks:
         gr.HTML("<h1 class='mg-title'>maskgroup <small>which masks are the same object?</small></h1>")
         with gr.Tabs():
             with gr.Tab("Judge", id="judge"):
-                build_judge_tab(blocks, bench, default_annotator=settings.annotator)
+                build_judge_tab(blocks, bench, VoteBox(settings.data_folder / VOTES_FILE), default_annotator=settings.annotator)
             with gr.Tab("3D grouping", id="grouping"):
                 build_grouping_tab(blocks, bench, GroupingRuns(bench))
     return blocks
@@ -135,6 +138,9 @@ def _warm_up(bench: Workbench) -> None:
     try:
         bench.room(bench.scene_names()[0])
         bench.judge()
+        rival = bench.judges.rival()
+        if rival is not None:
+            bench.judge(rival)
     except MaskgroupError:
         # The page says so itself when the person gets there.
         return

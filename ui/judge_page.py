@@ -11,11 +11,11 @@ from urllib.parse import urlencode
 import numpy as np
 
 from db.labels import Label
-from engine.errors import MaskError, MaskgroupError
+from engine.errors import MaskError
 from engine.types import Decision, MaskKey, MaskPair, UInt8Array, Verdict
 from ui.pictures import COLOR_A, COLOR_B, draw_view, frame_crop
 from ui.plotly_view import MASK_COLORS, PICK_COLOR, camera_trace, mask_trace, room_view
-from ui.wording import DECISION_WORDS, point_html, truth_html, verdict_html, waiting_html
+from ui.wording import DECISION_WORDS, point_html, truth_html
 from ui.workbench import Workbench
 
 
@@ -136,16 +136,10 @@ def ask(bench: Workbench, choice: Choice) -> Verdict | None:
     return bench.verdict(choice.scene, pair) if pair is not None else None
 
 
-def show_verdict(bench: Workbench, choice: Choice) -> str:
-    """Return the verdict as HTML; a judge that cannot answer says why, right where the verdict would be."""
-    pair = choice.pair
-    if pair is None:
-        side = "left" if choice.mask_a is None else "right"
-        return waiting_html(f"Click a mask in the {side} view: the model then says whether both are one object.")
-    try:
-        return verdict_html(bench.verdict(choice.scene, pair), pair)
-    except MaskgroupError as error:
-        return waiting_html(str(error))
+def waiting_for(choice: Choice) -> str:
+    """Return what to click next, as a sentence."""
+    side = "left" if choice.mask_a is None else "right"
+    return f"Click a mask in the {side} view: the model then says whether both are one object."
 
 
 def show_truth(bench: Workbench, choice: Choice) -> str:

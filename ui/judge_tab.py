@@ -8,10 +8,13 @@ from typing import Any, Literal
 import gradio as gr
 
 from engine.types import Decision
+from ui import judge_duel as duels
 from ui import judge_page as page
 from ui.errors import shown_as_toast
+from ui.judge_duel import Duel
 from ui.judge_page import Choice
 from ui.plotly_view import PLOTLY_ROUTE, VIEW_SCRIPT
+from ui.votes import Ballot, VoteBox
 from ui.workbench import Workbench
 
 MODEL = "model"
@@ -24,10 +27,20 @@ BUTTONS: tuple[tuple[Decision, str, str, Literal["primary", "secondary"]], ...] 
     ("skip", "Skip", "k", "secondary"),
 )
 
+BALLOTS: tuple[tuple[Ballot, str], ...] = (
+    ("left", "Model 1 is right  [1]"),
+    ("right", "Model 2 is right  [2]"),
+    ("both", "Both  [3]"),
+    ("neither", "Neither  [4]"),
+)
+
 ROOM_TEMPLATE = '<div class="mg-room"><div class="mg-plot"></div><div class="mg-plot-note" role="status"></div></div>'
 
 KEYS_SCRIPT = """
-const keys = { s: 'same', d: 'different', u: 'unsure', k: 'skip', n: 'next', x: 'swap', z: 'undo' };
+const keys = {
+  s: 'same', d: 'different', u: 'unsure', k: 'skip', n: 'next', x: 'swap', z: 'undo',
+  1: 'vote-left', 2: 'vote-right', 3: 'vote-both', 4: 'vote-neither',
+};
 document.addEventListener('keydown', (event) => {
   const at = event.target;
   if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -39,6 +52,7 @@ document.addEventListener('keydown', (event) => {
 """
 
 
+NOBODY = ("no other model yet", "")
 SIDES = (("a", "left"), ("b", "right"))
 POINT_HINT = (
     "<p><b>The room in 3D.</b> Both picked masks are lit, both cameras drawn. Drag to turn, scroll to zoom, "
@@ -46,11 +60,12 @@ POINT_HINT = (
 )
 
 
-def build_judge_tab(demo: gr.Blocks, bench: Workbench, *, default_annotator: str) -> None:
+def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, default_annotator: str) -> None:
     """Lay out the page inside `demo`, in whose context this is called, and wire it to the workbench."""
     choice = gr.State(None)
     shown_at = gr.State(0.0)
     last_label = gr.State(None)
+    duel = gr.State(None)
     gr.HTML(js_on_load=KEYS_SCRIPT, visible="hidden")
 
     gr.Markdown(
@@ -67,10 +82,22 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, *, default_annotator: str
 
     sides: dict[str, dict[str, Any]] = {"a": {}, "b": {}}
     with gr.Row(equal_height=False):
-        for side, word in SIDES:
-            with gr.Column(min_width=320, elem_classes=f"mg-side-{side}"):
-                sides[side].update(_lay_out_side(side, word))
-        with gr.Column(min_width=340):
+        with gr.Column(scale=2, min_width=320):
+            with gr.Row(equal_height=False):
+                for side, word in SIDES:
+                    with gr.Column(min_width=300, elem_classes=f"mg-side-{side}"):
+                        sides[side].update(_lay_out_side(side, word))
+            with gr.Row(elem_classes="mg-bar-row"):
+                first = gr.Dropdown(label="Model", elem_id="mg-model", min_width=120)
+                second = gr.Dropdown(label="Compared with", elem_id="mg-rival", min_width=120)
+                is_blind = gr.Checkbox(
+                    label="Blind test",
+                    info="names hidden, sides shuffled: you vote, then see",
+                    elem_id="mg-blind",
+                    min_width=160,
+                )
+            score = gr.HTML(elem_id="mg-score")
+        with gr.Column(scale=1, min_width=340):
             with gr.Row(elem_classes="mg-crops"):
                 for side, word in SIDES:
                     sides[side]["crop"] = gr.Image(
@@ -78,12 +105,16 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, *, default_annotator: str
                         format="png",
                         interactive=False,
                         buttons=[],
-                        height=170,
+                        height=150,
                         min_width=140,
                         elem_id=f"mg-crop-{side}",
                         alt_text=f"The picked {word} mask, cut out on black",
                     )
             verdict = gr.HTML(elem_id="mg-verdict")
+            with gr.Row(elem_classes="mg-labels", visible=False) as ballots:
+                vote_buttons: dict[Ballot, gr.Button] = {
+                    ballot: gr.Button(words, elem_id=f"mg-vote-{ballot}", min_width=150, size="md") for ballot, words in BALLOTS
+                }
             with gr.Row(elem_classes="mg-labels"):
                 label_buttons: dict[Decision, gr.Button] = {
                     decision: gr.Button(
@@ -127,16 +158,19 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, *, default_annotator: str
         values += [gr.skip() if "a" not in changed else current.view_a, gr.skip() if "b" not in changed else current.view_b]
         return values
 
-    def answer(current: Choice | None) -> tuple[str, str]:
+    def answer(current: Choice | None, model: str, rival: str, blind: bool) -> list[Any]:
         if current is None:
-            return "", ""
-        return page.show_verdict(bench, current), page.show_room(bench, current)[0]
+            return [None, "", "", gr.skip(), ""]
+        dealt = duels.deal(model, rival, is_blind=blind)
+        room_value = page.show_room(bench, current)[0]
+        standing = duels.show_score(votes, model, rival) if dealt.is_blind else ""
+        return [dealt, duels.show_duel(bench, current, dealt), room_value, gr.update(visible=dealt.is_open), standing]
 
     def ask_after(event: Any) -> Any:
         return event.then(
             answer,
-            choice,
-            [verdict, room],
+            [choice, first, second, is_blind],
+            [duel, verdict, room, ballots, score],
             concurrency_id=MODEL,
             concurrency_limit=1,
             show_progress="hidden",
@@ -146,7 +180,15 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, *, default_annotator: str
     @shown_as_toast
     def open_page(request: gr.Request, name: str) -> list[Any]:
         current = page.first_choice(bench, dict(request.query_params))
-        return [*show_scene(current), name]
+        models = bench.judges.names()
+        rivals = models[1:]
+        return [
+            *show_scene(current),
+            name,
+            gr.update(choices=models, value=bench.judges.default),
+            gr.update(choices=[*models] if rivals else [NOBODY], value=bench.judges.rival() or NOBODY[1], interactive=bool(rivals)),
+            gr.update(interactive=bool(rivals)),
+        ]
 
     def show_scene(current: Choice) -> list[Any]:
         views = list(bench.views(current.scene))
@@ -165,8 +207,10 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, *, default_annotator: str
         return show_scene(page.next_choice(bench, name))
 
     @shown_as_toast
-    def propose(current: Choice) -> list[Any]:
-        return show(page.next_choice(bench, current.scene), "a", "b")
+    def propose(current: Choice, model: str, rival: str, blind: bool) -> list[Any]:
+        is_contest = blind and rival and rival != model
+        proposed = duels.next_disputed(bench, current.scene, model, rival) if is_contest else page.next_choice(bench, current.scene)
+        return show(proposed, "a", "b")
 
     @shown_as_toast
     def swap(current: Choice) -> list[Any]:
@@ -203,7 +247,10 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, *, default_annotator: str
         ask_after(parts["mask"].input(take_mask, [choice, parts["mask"]], pick_outputs, **quiet))
 
     ask_after(scene.input(change_scene, scene, scene_outputs, **quiet))
-    ask_after(next_button.click(propose, choice, pick_outputs, **quiet))
+    proposing = [choice, first, second, is_blind]
+    ask_after(next_button.click(propose, proposing, pick_outputs, concurrency_id=MODEL, **quiet))
+    for control in (first, second, is_blind):
+        ask_after(control.input(_nothing, None, None, **quiet))
     ask_after(swap_button.click(swap, choice, pick_outputs, **quiet))
 
     def saver(decision: Decision) -> Any:
@@ -219,7 +266,19 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, *, default_annotator: str
     for decision, button in label_buttons.items():
         stored = button.click(saver(decision), [choice, annotator, shown_at], [last_label, saved, undo_button, latest], **quiet)
         if decision == "skip":
-            ask_after(stored.success(propose, choice, pick_outputs, **quiet))
+            ask_after(stored.success(propose, proposing, pick_outputs, concurrency_id=MODEL, **quiet))
+
+    def voter(ballot: Ballot) -> Any:
+        @shown_as_toast
+        def cast(current: Choice, dealt: Duel | None, name: str) -> list[Any]:
+            after = duels.vote(bench, votes, current, dealt or Duel(""), ballot, annotator=name)
+            standing = duels.show_score(votes, *sorted((after.left, after.right or ""), key=bench.judges.names().index))
+            return [after, duels.show_duel(bench, current, after), gr.update(visible=False), standing]
+
+        return cast
+
+    for ballot, button in vote_buttons.items():
+        button.click(voter(ballot), [choice, duel, annotator], [duel, verdict, ballots, score], concurrency_id=MODEL, **quiet)
 
     @shown_as_toast
     def undo(current: Choice, label_id: int | None, name: str) -> tuple[Any, ...]:
@@ -243,7 +302,11 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, *, default_annotator: str
     room.pick(pick_point, choice, [room, point], **quiet)
 
     annotator.change(_same, annotator, remembered, **quiet)
-    ask_after(demo.load(open_page, remembered, [*scene_outputs, annotator], **quiet))
+    ask_after(demo.load(open_page, remembered, [*scene_outputs, annotator, first, second, is_blind], **quiet))
+
+
+def _nothing() -> None:
+    """An event that only lets the next one follow."""
 
 
 def _same(name: str) -> str:

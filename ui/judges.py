@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from engine.assets import MODELS_DIR
 from engine.errors import ModelError
@@ -23,6 +24,16 @@ def shipped_models() -> list[str]:
     """Return the names of the models that come with the program."""
     has_tuned = (MODELS_DIR / "tuned-lora" / "adapter_config.json").is_file()
     return ["base", TUNED] if has_tuned else ["base"]
+
+
+def name_models(sources: Sequence[str]) -> dict[str, str]:
+    """Return short names for models given by hand: a folder goes by its own name, anything else by what was given."""
+    named: dict[str, str] = {}
+    for source in sources:
+        folder = Path(source).expanduser()
+        name = folder.resolve().name if folder.is_dir() else source
+        named[source if name in named else name] = source
+    return named
 
 
 class Judges:

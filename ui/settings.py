@@ -25,6 +25,7 @@ class Settings(BaseSettings):
         host: Address to listen on; the default serves this machine only.
         port: TCP port; 0 lets the system pick a free one.
         model: Judge of the app: "base", a model folder or a hub id.
+        also: More judges to choose from on the pages, written as `model`.
         annotator: Name stored with labels until the person types another.
     """
 
@@ -35,6 +36,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = 7860
     model: str = "base"
+    also: tuple[str, ...] = ()
     annotator: str = "me"
 
     def model_post_init(self, context: object, /) -> None:

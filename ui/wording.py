@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 
 from engine.types import Decision, MaskPair, Verdict
@@ -12,15 +13,16 @@ DECISION_WORDS: dict[Decision, str] = {
     "unsure": "not sure",
     "skip": "skipped",
 }
+USUAL_THRESHOLD = 0.5
 HIGH_AMBIGUITY = 0.2
 """Above this much probability on neither yes nor no, the page says that the model hesitated."""
 HIGH_SWAP_DISAGREEMENT = 0.2
 """Above this distance between the two orders' probabilities, the page says that the order mattered."""
 
 
-def verdict_html(verdict: Verdict, pair: MaskPair) -> str:
-    """Return the verdict as a card: one sentence, a bar, and how it was asked."""
-    sure = verdict.p_same if verdict.answer == "same" else 1 - verdict.p_same
+def verdict_html(verdict: Verdict, pair: MaskPair, *, note: str = "") -> str:
+    """Return the verdict as a card: one sentence, a bar, and how it was asked; `note` is HTML that follows."""
+    sure = certainty(verdict)
     headline = "Same object" if verdict.answer == "same" else "Different objects"
     how_sure = (
         "almost certain" if sure > 0.95 else "fairly sure" if sure > 0.8 else "leaning this way" if sure > 0.6 else "a coin toss"
@@ -36,18 +38,41 @@ def verdict_html(verdict: Verdict, pair: MaskPair) -> str:
         if swap is not None and swap > HIGH_SWAP_DISAGREEMENT
         else ""
     )
-    first, second = escape(pair.a.view), escape(pair.b.view)
-    asked = f"Asked with view {first} first, then view {second}" + ("" if swap is None else ", and the other way round")
+    threshold = threshold_words(verdict)
     return (
         f'<div class="mg-verdict mg-{verdict.answer}" role="status">'
         f'<div class="mg-headline">{headline}</div>'
         f'<div class="mg-bar" aria-hidden="true"><span style="width:{verdict.p_same:.1%}"></span></div>'
         f'<div class="mg-ends" aria-hidden="true"><span>different</span><span>same</span></div>'
         f"<div>The model gives <b>{verdict.p_same:.0%}</b> to both crops showing one object: "
-        f"{how_sure}.{hesitation}{wavering}</div>"
-        f'<div class="mg-quiet">{asked} · model '
-        f"{escape(verdict.model)} · prompt {escape(verdict.prompt)} · {verdict.latency_s * 1000:.0f} ms</div></div>"
+        f"{how_sure}.{hesitation}{wavering}{' ' + threshold if threshold else ''}</div>"
+        f'<div class="mg-quiet">{asked_words(verdict, pair)} · model '
+        f"{escape(verdict.model)} · prompt {escape(verdict.prompt)} · {verdict.latency_s * 1000:.0f} ms</div>{note}</div>"
     )
+
+
+def certainty(verdict: Verdict) -> float:
+    """Return how far the probability is on its answer's side, [0.5, 1]: 0.5 at the threshold, wherever that lies.
+
+    The distance is taken in log-odds, so that at a threshold of 0.5 it is the probability of the answer itself.
+    """
+    p, t = (min(max(value, 1e-6), 1 - 1e-6) for value in (verdict.p_same, verdict.threshold))
+    distance = math.log(p / (1 - p)) - math.log(t / (1 - t))
+    return 1 / (1 + math.exp(-abs(distance)))
+
+
+def threshold_words(verdict: Verdict) -> str:
+    """Return a sentence on a threshold that somebody chose, "" for the usual one."""
+    if verdict.threshold == USUAL_THRESHOLD:
+        return ""
+    return f'It says "same" from {verdict.threshold:.0%} on, the threshold chosen for it.'
+
+
+def asked_words(verdict: Verdict, pair: MaskPair) -> str:
+    """Return in which order the views were shown, as HTML."""
+    first, second = escape(pair.a.view), escape(pair.b.view)
+    swapped = "" if verdict.swap_disagreement is None else ", and the other way round"
+    return f"Asked with view {first} first, then view {second}{swapped}"
 
 
 def waiting_html(message: str) -> str:

@@ -32,7 +32,7 @@ def page(chromium: Browser) -> Iterator[Page]:
 
 def open_judge_page(page: Page, address: str, query: str = "") -> None:
     page.goto(f"{address}/{query}")
-    expect(page.locator("#mg-verdict .mg-headline")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#mg-verdict .mg-headline").first).to_be_visible(timeout=WAIT_MS)
 
 
 def chosen(page: Page) -> dict[str, str]:
@@ -67,7 +67,7 @@ def test_person_clicks_two_masks_reads_verdict_and_saves_label(page: Page, app_a
     open_judge_page(page, app_address)
     click_another_mask(page, "a")
     click_another_mask(page, "b")
-    expect(page.locator("#mg-verdict .mg-headline")).to_have_text(re.compile("Same object|Different objects"))
+    expect(page.locator("#mg-verdict .mg-headline").first).to_have_text(re.compile("Same object|Different objects"))
     expect(page.locator("#mg-verdict")).to_contain_text("first, then view")
     pair = chosen(page)
     before = len(saved_rows(database_path))
@@ -76,7 +76,7 @@ def test_person_clicks_two_masks_reads_verdict_and_saves_label(page: Page, app_a
     page.locator("#mg-different").click()
     expect(page.locator("#mg-saved")).to_contain_text("different objects")
     page.reload()
-    expect(page.locator("#mg-verdict .mg-headline")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#mg-verdict .mg-headline").first).to_be_visible(timeout=WAIT_MS)
 
     assert chosen(page) == pair, "a reload opens the same pair again"
     expect(page.locator("#mg-annotator textarea, #mg-annotator input").first).to_have_value("Ada")

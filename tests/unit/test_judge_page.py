@@ -18,10 +18,14 @@ from engine.errors import MaskError, ModelError, SceneError
 from engine.judging import CropPair, Judge
 from engine.types import MaskKey, Verdict
 from ui import judge_page as page
+from ui.judge_duel import Duel, show_duel
 from ui.judge_page import Choice
 from ui.workbench import Workbench
 
 SCENE = "sh3d_living"
+
+
+ONE = Duel("base")
 
 
 class ColourJudge:
@@ -138,15 +142,15 @@ def test_mask_names_do_not_tell_instance_ids(bench: Bench, choice: Choice) -> No
 
 
 def test_verdict_is_asked_once_in_the_order_shown(bench: Bench, judge: ColourJudge, choice: Choice) -> None:
-    assert f"view {choice.view_a} first, then view {choice.view_b}" in page.show_verdict(bench, choice)
-    page.show_verdict(bench, choice)
+    assert f"view {choice.view_a} first, then view {choice.view_b}" in show_duel(bench, choice, ONE)
+    show_duel(bench, choice, ONE)
     assert judge.asked == 1
-    page.show_verdict(bench, page.swap_sides(choice))
+    show_duel(bench, page.swap_sides(choice), ONE)
     assert judge.asked == 2
 
 
 def test_verdict_waits_for_both_masks(bench: Bench, judge: ColourJudge, choice: Choice) -> None:
-    assert "Click a mask in the right view" in page.show_verdict(bench, page.choose_mask(choice, "b", None))
+    assert "Click a mask in the right view" in show_duel(bench, page.choose_mask(choice, "b", None), ONE)
     assert judge.asked == 0
 
 
@@ -155,11 +159,11 @@ def test_judge_that_cannot_load_says_so_in_place(tmp_path: Path) -> None:
         raise ModelError("There is no model 'x'.")
 
     bench = Workbench(SCENES_DIR, LabelStore(open_database(str(tmp_path / "l.db"))), fail)
-    assert "There is no model &#x27;x&#x27;." in page.show_verdict(bench, page.first_choice(bench, {}))
+    assert "There is no model &#x27;x&#x27;." in show_duel(bench, page.first_choice(bench, {}), ONE)
 
 
 def test_saved_label_holds_what_was_shown(bench: Bench, choice: Choice) -> None:
-    page.show_verdict(bench, choice)
+    show_duel(bench, choice, ONE)
     label = page.save(bench, choice, "different", annotator=" Ada ", seconds=1.5)
     (kept,) = bench.labels.current(SCENE)
     assert kept == label

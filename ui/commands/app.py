@@ -18,9 +18,10 @@ def app(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="TCP port.", min=0, max=65535)] = None,
     model: Annotated[str | None, typer.Option(help="Judge: base, a model folder or a hub id.")] = None,
+    also: Annotated[list[str] | None, typer.Option(help="Another judge to compare with; may be given several times.")] = None,
 ) -> None:
     """Open the app: pick two masks, get a verdict, see it in 3D, correct it."""
-    given = {"scenes": scenes, "db": db, "host": host, "port": port, "model": model}
+    given = {"scenes": scenes, "db": db, "host": host, "port": port, "model": model, "also": tuple(also) if also else None}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})  # pyright: ignore[reportArgumentType]
     serve(settings)
 
