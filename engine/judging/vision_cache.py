@@ -77,6 +77,12 @@ class VisionCache:
                 self._keep(key, found[key])
         return [found[key] for key in keys]
 
+    def clear(self) -> None:
+        """Forget all features."""
+        with self._lock:
+            self._features.clear()
+            self.held = 0
+
     def _keep(self, key: bytes, features: CropFeatures) -> None:
         if key not in self._features:
             self.held += features.size

@@ -1,0 +1,190 @@
+"""Prints how fast pairs are judged, against the original's way with the same weights: `python tests/bench/bench_judging.py`.
+
+The original's way: batches of 2 pairs, both images encoded for every pair, `generate` of up to 10 tokens, the words read. First an
+all-pairs job over one view pair of a bundled scene, then vision and language time over 10, 100 and 1000 crops. On a GPU, with
+`--size 8B`, the same with random weights at Qwen3-VL-8B's size in bfloat16, with pairs/s, memory and the share of the chip's peak.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor, Qwen3VLConfig, Qwen3VLForConditionalGeneration
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from engine.assets import SCENES_DIR
+from engine.crops import show_mask
+from engine.frames import FrameSource
+from engine.judging import BUNDLED_MODEL, CropPair, load_prompt
+from engine.judging.qwen_vl import QwenVlJudge
+from engine.scenes import find_scene
+from engine.types import MaskKey, UInt8Array
+from tests.published_configs import read_published
+
+MIN_AREA_PX = 230
+BF16_PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L4": 121e12, "4090": 165e12}
+"""Dense bfloat16 operations a second, from the makers' data sheets."""
+
+
+def view_crops(scene_name: str) -> tuple[list[UInt8Array], list[UInt8Array]]:
+    """Crops on black of the masks of the two neighbouring views that have most of them."""
+    scene = find_scene(scene_name, SCENES_DIR)
+    frames = FrameSource(scene)
+    names = scene.view_names
+    keys = {name: [MaskKey(name, m) for m, area in frames.frame(name).mask_areas.items() if area >= MIN_AREA_PX] for name in names}
+    first, second = max(pairwise(names), key=lambda pair: len(keys[pair[0]]) * len(keys[pair[1]]))
+    a, b = ([show_mask(frames.frame(key.view), key) for key in keys[name]] for name in (first, second))
+    return a, b
+
+
+def ask_as_the_original(model: Any, processor: Any, pairs: Sequence[CropPair], *, least_tokens: int) -> list[str]:
+    """The original's loop: two pairs a batch, both images of each through the tower, text generated and decoded."""
+    content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": load_prompt("original").text}]
+    text = processor.apply_chat_template([{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True)
+    answers: list[str] = []
+    for start in range(0, len(pairs), 2):
+        batch = pairs[start : start + 2]
+        images = [image for pair in batch for image in (pair.a, pair.b)]
+        inputs = processor(
+            text=[text] * len(batch), images=images, input_data_format="channels_last", padding=True, return_tensors="pt"
+        ).to(model.device)
+        with torch.inference_mode():
+            out = model.generate(**inputs, max_new_tokens=10, min_new_tokens=least_tokens, do_sample=False)
+        answers += processor.tokenizer.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    return answers
+
+
+def seconds(work: Any) -> float:
+    """Wall time of a call, the GPU's queue included."""
+    started = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def bench_view_pair(model: Any, processor: Any, scene: str, *, sample: int) -> None:
+    """All masks of one view with all of the next: pairs a second in each way."""
+    first, second = view_crops(scene)
+    pairs = [CropPair(a, b) for a in first for b in second]
+    some = [pairs[i] for i in np.random.default_rng(0).choice(len(pairs), min(sample, len(pairs)), replace=False)]
+    print(f"\n## All pairs of one view pair: {len(first)} x {len(second)} masks of {scene} = {len(pairs)} pairs\n")
+    print("| way | pairs timed | pairs/s | against the original's |\n|---|---|---|---|")
+    ask_as_the_original(model, processor, some[:4], least_tokens=10)
+    original = len(some) / seconds(lambda: ask_as_the_original(model, processor, some, least_tokens=10))
+    stopping = len(some) / seconds(lambda: ask_as_the_original(model, processor, some, least_tokens=0))
+    print(f"| the original's, 10 tokens | {len(some)} | {original:.1f} | 1.0 |")
+    print(f"| the original's, stopped at the end token | {len(some)} | {stopping:.1f} | {stopping / original:.1f} |", flush=True)
+    for words, both in (("ours, one order as the original", False), ("ours, both orders", True)):
+        best = min(seconds(lambda both=both: fresh_judge(model, processor, both_orders=both).judge(pairs)) for _ in range(3))
+        print(f"| {words} | {len(pairs)} | {len(pairs) / best:.1f} | {len(pairs) / best / original:.1f} |", flush=True)
+
+
+def bench_growth(model: Any, processor: Any, counts: Sequence[int], *, partners: Sequence[int]) -> None:
+    """Vision time must grow with crops, not with pairs: each number of crops with few and with many pairs."""
+    rng = np.random.default_rng(1)
+    print("\n## Time over crops and pairs, one order\n")
+    print("| crops | pairs | through the tower | vision s | language s | pairs/s |\n|---|---|---|---|---|---|")
+    for count, each in ((count, min(each, count - 1)) for count in counts for each in partners):
+        sizes = rng.integers(24, 220, (count, 2))
+        crops = [rng.integers(0, 255, (h, w, 3)).astype(np.uint8) for h, w in sizes]
+        pairs = [CropPair(crops[i], crops[(i + step) % count]) for i in range(count) for step in range(1, each + 1)]
+        judge = fresh_judge(model, processor, both_orders=False)
+        assert judge.vision is not None
+        vision = judge.vision
+        before = vision.encoded
+
+        def encode(crops: list[UInt8Array] = crops, vision: Any = vision) -> None:
+            with torch.inference_mode():
+                for start in range(0, len(crops), 256):
+                    vision.features(crops[start : start + 256])
+
+        seen = seconds(encode)
+        read = seconds(lambda judge=judge, pairs=pairs: judge.judge(pairs))
+        total = len(pairs) / (seen + read)
+        print(f"| {count} | {len(pairs)} | {vision.encoded - before} | {seen:.2f} | {read:.2f} | {total:.1f} |", flush=True)
+
+
+def fresh_judge(model: Any, processor: Any, *, both_orders: bool) -> QwenVlJudge:
+    """A judge whose vision cache is empty."""
+    judge = QwenVlJudge(model, processor, name="bench", prompt=load_prompt("original"), both_orders=both_orders)
+    assert judge.vision is not None
+    judge.vision.clear()
+    return judge
+
+
+def random_model(size: str) -> Any:
+    """Random weights at a published size, in bfloat16 on the GPU."""
+    # The bundled tokenizer stands in for the real one, so the special tokens are its own.
+    own = json.loads((BUNDLED_MODEL / "config.json").read_text())
+    config = Qwen3VLConfig.from_dict(read_published(size) | {name: own[name] for name in own if name.endswith("_token_id")})
+    with torch.device("cuda"):
+        torch.set_default_dtype(torch.bfloat16)
+        model = Qwen3VLForConditionalGeneration(config)
+        torch.set_default_dtype(torch.float32)
+    return model.eval()
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scene", default="sh3d_living")
+    parser.add_argument("--sample", type=int, default=40, help="pairs timed in the original's way")
+    parser.add_argument("--crops", type=int, nargs="*", default=[10, 100, 1000])
+    parser.add_argument("--partners", type=int, nargs="*", default=[1, 9], help="pairs of each crop")
+    parser.add_argument(
+        "--size", choices=["2B", "4B", "8B"], help="random weights of this size, on a GPU; default: the bundled model"
+    )
+    arguments = parser.parse_args()
+    processor = AutoProcessor.from_pretrained(BUNDLED_MODEL)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    print(f"{device}, torch {torch.__version__}, {arguments.size or 'bundled model'}")
+    if arguments.size and not torch.cuda.is_available():
+        print(f"Skipped: random weights at {arguments.size} size need an NVIDIA GPU, and this machine has none.")
+        return
+    if arguments.size:
+        model = random_model(arguments.size)
+        # As large as Qwen3-VL's own processor lets a crop be here, so that a crop has a real number of tokens.
+        processor.image_processor.size = {"shortest_edge": 256 * 256, "longest_edge": 1280 * 1280}
+    else:
+        model = AutoModelForImageTextToText.from_pretrained(BUNDLED_MODEL).eval()
+        model = model.to("cuda") if torch.cuda.is_available() else model
+    processor.tokenizer.padding_side = "left"
+    bench_view_pair(model, processor, arguments.scene, sample=arguments.sample)
+    bench_growth(model, processor, arguments.crops, partners=arguments.partners)
+    if torch.cuda.is_available():
+        report_gpu(model, processor, arguments.scene)
+
+
+def report_gpu(model: Any, processor: Any, scene: str) -> None:
+    """Memory, and the share of the chip's bfloat16 peak: 2 operations a weight and token read, attention left out."""
+    first, second = view_crops(scene)
+    pairs = [CropPair(a, b) for a in first for b in second]
+    judge = fresh_judge(model, processor, both_orders=True)
+    tokens = 0
+
+    def count(module: Any, arguments: Any, values: dict[str, Any]) -> None:
+        nonlocal tokens
+        tokens += values["inputs_embeds"].shape[0] * values["inputs_embeds"].shape[1]
+
+    hook = model.model.language_model.register_forward_pre_hook(count, with_kwargs=True)
+    took = seconds(lambda: judge.judge(pairs))
+    hook.remove()
+    weights = sum(p.numel() for p in model.model.language_model.layers.parameters())
+    peak = next((flops for name, flops in BF16_PEAK.items() if name in torch.cuda.get_device_name()), None)
+    share = "unknown chip" if peak is None else f"{2 * weights * tokens / took / peak:.1%} of the bf16 peak"
+    memory = torch.cuda.max_memory_allocated() / 2**30
+    print(f"\n{len(pairs) / took:.1f} pairs/s in both orders, {memory:.1f} GiB at most, {tokens} tokens read, {share}")
+
+
+if __name__ == "__main__":
+    main()
