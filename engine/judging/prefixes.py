@@ -16,8 +16,8 @@ from transformers import DynamicCache
 
 from engine.judging.vision_cache import CropFeatures
 
-PASS_TOKENS = 8192
-"""Most tokens, padding and prefixes included, in one pass of the language model."""
+PASS_TOKENS = {"cpu": 2048, "cuda": 16384}
+"""Most tokens, padding and prefixes included, in one pass of the language model: a CPU likes short passes, a GPU long ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +42,13 @@ class PairReader:
 
     Args:
         core: `Qwen3VLForConditionalGeneration`, without a PEFT wrapper around it (adapters inside it are used).
-        pass_tokens: Most tokens in one pass.
+        pass_tokens: Most tokens in one pass; default: as the device likes.
     """
 
-    def __init__(self, core: Any, *, pass_tokens: int = PASS_TOKENS) -> None:
-        self._core, self._pass_tokens = core, pass_tokens
+    def __init__(self, core: Any, *, pass_tokens: int | None = None) -> None:
+        self._core = core
         self._device = core.get_input_embeddings().weight.device
+        self._pass_tokens = pass_tokens or PASS_TOKENS.get(self._device.type, PASS_TOKENS["cpu"])
         self.prefixes_read = 0
         """Prefixes computed so far."""
 
