@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.assets import BUNDLED_MODEL, TUNED_ADAPTER
+from engine.assets import BUNDLED_MODEL
 from engine.errors import ModelError
 from engine.judging.base import DEFAULT_PROMPT, CropPair, Judge, Prompt, default_prompt, load_prompt
+from engine.judging.sources import LoadOptions, find_source, is_address
 
 __all__ = ["BUNDLED_MODEL", "DEFAULT_PROMPT", "CropPair", "Judge", "Prompt", "load_judge", "load_prompt"]
 
@@ -21,12 +22,13 @@ def load_judge(
     device: str = "auto",
     dtype: str = "auto",
     four_bit: bool = False,
+    loader: str = "transformers",
 ) -> Judge:
     """Load a judge.
 
     Args:
         model: "base" (the bundled model), "tuned" (the bundled adapter on it), a folder with a saved model or with a PEFT adapter,
-            or a hub id such as "Qwen/Qwen3-VL-2B-Instruct".
+            a hub id such as "Qwen/Qwen3-VL-2B-Instruct", or a model on a server, "http://HOST:PORT/v1#MODEL".
         adapter: Folder of a PEFT adapter trained on this model.
         name: Stored with every verdict; default: the model's own.
         prompt: Name of the prompt to ask; default: the model's own.
@@ -34,27 +36,26 @@ def load_judge(
         device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
         dtype: "auto" (bfloat16 on a GPU, else float32), "float32", "bfloat16", "float16".
         four_bit: Load the weights in 4 bits; needs an NVIDIA GPU and bitsandbytes.
+        loader: "transformers", or "unsloth" on NVIDIA.
 
     Raises:
-        ModelError: If there is no such model, or it cannot be loaded here.
+        ModelError: If there is no such model, it cannot be loaded here, or its server does not answer.
     """
-    # transformers takes seconds to import: only who judges pays for it.
+    asked = prompt or default_prompt(model)
+    options = LoadOptions(device=device, dtype=dtype, four_bit=four_bit, loader=loader)
+    if is_address(model):
+        if adapter is not None or options != LoadOptions():
+            raise ModelError(
+                f"The server of {model} decides on adapter, device, dtype and loader; start it with them, "
+                "and name its adapter after '#'."
+            )
+        from engine.judging.endpoint import load_endpoint
+
+        return load_endpoint(model, prompt=load_prompt(asked), both_orders=both_orders, name=name)
+    # transformers takes seconds to import: only who judges with local weights pays for it.
     from engine.judging.qwen_vl import load_qwen_vl
 
-    asked = prompt or default_prompt(model)
-    if model == "base":
-        return load_qwen_vl(BUNDLED_MODEL, name=name or "base", adapter=adapter, prompt=asked, both_orders=both_orders)
-    if model == "tuned":
-        if not TUNED_ADAPTER.is_dir():
-            raise ModelError("No tuned model has been made yet; use 'base', a model folder or a hub id.")
-        return load_qwen_vl(BUNDLED_MODEL, name=name or "tuned", adapter=TUNED_ADAPTER, prompt=asked, both_orders=both_orders)
-    folder = Path(model).expanduser()
-    if folder.exists():
-        if not (folder / "config.json").is_file():
-            raise ModelError(f"{folder} is no model: it has no config.json; give a folder written by save_pretrained, or a hub id.")
-        return load_qwen_vl(folder, name=name or folder.name, adapter=adapter, prompt=asked, both_orders=both_orders)
-    if model.count("/") != 1 or model.startswith((".", "/", "~")):
-        raise ModelError(
-            f"There is no model {model!r}; expected 'base', a model folder, or a hub id such as Qwen/Qwen3-VL-2B-Instruct."
-        )
-    return load_qwen_vl(model, name=name or model, adapter=adapter, prompt=asked, both_orders=both_orders)
+    source = find_source(model, adapter)
+    return load_qwen_vl(
+        source.base, name=name or source.name, adapter=source.adapter, prompt=asked, both_orders=both_orders, options=options
+    )

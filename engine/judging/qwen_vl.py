@@ -15,7 +15,9 @@ import torch
 from engine.errors import ModelError
 from engine.judging.base import AMBIGUOUS_ABOVE, DEFAULT_PROMPT, CropPair, Prompt, load_prompt
 from engine.judging.calibration import Calibration, load_calibration
+from engine.judging.loading import load_model
 from engine.judging.prefixes import PairReader
+from engine.judging.sources import LoadOptions
 from engine.judging.vision_cache import shared_cache
 from engine.types import Verdict
 
@@ -157,7 +159,13 @@ def answer_token_ids(tokenizer: Any, words: Sequence[str]) -> list[int]:
 
 
 def load_qwen_vl(
-    source: str | Path, *, name: str, adapter: Path | None = None, prompt: str = DEFAULT_PROMPT, both_orders: bool = False
+    source: str | Path,
+    *,
+    name: str,
+    adapter: Path | None = None,
+    prompt: str = DEFAULT_PROMPT,
+    both_orders: bool = False,
+    options: LoadOptions | None = None,
 ) -> QwenVlJudge:
     """Load a model by folder or hub id, optionally with a LoRA adapter.
 
@@ -167,27 +175,16 @@ def load_qwen_vl(
         adapter: Folder of a PEFT adapter trained on this model, or None.
         prompt: Name of a prompt.
         both_orders: Ask both orders of a pair and average their logits.
+        options: Device, dtype and loader.
 
     Raises:
         ModelError: If the model or the adapter cannot be loaded.
     """
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    try:
-        processor = AutoProcessor.from_pretrained(source)
-        model: Any = AutoModelForImageTextToText.from_pretrained(source, dtype=dtype, use_safetensors=True)
-        if adapter is not None:
-            from peft import PeftModel
-
-            model = PeftModel.from_pretrained(model, str(adapter))
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise ModelError(f"The model {name!r} could not be loaded from {source}: {_first_line(error)}") from error
+    loaded = load_model(source, name=name, adapter=adapter, options=options)
     asked = load_prompt(prompt)
     return QwenVlJudge(
-        model.to(device).eval(),
-        processor,
+        loaded.model,
+        loaded.processor,
         name=name,
         prompt=asked,
         both_orders=both_orders,
@@ -198,8 +195,3 @@ def load_qwen_vl(
 def _messages(question: str) -> list[dict[str, Any]]:
     content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": question}]
     return [{"role": "user", "content": content}]
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,117 @@
+"""How much memory a model needs, known before its weights are loaded: from safetensors headers, or from its configuration."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from engine.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+OVERHEAD = 1.15
+"""Memory at work by weights: activations of one pass, the vision cache's first crops."""
+FOUR_BIT_BYTES = 0.57
+"""Bytes of a value in NF4 with double quantisation, its scales included (Dettmers et al. 2023, "QLoRA")."""
+LARGEST_HEADER = 100_000_000
+"""Bytes; safetensors' own limit."""
+
+
+def count_stored(folder: Path) -> int:
+    """Return how many values a folder's safetensors files hold, from their headers.
+
+    Raises:
+        ModelError: If there is no such file, or one is broken.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise ModelError(
+            f"{folder} has no weights in safetensors files, the only ones that are read; convert them with save_pretrained."
+        )
+    return sum(_shape_size(shape) for file in files for shape in tensor_shapes(file).values())
+
+
+def count_configured(config: Any) -> int:
+    """Return how many values a model has, from its transformers configuration; no weights are made."""
+    return sum(parameter.numel() for parameter in build_empty(config).parameters())
+
+
+def build_empty(config: Any) -> Any:
+    """Build a model without memory for its weights (torch's meta device)."""
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    with torch.device("meta"):
+        return AutoModelForImageTextToText.from_config(config)
+
+
+def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor in a safetensors file, reading its header only.
+
+    Raises:
+        ModelError: If the file is broken.
+    """
+    try:
+        with file.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            if length > LARGEST_HEADER:
+                raise ValueError("header too long")
+            header = json.loads(stream.read(length))
+        return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        raise ModelError(f"{file} is no safetensors file ({error}); copy or download it again.") from error
+
+
+def needed_bytes(values: int, dtype: torch.dtype, *, four_bit: bool = False) -> int:
+    """Return the bytes that a model of so many values takes at work, about."""
+    return round(values * (FOUR_BIT_BYTES if four_bit else dtype.itemsize) * OVERHEAD)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return the bytes that are free on a device now; a container's own limit counts."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.mem_get_info(device)[0]
+    return min(psutil.virtual_memory().available, _left_in_container())
+
+
+def check_memory(name: str, values: int, *, device: torch.device, dtype: torch.dtype, four_bit: bool = False) -> None:
+    """Make sure that a model fits before it is loaded.
+
+    Raises:
+        ModelError: If it does not.
+    """
+    needed, free = needed_bytes(values, dtype, four_bit=four_bit), free_bytes(device)
+    if needed > free:
+        kind = "4 bits" if four_bit else str(dtype).removeprefix("torch.")
+        raise ModelError(
+            f"{name} needs about {in_gb(needed)} in {kind} and {in_gb(free)} are free on {device}; take a smaller model, "
+            "a smaller --dtype, --four-bit on an NVIDIA GPU, or a server on a larger machine (docs/backends.md)."
+        )
+
+
+def in_gb(count: int) -> str:
+    """Return bytes in words, e.g. "17.5 GB"."""
+    return f"{count / 1e9:,.1f} GB"
+
+
+def _left_in_container() -> int:
+    """Return what Linux's control group leaves this process, bytes; without a limit a number beyond any memory."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+    except (OSError, ValueError):
+        return 2**63
+
+
+def _shape_size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size

@@ -1,0 +1,57 @@
+"""Loads a model through Unsloth, on NVIDIA GPUs only. The one place in `engine` that imports it.
+
+`import unsloth` patches transformers in the whole process: who asks for this loader gets a process in which every model is patched.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.errors import ModelError
+
+LONGEST = 4096
+"""Tokens of a question: two large pictures and a sentence."""
+
+
+def unsloth_arguments(
+    source: str | Path, *, adapter: Path | None = None, device: torch.device, dtype: torch.dtype, four_bit: bool
+) -> dict[str, object]:
+    """Return what `FastVisionModel.from_pretrained` is called with.
+
+    Unsloth loads an adapter by its own folder and finds the base in the adapter's configuration.
+    """
+    return {
+        "model_name": str(adapter or source),
+        "max_seq_length": LONGEST,
+        "dtype": dtype,
+        "load_in_4bit": four_bit,
+        # Without 4 bits Unsloth would still look for a quantised copy of the weights unless this is said.
+        "load_in_16bit": not four_bit and dtype != torch.float32,
+        "device_map": {"": str(device)},
+        "use_gradient_checkpointing": False,
+    }
+
+
+def load_with_unsloth(
+    source: str | Path, *, adapter: Path | None = None, device: torch.device, dtype: torch.dtype, four_bit: bool
+) -> tuple[Any, Any]:
+    """Return the model, ready to judge, and its processor.
+
+    Raises:
+        ModelError: If Unsloth is not installed or there is no NVIDIA GPU.
+    """
+    if device.type != "cuda":
+        raise ModelError(f"Unsloth needs an NVIDIA GPU and this is {device.type}; leave --loader out.")
+    if find_spec("unsloth") is None:
+        raise ModelError("Unsloth is not installed; run pip install 'maskgroup[gpu]', or leave --loader out.")
+    from unsloth import FastVisionModel  # pyright: ignore[reportMissingImports]  # only where there is an NVIDIA GPU
+
+    model, processor = FastVisionModel.from_pretrained(
+        **unsloth_arguments(source, adapter=adapter, device=device, dtype=dtype, four_bit=four_bit)
+    )
+    FastVisionModel.for_inference(model)
+    return model, processor
