@@ -21,11 +21,13 @@ from gradio.themes import Default
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from db.labels import LabelStore
+from db.runs import RunStore
 from db.session import open_database
 from engine.errors import MaskgroupError
 from engine.judging import load_judge
 from engine.operating_point import OperatingPoints
 from ui.grouping_runs import GroupingRuns
+from ui.grouping_store import GroupingStore
 from ui.grouping_tab import build_grouping_tab
 from ui.judge_tab import build_judge_tab
 from ui.judges import Judges, name_models, shipped_models
@@ -60,8 +62,9 @@ def build_blocks(bench: Workbench, settings: Settings) -> gr.Blocks:
         with gr.Tabs():
             with gr.Tab("Judge", id="judge"):
                 build_judge_tab(blocks, bench, VoteBox(settings.data_folder / VOTES_FILE), default_annotator=settings.annotator)
-            with gr.Tab("3D grouping", id="grouping"):
-                build_grouping_tab(blocks, bench, GroupingRuns(bench))
+            with gr.Tab("3D grouping", id="grouping") as grouping_tab:
+                runs = GroupingRuns(bench, GroupingStore(RunStore(bench.labels.engine)))
+                build_grouping_tab(grouping_tab, bench, runs)
     return blocks
 
 

@@ -13,7 +13,7 @@ from engine.grouping import Grouping
 from engine.instances import group_colors
 from engine.types import NOTHING, Float32Array, Int32Array, UInt8Array
 
-Coloring = Literal["photo", "group", "truth", "confidence", "disagreement"]
+Coloring = Literal["photo", "group", "truth", "confidence", "disagreement", "before", "change"]
 REACH_M = 0.06
 PIXELS_IN_ALL = 400_000
 GREY = (150, 150, 150)
@@ -110,6 +110,14 @@ def paint_disagreement(labels: Int32Array, instances: Int32Array) -> Paint:
     wrong = _minority(labels[both], instances[both]) | _minority(instances[both], labels[both])
     indices[np.flatnonzero(both)[wrong]] = 2
     return Paint(indices, np.array([GREY, AGREES, DISAGREES], np.uint8))
+
+
+def paint_change(before: Int32Array, after: Int32Array) -> Paint:
+    """Colour the points whose number, (P,) int32 each, is another one than before, as they are now; all others are pale."""
+    now = paint_labels(after)
+    palette = now.palette.copy()
+    palette[0] = AGREES
+    return Paint(np.where(before == after, 0, now.indices).astype(np.uint8), palette)
 
 
 def _minority(first: Int32Array, second: Int32Array) -> np.ndarray:

@@ -1,6 +1,7 @@
-"""Runs of the grouping, one a scene: worker threads, progress, results and corrections. Knows nothing about Gradio.
+"""Runs of the grouping, one a scene at a time: worker threads, progress, results and corrections. Knows nothing about Gradio.
 
-A run lives here and not in a page, so that a reload of the page, or a second one, finds it again.
+A run lives here and not in a page, so that a reload of the page, or a second one, finds it again. The database keeps it for the
+next start.
 """
 
 from __future__ import annotations
@@ -15,103 +16,39 @@ from typing import Literal
 
 import numpy as np
 
+from db.runs import Run
+from engine.appearance import LOOKS, describe_masks
 from engine.constraints import Constraint
-from engine.errors import MaskgroupError
-from engine.grouping import Evidence, Grouping, cut
+from engine.errors import MaskgroupError, RunError
+from engine.geometry import tabulate_masks
+from engine.grouping import Evidence, cut
 from engine.grouping_metrics import score_masks
 from engine.pair_judge import FramePairJudge
-from engine.pipeline import GroupingCancelled, GroupingOptions, GroupingRun, Progress, group_scene
-from engine.types import MaskKey
-from ui.grouping_paint import PointVotes, vote_points
-from ui.room import RoomCloud
+from engine.pipeline import GroupingCancelled, GroupingOptions, GroupingRun, Progress, find_truth, group_scene
+from engine.types import Frame
+from ui.grouping_change import count_moved, inherit_colors
+from ui.grouping_paint import vote_points
+from ui.grouping_result import Correction, Result, RunState, Status, score_ari
+from ui.grouping_store import Corrections, GroupingStore
 from ui.workbench import Workbench
 
 MAX_RUNS = 4
-Status = Literal["running", "done", "cancelled", "failed"]
+MAX_FIRST_VIEWS = 100
+"""Views of a scene that is grouped without being asked when its page is opened: a few seconds."""
+TOUCH_S = 20
+"""Time between two signs of life of a run in the database."""
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Correction:
-    """What one correction changed.
-
-    Attributes:
-        words: What the person asked for.
-        moved: Masks whose group is another one now.
-        ari_before: Adjusted Rand index before, None without ground truth.
-        ari_after: The same after.
-        seconds: How long the new cut took.
-    """
-
-    words: str
-    moved: int
-    ari_before: float | None
-    ari_after: float | None
-    seconds: float
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """A finished run with the corrections made since.
-
-    Attributes:
-        run: What the pipeline gave; its graph is cut again for each correction, its groups are those of the first cut.
-        grouping: The groups as they are now.
-        room: The cloud that the page shows, None without geometry.
-        votes: Which masks the points of `room` lie in.
-        constraints: What people said, oldest first.
-        past: Constraints before each correction, oldest first, for undo.
-        last: The latest correction, None at first.
-    """
-
-    run: GroupingRun
-    grouping: Grouping
-    room: RoomCloud | None
-    votes: PointVotes | None
-    constraints: tuple[Constraint, ...] = ()
-    past: tuple[tuple[Constraint, ...], ...] = ()
-    last: Correction | None = None
-
-    @property
-    def ari(self) -> float | None:
-        """Adjusted Rand index of the groups as they are now, None without ground truth."""
-        return _ari(self.run, self.grouping)
-
-    def group_of(self, key: MaskKey) -> int:
-        """Return the group that a mask is in now."""
-        return int(self.grouping.labels[self.run.table.row_of[key]])
-
-
-@dataclass(frozen=True, eq=False)
-class RunState:
-    """Where a scene's run stands; replaced, never changed.
-
-    Attributes:
-        version: Grows with every run and correction, so that a page sees whether it shows the latest.
-        status: What became of the run.
-        evidence: What was asked for.
-        progress: The latest report, None before the first.
-        stage_started: Time on the monotonic clock at which the stage began, seconds.
-        message: Why there is no result, "" where there is one or will be.
-        result: The result; one of an earlier run while a new one is under way or after it failed.
-    """
-
-    version: int
-    status: Status
-    evidence: Evidence
-    progress: Progress | None = None
-    stage_started: float = 0.0
-    message: str = ""
-    result: Result | None = None
-
-
 @dataclass
 class _Job:
-    """A scene's state, and the flag that stops its worker."""
+    """A scene's state, the flag that stops its worker, its number in the database and when that last heard of it."""
 
     state: RunState
     cancel: threading.Event = field(default_factory=threading.Event)
+    kept_as: int | None = None
+    touched: float = 0.0
 
 
 class GroupingRuns:
@@ -119,10 +56,12 @@ class GroupingRuns:
 
     Args:
         bench: Opens the scenes and holds the judge.
+        store: Keeps the runs; None = they end with the app.
     """
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Workbench, store: GroupingStore | None = None) -> None:
         self._bench = bench
+        self._store = store
         self._jobs: OrderedDict[str, _Job] = OrderedDict()
         self._lock = threading.RLock()
 
@@ -143,12 +82,60 @@ class GroupingRuns:
             raise MaskgroupError(f"Scene {scene!r} has no groups yet; press Run first.")
         return state.result
 
-    def start(self, scene: str, evidence: Evidence = "geometry") -> threading.Thread | None:
+    def kept(self, scene: str) -> list[Run]:
+        """Return a scene's finished runs in the database, newest first."""
+        return [] if self._store is None else self._store.kept(scene)
+
+    def start(self, scene: str, evidence: Evidence = "geometry", *, model: str | None = None) -> threading.Thread | None:
         """Start a run in a thread of its own, which is returned; None where one is under way already.
+
+        Corrections of the groups that are shown hold for the new ones too.
+
+        Args:
+            scene: The scene.
+            evidence: What links are weighed by.
+            model: Judge to ask; None = the app's default.
 
         Raises:
             SceneError: If there is no such scene.
         """
+        return self._launch(scene, evidence, lambda job: self._run_anew(scene, job, model))
+
+    def resume(self, scene: str) -> threading.Thread | None:
+        """Open the newest kept run of a scene that has no groups yet, in a thread; None where there is nothing to open.
+
+        Raises:
+            SceneError: If there is no such scene.
+        """
+        if self.state(scene) is not None:
+            return None
+        kept = self.kept(scene)
+        return self.open_kept(scene, kept[0].id) if kept else None
+
+    def start_first(self, scene: str) -> threading.Thread | None:
+        """Make a scene's first groups from geometry alone, so that its page is not empty; None where that would take long.
+
+        Raises:
+            SceneError: If there is no such scene.
+        """
+        is_new = self.state(scene) is None
+        return self.start(scene) if is_new and len(self._bench.views(scene)) <= MAX_FIRST_VIEWS else None
+
+    def open_kept(self, scene: str, run_id: int) -> threading.Thread | None:
+        """Show a kept run instead of the present groups, opened in a thread; None where a run is under way.
+
+        Raises:
+            SceneError: If there is no such scene.
+            RunError: If runs are not kept here.
+        """
+        if self._store is None:
+            raise RunError("This app keeps no runs; press Run to group the scene.")
+        store = self._store
+        return self._launch(scene, "geometry", lambda job: self._open(scene, job, store, run_id), opens_kept=True)
+
+    def _launch(
+        self, scene: str, evidence: Evidence, work: Callable[[_Job], Result], *, opens_kept: bool = False
+    ) -> threading.Thread | None:
         self._bench.open_scene(scene)
         with self._lock:
             before = self._jobs.get(scene)
@@ -156,11 +143,11 @@ class GroupingRuns:
                 return None
             version = before.state.version + 1 if before else 1
             kept = before.state.result if before else None
-            job = _Job(RunState(version, "running", evidence, stage_started=time.monotonic(), result=kept))
+            job = _Job(RunState(version, "running", evidence, opens_kept, stage_started=time.monotonic(), result=kept))
             self._jobs[scene] = job
             self._jobs.move_to_end(scene)
             self._forget_old()
-        worker = threading.Thread(target=self._work, args=(scene, job), daemon=True, name=f"grouping-{scene}")
+        worker = threading.Thread(target=self._work, args=(scene, job, work), daemon=True, name=f"grouping-{scene}")
         worker.start()
         return worker
 
@@ -178,7 +165,8 @@ class GroupingRuns:
             MaskgroupError: If there is no result, or a new run is under way.
         """
         before = self._idle_result(scene)
-        return self._recut(scene, before, tuple(constraints), (*before.past, before.constraints), words)
+        past = (*before.corrections.past, before.constraints)
+        return self._recut(scene, before, Corrections(tuple(constraints), past), words)
 
     def undo(self, scene: str) -> Result:
         """Take the latest correction back.
@@ -187,9 +175,10 @@ class GroupingRuns:
             MaskgroupError: If there is none.
         """
         before = self._idle_result(scene)
-        if not before.past:
+        past = before.corrections.past
+        if not past:
             raise MaskgroupError("There is no correction to undo.")
-        return self._recut(scene, before, before.past[-1], before.past[:-1], "Undone")
+        return self._recut(scene, before, Corrections(past[-1], past[:-1]), "Undone")
 
     def _idle_result(self, scene: str) -> Result:
         state = self.state(scene)
@@ -197,67 +186,127 @@ class GroupingRuns:
             raise MaskgroupError("A run is under way; wait for it or cancel it, then correct its groups.")
         return self.result(scene)
 
-    def _recut(
-        self,
-        scene: str,
-        before: Result,
-        constraints: tuple[Constraint, ...],
-        past: tuple[tuple[Constraint, ...], ...],
-        words: str,
-    ) -> Result:
+    def _recut(self, scene: str, before: Result, corrections: Corrections, words: str) -> Result:
         started = time.perf_counter()
-        grouping = cut(before.run.graph, constraints=constraints)
+        grouping = cut(before.run.graph, constraints=corrections.constraints)
         seconds = time.perf_counter() - started
-        moved = count_moved(before.grouping, grouping)
-        change = Correction(words, moved, before.ari, _ari(before.run, grouping), seconds)
-        after = replace(before, grouping=grouping, constraints=constraints, past=past, last=change)
+        old = before.grouping
+        moved = count_moved(old, grouping)
+        change = Correction(words, old.labels, before.colors, moved, before.ari, score_ari(before.run, grouping), seconds)
+        colors = inherit_colors(old.labels, before.colors, grouping.labels)
+        after = replace(before, grouping=grouping, colors=colors, corrections=corrections, last=change)
         with self._lock:
             job = self._jobs[scene]
             if job.state.result is not before or job.state.status == "running":
                 raise MaskgroupError("The groups changed while this correction was made; look at them and try again.")
+            if self._store is not None and after.kept_as is not None:
+                self._store.keep_corrections(after.kept_as, corrections, grouping, ari=after.ari)
             job.state = replace(job.state, version=job.state.version + 1, result=after)
         return after
 
-    def _work(self, scene: str, job: _Job) -> None:
+    def _report(self, job: _Job) -> Callable[[Progress], None]:
         def report(progress: Progress) -> None:
             with self._lock:
                 old = job.state
                 is_new = old.progress is None or old.progress.stage != progress.stage
                 job.state = replace(old, progress=progress, stage_started=time.monotonic() if is_new else old.stage_started)
+            if self._store is not None and job.kept_as is not None and time.monotonic() - job.touched > TOUCH_S:
+                job.touched = time.monotonic()
+                self._store.touch(job.kept_as, f"{progress.stage} {progress.share:.0%}, {progress.asked} pairs asked")
 
+        return report
+
+    def _work(self, scene: str, job: _Job, work: Callable[[_Job], Result]) -> None:
         try:
-            result = self._group(scene, job, report)
+            result = work(job)
         except GroupingCancelled as error:
-            self._finish(job, "cancelled", str(error))
+            self._fail(job, "cancelled", str(error))
         except MaskgroupError as error:
-            self._finish(job, "failed", str(error))
+            self._fail(job, "failed", str(error))
         except Exception:
             # A thread's exception would reach nobody: the page must not wait for ever.
             log.exception("grouping %s failed", scene)
-            self._finish(job, "failed", "The run failed by a mistake of the program; its log has the details. Please report it.")
+            self._fail(job, "failed", "The run failed by a mistake of the program; its log has the details. Please report it.")
         else:
             self._finish(job, "done", "", result)
 
-    def _group(self, scene: str, job: _Job, report: Callable[[Progress], None]) -> Result:
+    def _run_anew(self, scene: str, job: _Job, model: str | None) -> Result:
         opened = self._bench.open_scene(scene)
         evidence = job.state.evidence
+        options = GroupingOptions(evidence=evidence, lift=False)
+        said = job.state.result.corrections if job.state.result else Corrections()
+        if self._store is not None:
+            used = None if evidence == "geometry" else model or self._bench.judges.default
+            job.kept_as, job.touched = self._store.begin(scene, options, model=used), time.monotonic()
 
         def stop_if_asked(_answered: int) -> None:
             if job.cancel.is_set():
                 raise GroupingCancelled("Grouping was stopped while the judge was asked; start it again to get a result.")
 
-        judge = FramePairJudge(self._bench.judge(), opened.frames, tick=stop_if_asked) if evidence != "geometry" else None
+        judge = FramePairJudge(self._bench.judge(model), opened.frames, tick=stop_if_asked) if evidence != "geometry" else None
         run = group_scene(
             opened.scene,
             opened.frames,
-            options=GroupingOptions(evidence=evidence, lift=False),
+            options=options,
             judge=judge,
-            report=report,
+            constraints=said.constraints,
+            report=self._report(job),
             is_cancelled=job.cancel.is_set,
         )
+        if self._store is not None and job.kept_as is not None:
+            self._store.finish(job.kept_as, run)
+            if said.constraints:
+                self._store.keep_corrections(job.kept_as, said, run.grouping, ari=score_ari(run, run.grouping))
+        return self._show(scene, run, said, job.kept_as)
+
+    def _open(self, scene: str, job: _Job, store: GroupingStore, run_id: int) -> Result:
+        kept, said = store.open(run_id, scene)
+        opened, report, started = self._bench.open_scene(scene), self._report(job), time.perf_counter()
+        frames: list[Frame] = []
+        for name in opened.scene.view_names:
+            if job.cancel.is_set():
+                raise GroupingCancelled("Opening the kept groups was stopped; choose them again, or press Run.")
+            frames.append(opened.frames.frame(name))
+            report(Progress("frames", len(frames) / len(opened.scene.view_names), 0, time.perf_counter() - started))
+        table = tabulate_masks(frames)
+        if table.keys != kept.graph.keys:
+            raise RunError(f"The masks of scene {scene!r} are not those of the kept run any more; press Run to group it again.")
+        table = table.with_poses(kept.registration.poses)
+        grouping = cut(kept.graph, constraints=said.constraints)
+        truth = find_truth(opened.scene, frames)
+        run = GroupingRun(
+            options=kept.options,
+            table=table,
+            registration=kept.registration,
+            graph=kept.graph,
+            grouping=grouping,
+            cloud=None,
+            truth=truth,
+            mask_scores=None if truth is None else score_masks(truth, grouping.labels),
+            point_scores=None,
+            calls=kept.calls,
+            seconds=kept.seconds,
+            warnings=kept.warnings,
+        )
+        with self._lock:
+            job.state = replace(job.state, evidence=kept.options.evidence)
+        return self._show(scene, run, said, run_id)
+
+    def _show(self, scene: str, run: GroupingRun, corrections: Corrections, kept_as: int | None) -> Result:
         room = self._bench.room(scene)
         votes = vote_points(room.points, run.table) if room is not None and run.table.has_geometry else None
-        return Result(run, run.grouping, room, votes)
+        colors = np.arange(len(run.grouping.groups), dtype=np.int32)
+        frames = self._bench.open_scene(scene).frames
+        looks = np.concatenate([np.zeros((0, LOOKS), np.float32), *(describe_masks(frames.frame(v.name)) for v in run.table.views)])
+        return Result(run, run.grouping, room, votes, colors, looks, corrections, kept_as=kept_as)
+
+    def _fail(self, job: _Job, status: Literal["cancelled", "failed"], message: str) -> None:
+        if self._store is not None and job.kept_as is not None:
+            try:
+                self._store.fail(job.kept_as, message, cancelled=status == "cancelled")
+            except MaskgroupError:
+                log.exception("the end of run %s was not kept", job.kept_as)
+        self._finish(job, status, message)
 
     def _finish(self, job: _Job, status: Status, message: str, result: Result | None = None) -> None:
         with self._lock:
@@ -268,20 +317,3 @@ class GroupingRuns:
         for name in [name for name, job in self._jobs.items() if job.state.status != "running"][: -MAX_RUNS or None]:
             if len(self._jobs) > MAX_RUNS:
                 del self._jobs[name]
-
-
-def count_moved(before: Grouping, after: Grouping) -> int:
-    """Return how many masks left the group that most of their old group is in now, numbers of groups aside."""
-    moved = 0
-    for group in range(int(before.labels.max(initial=-1)) + 1):
-        now = after.labels[before.labels == group]
-        moved += len(now) - int(np.bincount(now).max(initial=0)) if len(now) else 0
-    joined = 0
-    for group in range(int(after.labels.max(initial=-1)) + 1):
-        then = before.labels[after.labels == group]
-        joined += len(then) - int(np.bincount(then).max(initial=0)) if len(then) else 0
-    return max(moved, joined)
-
-
-def _ari(run: GroupingRun, grouping: Grouping) -> float | None:
-    return score_masks(run.truth, grouping.labels).ari if run.truth is not None else None

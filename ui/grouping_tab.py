@@ -1,4 +1,4 @@
-"""The 3D grouping page: layout and wiring only. What happens on each click is in `ui.grouping_page`."""
+"""The 3D grouping page: layout and wiring only. What happens on each click is in `ui.grouping_page` and its neighbours."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from typing import Any
 import gradio as gr
 
 from engine.grouping import Evidence
+from ui import grouping_corrections as corrections
 from ui import grouping_page as page
+from ui import grouping_words as words
 from ui.errors import shown_as_toast
-from ui.grouping_page import Pick
+from ui.grouping_page import Order, Pick
 from ui.grouping_paint import Coloring
+from ui.grouping_room import show_room
 from ui.grouping_runs import GroupingRuns
+from ui.grouping_views import ViewPictures
 from ui.judge_tab import ROOM_TEMPLATE
 from ui.plotly_view import VIEW_SCRIPT
 from ui.workbench import Workbench
@@ -24,27 +28,35 @@ COLORINGS: list[tuple[str, Coloring]] = [
     ("ground truth", "truth"),
     ("confidence", "confidence"),
     ("disagreement", "disagreement"),
+    ("before the correction", "before"),
+    ("what it changed", "change"),
     ("photo", "photo"),
 ]
+ORDERS: list[tuple[str, Order]] = [("largest first", "largest"), ("least sure first", "least sure")]
+INTRODUCTION = (
+    "Group **all masks of a scene** into objects. Click a group, a point of the room or a mask in a view: the group lights up "
+    "everywhere. Merge groups, take masks out: the groups follow at once, and nothing is asked again."
+)
 
 
-def build_grouping_tab(demo: gr.Blocks, bench: Workbench, runs: GroupingRuns) -> None:
-    """Lay out the page inside `demo`, in whose context this is called, and wire it to the workbench and the runs."""
+def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns) -> None:
+    """Lay out the page inside `tab`, in whose context this is called, and wire it to the workbench and the runs."""
     names = bench.scene_names()
+    pictures = ViewPictures(bench)
     pick = gr.State(Pick(names[0]))
     shown_version = gr.State(0)
     timer = gr.Timer(POLL_S, active=False)
 
-    gr.Markdown(
-        "Group **all masks of a scene** into objects. Click a group to see its masks side by side; merge groups, take masks out: "
-        "the groups follow at once."
-    )
+    gr.Markdown(INTRODUCTION)
     with gr.Row(elem_classes="mg-bar-row"):
         scene = gr.Dropdown(label="Scene", choices=names, value=names[0], elem_id="mg-group-scene", scale=2)
-        evidence = gr.Dropdown(label="Evidence", choices=EVIDENCE, value="geometry", elem_id="mg-group-evidence", scale=1)
+        evidence = gr.Dropdown(label="Evidence", choices=EVIDENCE, value="geometry", elem_id="mg-group-evidence", scale=2)
+        models = bench.judges.names()
+        model = gr.Dropdown(label="Judge", choices=models, value=models[0], elem_id="mg-group-model", scale=1)
         run_button = gr.Button("Run", variant="primary", elem_id="mg-group-run", scale=1, interactive=False)
         cancel_button = gr.Button("Cancel", elem_id="mg-group-cancel", scale=1, interactive=False)
-    progress = gr.HTML(page.show_progress(None), elem_id="mg-group-progress")
+        kept = gr.Dropdown(label="Kept runs", choices=[], elem_id="mg-group-kept", scale=3)
+    progress = gr.HTML(words.show_progress(None), elem_id="mg-group-progress")
     summary = gr.HTML(elem_id="mg-group-summary")
 
     with gr.Row(equal_height=False):
@@ -53,15 +65,8 @@ def build_grouping_tab(demo: gr.Blocks, bench: Workbench, runs: GroupingRuns) ->
             # The Judge page's 3D view brings Plotly's script; a second copy would take seconds.
             room = gr.HTML(html_template=ROOM_TEMPLATE, js_on_load=VIEW_SCRIPT, elem_id="mg-group-room", label="The room in 3D")
         with gr.Column(scale=2, min_width=320):
-            groups = gr.Gallery(
-                label="Groups, largest first: number, masks, confidence",
-                columns=4,
-                height=600,
-                allow_preview=False,
-                format="jpeg",
-                buttons=[],
-                elem_id="mg-group-list",
-            )
+            order = gr.Radio(ORDERS, value="largest", label="List groups", elem_id="mg-group-order")
+            groups = _gallery("Groups: number, masks, confidence", columns=4, height=540, elem_id="mg-group-list")
     with gr.Row(elem_classes="mg-saved-row"):
         merge_button = gr.Button("Merge the two picked groups", elem_id="mg-group-merge", interactive=False)
         reject_button = gr.Button("This one is not it", elem_id="mg-group-reject", interactive=False)
@@ -69,52 +74,54 @@ def build_grouping_tab(demo: gr.Blocks, bench: Workbench, runs: GroupingRuns) ->
     details = gr.HTML(elem_id="mg-group-details")
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
-            crops = gr.Gallery(
-                label="The group's masks: view and confidence",
-                columns=8,
-                height=330,
-                allow_preview=False,
-                format="jpeg",
-                buttons=[],
-                elem_id="mg-group-crops",
-            )
+            crops = _gallery("The group's masks: view and confidence", columns=8, height=330, elem_id="mg-group-crops")
+            alike = _gallery("Groups that look like it", columns=8, height=150, elem_id="mg-group-alike")
         with gr.Column(scale=2, min_width=320):
             view = gr.Image(
-                label="The picked mask in its view; click another mask to pick its group",
+                label="One view; click a mask to pick it and its group",
                 format="jpeg",
                 interactive=False,
                 buttons=["fullscreen"],
                 elem_id="mg-group-view",
-                alt_text="The view of the picked mask, which is outlined",
+                alt_text="One view with the picked groups lit; the picked mask is outlined",
             )
+    sheet = gr.Image(
+        label="All views; click a mask to pick it and its group",
+        format="jpeg",
+        interactive=False,
+        buttons=["fullscreen"],
+        elem_id="mg-group-sheet",
+        alt_text="All views side by side with the picked groups lit",
+    )
 
-    pick_outputs = [pick, room, details, crops, view, merge_button, reject_button, undo_button]
+    pick_outputs = [pick, room, details, crops, alike, view, sheet, merge_button, reject_button, undo_button]
     run_outputs = [progress, run_button, cancel_button, timer]
-    all_outputs = [shown_version, *run_outputs, summary, groups, *pick_outputs]
+    all_outputs = [shown_version, *run_outputs, kept, coloring, summary, groups, *pick_outputs]
 
     def show_pick(current: Pick, *, keeps_crops: bool = False) -> list[Any]:
         state = runs.state(current.scene)
         result = state.result if state else None
         if result is None:
             off = gr.update(interactive=False)
-            return [current, page.show_room(bench, runs, current), "", None, None, off, off, off]
-        other = page.group_before(result, current)
-        pictures = [(picture.pixels, picture.caption) for picture in ([] if keeps_crops else page.show_crops(bench, runs, current))]
+            return [current, show_room(runs, current), "", None, None, None, None, off, off, off]
+        group, other = page.latest_group(result, current), page.group_before(result, current)
         return [
             current,
-            page.show_room(bench, runs, current),
-            page.show_group(bench, runs, current),
-            gr.skip() if keeps_crops else gr.update(value=pictures, selected_index=None),
-            page.show_view(bench, current),
+            show_room(runs, current),
+            words.show_groups(bench, current.scene, result, group, other),
+            gr.skip() if keeps_crops else _pictures(page.show_crops(bench, runs, current)),
+            gr.skip() if keeps_crops else _pictures(page.show_alike(bench, runs, current)),
+            page.show_view(pictures, runs, current),
+            page.show_sheet(pictures, runs, current),
             gr.update(interactive=other is not None),
             gr.update(interactive=current.mask is not None),
-            gr.update(interactive=bool(result.past)),
+            gr.update(interactive=bool(result.corrections.past)),
         ]
 
     def show_run(name: str) -> list[Any]:
         running = page.is_running(runs, name)
         return [
-            page.show_progress(runs.state(name)),
+            words.show_progress(runs.state(name)),
             gr.update(interactive=not running),
             gr.update(interactive=running),
             gr.Timer(active=running),
@@ -122,21 +129,23 @@ def build_grouping_tab(demo: gr.Blocks, bench: Workbench, runs: GroupingRuns) ->
 
     def show_all(current: Pick) -> list[Any]:
         state = runs.state(current.scene)
-        has_result = state is not None and state.result is not None
+        result = state.result if state else None
+        if current.coloring in ("before", "change") and (result is None or result.last is None):
+            current = replace(current, coloring="group")
+        choices = [(words.name_kept_run(run), run.id) for run in runs.kept(current.scene)]
         return [
             state.version if state else 0,
             *show_run(current.scene),
-            page.show_summary(state.result) if state is not None and state.result is not None else "",
-            gr.update(
-                value=[(p.pixels, p.caption) for p in page.list_groups(bench, runs, current)] if has_result else None,
-                selected_index=None,
-            ),
+            gr.update(choices=choices, value=result.kept_as if result else None),
+            current.coloring,
+            words.show_summary(result) if result else "",
+            _pictures(page.list_groups(bench, runs, current)) if result else gr.update(value=None),
             *show_pick(current),
         ]
 
     @shown_as_toast
-    def start(current: Pick, chosen: Evidence) -> list[Any]:
-        runs.start(current.scene, chosen)
+    def start(current: Pick, chosen: Evidence, judge: str) -> list[Any]:
+        runs.start(current.scene, chosen, model=judge)
         return show_run(current.scene)
 
     @shown_as_toast
@@ -147,26 +156,47 @@ def build_grouping_tab(demo: gr.Blocks, bench: Workbench, runs: GroupingRuns) ->
     def poll(current: Pick, version: int) -> list[Any]:
         state = runs.state(current.scene)
         if state is None or state.status == "running" or state.version == version:
-            return [gr.skip(), *show_run(current.scene), *[gr.skip()] * (2 + len(pick_outputs))]
-        return show_all(replace(current, latest=None, before=None, mask=None))
+            return [gr.skip(), *show_run(current.scene), *[gr.skip()] * (4 + len(pick_outputs))]
+        return show_all(_forget_picks(current))
+
+    def open_scene(current: Pick) -> list[Any]:
+        """Show a scene's groups; where there are none yet, open the kept ones, or make some from geometry alone."""
+        if runs.resume(current.scene) is None:
+            runs.start_first(current.scene)
+        return show_all(current)
+
+    @shown_as_toast
+    def open_page(current: Pick) -> list[Any]:
+        return open_scene(current)
 
     @shown_as_toast
     def change_scene(current: Pick, name: str) -> list[Any]:
         bench.open_scene(name)
-        return show_all(Pick(name, current.coloring))
+        return open_scene(Pick(name, coloring=current.coloring, order=current.order))
 
     @shown_as_toast
-    def open_page(current: Pick) -> list[Any]:
-        return show_all(current)
+    def open_kept(current: Pick, run_id: int | None) -> list[Any]:
+        if run_id is not None:
+            runs.open_kept(current.scene, int(run_id))
+        return show_run(current.scene)
 
     @shown_as_toast
     def recolour(current: Pick, chosen: Coloring) -> tuple[Pick, str]:
         changed = replace(current, coloring=chosen)
-        return changed, page.show_room(bench, runs, changed)
+        return changed, show_room(runs, changed)
+
+    @shown_as_toast
+    def reorder(current: Pick, chosen: Order) -> list[Any]:
+        changed = replace(current, order=chosen)
+        return [changed, _pictures(page.list_groups(bench, runs, changed))]
 
     @shown_as_toast
     def take_listed(current: Pick, event: gr.SelectData) -> list[Any]:
         return show_pick(page.pick_listed(runs, current, int(event.index)))
+
+    @shown_as_toast
+    def take_alike(current: Pick, event: gr.SelectData) -> list[Any]:
+        return show_pick(page.pick_alike(runs, current, int(event.index)))
 
     @shown_as_toast
     def take_point(current: Pick, event: gr.EventData) -> list[Any]:
@@ -181,12 +211,16 @@ def build_grouping_tab(demo: gr.Blocks, bench: Workbench, runs: GroupingRuns) ->
         return show_pick(page.pick_pixel(bench, runs, current, *event.index[:2]))
 
     @shown_as_toast
+    def take_in_sheet(current: Pick, event: gr.SelectData) -> list[Any]:
+        return show_pick(page.pick_in_sheet(pictures, runs, current, *event.index[:2]))
+
+    @shown_as_toast
     def merge(current: Pick) -> list[Any]:
-        return show_all(page.merge(runs, current))
+        return show_all(corrections.merge(runs, current))
 
     @shown_as_toast
     def reject(current: Pick) -> list[Any]:
-        return show_all(page.reject_mask(bench, runs, current))
+        return show_all(corrections.reject_mask(bench, runs, current))
 
     @shown_as_toast
     def undo(current: Pick) -> list[Any]:
@@ -194,16 +228,32 @@ def build_grouping_tab(demo: gr.Blocks, bench: Workbench, runs: GroupingRuns) ->
         return show_all(replace(current, mask=None))
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    run_button.click(start, [pick, evidence], run_outputs, **quiet)
+    run_button.click(start, [pick, evidence, model], run_outputs, **quiet)
     cancel_button.click(cancel, pick, None, **quiet)
     timer.tick(poll, [pick, shown_version], all_outputs, **quiet)
     scene.input(change_scene, [pick, scene], all_outputs, **quiet)
+    kept.input(open_kept, [pick, kept], run_outputs, **quiet)
     coloring.input(recolour, [pick, coloring], [pick, room], **quiet)
+    order.input(reorder, [pick, order], [pick, groups], **quiet)
     groups.select(take_listed, pick, pick_outputs, **quiet)
+    alike.select(take_alike, pick, pick_outputs, **quiet)
     crops.select(take_crop, pick, pick_outputs, **quiet)
     view.select(take_pixel, pick, pick_outputs, **quiet)
+    sheet.select(take_in_sheet, pick, pick_outputs, **quiet)
     room.pick(take_point, pick, pick_outputs, **quiet)
     merge_button.click(merge, pick, all_outputs, **quiet)
     reject_button.click(reject, pick, all_outputs, **quiet)
     undo_button.click(undo, pick, all_outputs, **quiet)
-    demo.load(open_page, pick, all_outputs, **quiet)
+    tab.select(open_page, pick, all_outputs, **quiet)
+
+
+def _gallery(label: str, *, columns: int, height: int, elem_id: str) -> gr.Gallery:
+    return gr.Gallery(label=label, columns=columns, height=height, allow_preview=False, format="jpeg", buttons=[], elem_id=elem_id)
+
+
+def _pictures(listed: list[page.Picture]) -> Any:
+    return gr.update(value=[(picture.pixels, picture.caption) for picture in listed], selected_index=None)
+
+
+def _forget_picks(pick: Pick) -> Pick:
+    return Pick(pick.scene, coloring=pick.coloring, order=pick.order)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -59,6 +60,20 @@ def camera_trace(path: Float32Array, color: tuple[int, int, int], name: str) -> 
     """Return a camera's outline as a scatter3d line."""
     line = {"width": 5, "color": _css(color)}
     return {"type": "scatter3d", "mode": "lines", "name": name, **_coordinates(path), "line": line, "hoverinfo": "name"}
+
+
+def cameras_trace(paths: Sequence[Float32Array], color: tuple[int, int, int], name: str) -> dict[str, Any]:
+    """Return many cameras' outlines as one scatter3d line; clicks go through it to the room."""
+    gap = np.full((1, 3), np.nan, np.float32)
+    joined = np.concatenate([part for path in paths for part in (path, gap)])
+    line = {"width": 1.5, "color": _css(color)}
+    return {"type": "scatter3d", "mode": "lines", "name": name, **_coordinates(joined), "line": line, "hoverinfo": "skip"}
+
+
+def names_trace(places: Float32Array, names: Sequence[str]) -> dict[str, Any]:
+    """Return names, written at (n, 3) float32 places."""
+    text = {"mode": "text", "text": list(names), "textfont": {"size": 15}, "showlegend": False, "hoverinfo": "skip"}
+    return {"type": "scatter3d", "name": "names", **_coordinates(places), **text}
 
 
 def room_view(scene_name: str, traces: list[dict[str, Any]], *, permalink: str, paint: dict[str, Any] | None = None) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy.spatial import KDTree
 
 from engine.frames import FrameSource
-from engine.types import NOTHING, Float32Array, Float64Array, Frame, Int32Array, Scene, SceneMesh, UInt8Array
+from engine.types import NOTHING, Camera, Float32Array, Float64Array, Frame, Int32Array, Scene, SceneMesh, UInt8Array
 
 MAX_POINTS = 50_000
 MAX_MASK_POINTS = 4_000
@@ -105,15 +106,25 @@ def build_room(scene: Scene, frames: FrameSource) -> RoomCloud | None:
     return sample_mesh(mesh, estimate_up(poses))
 
 
-def camera_outline(frame: Frame, *, size_m: float = 0.35) -> Float32Array | None:
+class Posed(Protocol):
+    """A view with its camera and its pose, camera-to-world (4, 4) float64."""
+
+    @property
+    def camera(self) -> Camera | None: ...
+
+    @property
+    def pose(self) -> Float64Array | None: ...
+
+
+def camera_outline(view: Posed, *, size_m: float = 0.35) -> Float32Array | None:
     """Return a camera's pyramid as one polyline, (n, 3) float32 world points; None where the pose is unknown."""
-    if frame.camera is None or frame.pose is None:
+    if view.camera is None or view.pose is None:
         return None
-    rays = frame.camera.rays
+    rays = view.camera.rays
     corners = [rays[r, c].astype(np.float64) * size_m for r, c in ((0, 0), (0, -1), (-1, -1), (-1, 0))]
     eye = np.zeros(3)
     path = [eye, corners[0], corners[1], eye, corners[2], corners[1], corners[2], corners[3], eye, corners[3], corners[0]]
-    return (np.array(path) @ frame.pose[:3, :3].T + frame.pose[:3, 3]).astype(np.float32)
+    return (np.array(path) @ view.pose[:3, :3].T + view.pose[:3, 3]).astype(np.float32)
 
 
 def nearest_instance(cloud: RoomCloud, point: Float32Array) -> int:

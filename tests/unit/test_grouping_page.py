@@ -17,10 +17,16 @@ from engine.errors import MaskError, MaskgroupError, ModelError, SceneError
 from engine.judging import CropPair, Judge
 from engine.types import MaskKey, Verdict
 from tests.tiny_room import BLUE_BOX, NAME, RED_BOX, VIEWS
+from ui import grouping_corrections as corrections
 from ui import grouping_page as page
+from ui import grouping_words as words
+from ui.grouping_change import inherit_colors, moved_masks
 from ui.grouping_page import Pick
-from ui.grouping_paint import PointVotes, paint_disagreement, paint_labels, paint_truth
-from ui.grouping_runs import GroupingRuns, Result
+from ui.grouping_paint import PointVotes, paint_change, paint_disagreement, paint_labels, paint_truth
+from ui.grouping_result import Result
+from ui.grouping_room import show_room
+from ui.grouping_runs import GroupingRuns
+from ui.grouping_views import ViewPictures
 from ui.workbench import Workbench
 
 WAIT_S = 120
@@ -87,14 +93,14 @@ def test_run_groups_the_two_boxes_and_says_so(runs: GroupingRuns) -> None:
     assert state is not None
     assert (state.status, state.message) == ("done", "")
     assert groups_of(runs.result(NAME)) == BOXES
-    assert "2 groups</b> of 6 masks in 3 views; ARI 1.000" in page.show_summary(runs.result(NAME))
-    assert page.show_progress(state) == ""
+    assert "2 groups</b> of 6 masks in 3 views; ARI 1.000" in words.show_summary(runs.result(NAME))
+    assert words.show_progress(state) == ""
 
 
 def test_page_before_any_run_says_what_to_do(bench: Workbench) -> None:
     runs = GroupingRuns(bench)
-    assert "Press <b>Run</b>" in page.show_progress(runs.state(NAME))
-    assert json.loads(page.show_room(bench, runs, Pick(NAME)))["paint"] is None
+    assert "Press <b>Run</b>" in words.show_progress(runs.state(NAME))
+    assert json.loads(show_room(runs, Pick(NAME)))["paint"] is None
     with pytest.raises(MaskgroupError, match="has no groups yet; press Run"):
         page.list_groups(bench, runs, Pick(NAME))
 
@@ -110,7 +116,7 @@ def test_judge_takes_part_where_asked(tiny_room: Path) -> None:
     run(runs, "vlm")
     assert judge.asked > 0
     assert runs.result(NAME).run.calls > 0
-    assert f"{runs.result(NAME).run.calls} pairs asked" in page.show_summary(runs.result(NAME))
+    assert f"{runs.result(NAME).run.calls} pairs asked" in words.show_summary(runs.result(NAME))
 
 
 def test_run_can_be_watched_and_cancelled_and_started_again(tiny_room: Path) -> None:
@@ -123,7 +129,7 @@ def test_run_can_be_watched_and_cancelled_and_started_again(tiny_room: Path) -> 
     runs.cancel(NAME)
     gate.set()
     worker.join(WAIT_S)
-    assert "stopped" in page.show_progress(runs.state(NAME))
+    assert "stopped" in words.show_progress(runs.state(NAME))
     assert not page.is_running(runs, NAME)
     run(runs)
     assert groups_of(runs.result(NAME)) == BOXES
@@ -136,7 +142,7 @@ def test_judge_that_cannot_load_is_a_sentence_and_keeps_the_groups(tiny_room: Pa
     runs = GroupingRuns(Workbench(tiny_room.parent, LabelStore(open_database(str(tiny_room.parent.parent / "l.db"))), fail))
     run(runs)
     run(runs, "both")
-    assert "There is no model &#x27;x&#x27;." in page.show_progress(runs.state(NAME))
+    assert "There is no model &#x27;x&#x27;." in words.show_progress(runs.state(NAME))
     assert groups_of(runs.result(NAME)) == BOXES
 
 
@@ -155,17 +161,18 @@ def test_group_lines_up_its_crops_with_views(bench: Workbench, runs: GroupingRun
     assert {picture.key for picture in crops} == {MaskKey(view, BLUE_BOX) for view in VIEWS}
     assert {picture.caption.split(",")[0] for picture in crops} == {f"view {view}" for view in VIEWS}
     assert crops[0].pixels.shape == (page.CROP, page.CROP, 3)
-    words = page.show_group(bench, runs, both)
-    assert "overlap" in words
-    assert "Picked before" in words
-    assert str(BLUE_BOX) not in words, "ids may give the truth away"
+    result = runs.result(NAME)
+    said = words.show_groups(bench, NAME, result, page.latest_group(result, both), page.group_before(result, both))
+    assert "overlap" in said
+    assert "Picked before" in said
+    assert str(BLUE_BOX) not in said, "ids may give the truth away"
 
 
 def test_click_in_the_room_picks_the_group_there(runs: GroupingRuns) -> None:
     result = runs.result(NAME)
     assert result.room is not None
     for box in (RED_BOX, BLUE_BOX):
-        labels = page.point_labels(result)
+        labels = result.point_labels()
         assert labels is not None
         seen = np.flatnonzero((result.room.instances == box) & (labels >= 0))
         picked = page.pick_point(runs, Pick(NAME), tuple(result.room.points[seen[0]].tolist()))
@@ -179,7 +186,7 @@ def test_click_in_the_room_picks_the_group_there(runs: GroupingRuns) -> None:
 def test_click_in_a_view_picks_the_group_there(bench: Workbench, runs: GroupingRuns, both: Pick) -> None:
     shown = page.pick_crop(runs, both, 0)
     assert shown.mask is not None
-    picture = page.show_view(bench, shown)
+    picture = page.show_view(ViewPictures(bench), runs, shown)
     assert picture is not None
     assert picture.shape == bench.frame(NAME, shown.mask.view).rgb.shape
     y, x = (int(i) for i in np.argwhere(bench.frame(NAME, shown.mask.view).instance_map == RED_BOX)[3])
@@ -192,22 +199,22 @@ def test_room_gets_a_patch_of_colours_and_not_the_cloud(bench: Workbench, runs: 
     room = runs.result(NAME).room
     assert room is not None
     for coloring in ("group", "truth", "confidence", "disagreement"):
-        value = json.loads(page.show_room(bench, runs, Pick(NAME, coloring, both.latest, both.before)))
+        value = json.loads(show_room(runs, Pick(NAME, coloring, both.latest, both.before)))
         assert len(base64.b64decode(value["paint"]["color"]["bdata"])) == len(room.points)
-        assert {trace["name"] for trace in value["traces"]} == {"group 1", "group 2"}
-    assert json.loads(page.show_room(bench, runs, Pick(NAME, "photo")))["paint"] is None
+        assert {"group 1", "group 2"} <= {trace["name"] for trace in value["traces"]}
+    assert json.loads(show_room(runs, Pick(NAME, "photo")))["paint"] is None
 
 
 def test_merge_and_undo(bench: Workbench, runs: GroupingRuns, both: Pick) -> None:
-    merged = page.merge(runs, both)
+    merged = corrections.merge(runs, both)
     result = runs.result(NAME)
     assert len(result.grouping.groups) == 1
     assert result.last is not None
     assert (result.last.moved, result.last.ari_before) == (3, 1.0)
     assert result.last.ari_after is not None
     assert result.last.ari_after < 1.0
-    assert "Merged" in page.show_summary(result)
-    assert "3 masks moved, ARI 1.000 → 0.000" in page.show_summary(result)
+    assert "Merged" in words.show_summary(result)
+    assert "3 masks moved, ARI 1.000 → 0.000" in words.show_summary(result)
     assert len(page.show_crops(bench, runs, merged)) == 6
     runs.undo(NAME)
     assert groups_of(runs.result(NAME)) == BOXES
@@ -217,9 +224,9 @@ def test_merge_and_undo(bench: Workbench, runs: GroupingRuns, both: Pick) -> Non
 
 def test_mask_that_is_not_it_leaves_its_group(bench: Workbench, runs: GroupingRuns, both: Pick) -> None:
     with pytest.raises(MaskgroupError, match="Click the crop"):
-        page.reject_mask(bench, runs, both)
+        corrections.reject_mask(bench, runs, both)
     picked = page.pick_crop(runs, both, 1)
-    rest = page.reject_mask(bench, runs, picked)
+    rest = corrections.reject_mask(bench, runs, picked)
     result = runs.result(NAME)
     assert picked.mask is not None
     assert rest.latest is not None
@@ -230,9 +237,9 @@ def test_mask_that_is_not_it_leaves_its_group(bench: Workbench, runs: GroupingRu
 
 
 def test_mask_can_be_taken_out_of_a_merge(bench: Workbench, runs: GroupingRuns, both: Pick) -> None:
-    merged = page.merge(runs, both)
+    merged = corrections.merge(runs, both)
     index = page.ordered_masks(runs.result(NAME), merged).index(MaskKey("2", RED_BOX))
-    page.reject_mask(bench, runs, page.pick_crop(runs, merged, index))
+    corrections.reject_mask(bench, runs, page.pick_crop(runs, merged, index))
     result = runs.result(NAME)
     assert result.grouping.contradictions == ()
     assert frozenset({MaskKey("2", RED_BOX)}) in groups_of(result)
@@ -241,16 +248,129 @@ def test_mask_can_be_taken_out_of_a_merge(bench: Workbench, runs: GroupingRuns, 
 def test_contradiction_is_told_and_not_dropped_silently(bench: Workbench, runs: GroupingRuns, both: Pick) -> None:
     picked = page.pick_crop(runs, both, 1)
     assert picked.mask is not None
-    rest = page.reject_mask(bench, runs, picked)
-    page.merge(runs, page.pick_group(runs, rest, picked.mask))
-    assert "These cannot all be true" in page.show_summary(runs.result(NAME))
+    rest = corrections.reject_mask(bench, runs, picked)
+    corrections.merge(runs, page.pick_group(runs, rest, picked.mask))
+    assert "These cannot all be true" in words.show_summary(runs.result(NAME))
     runs.undo(NAME)
-    assert "These cannot all be true" not in page.show_summary(runs.result(NAME))
+    assert "These cannot all be true" not in words.show_summary(runs.result(NAME))
 
 
 def test_merge_needs_two_groups(runs: GroupingRuns) -> None:
     with pytest.raises(MaskgroupError, match="needs two groups"):
-        page.merge(runs, page.pick_group(runs, Pick(NAME), MaskKey("0", RED_BOX)))
+        corrections.merge(runs, page.pick_group(runs, Pick(NAME), MaskKey("0", RED_BOX)))
+
+
+def test_room_shows_all_cameras_and_which_of_them_see_the_group(runs: GroupingRuns, both: Pick) -> None:
+    def cameras(pick: Pick) -> dict[str, int]:
+        traces = json.loads(show_room(runs, pick))["traces"]
+        lines = [trace for trace in traces if trace["mode"] == "lines"]
+        return {trace["name"]: int(np.isnan(coordinates(trace["x"])).sum()) for trace in lines}
+
+    assert cameras(Pick(NAME)) == {"camera of view 0": 0, "cameras": 2}
+    named = page.latest_group(runs.result(NAME), both)
+    assert named is not None
+    seeing = {key.view for key in named.masks} - {named.best_masks[0].view}
+    found = cameras(both)
+    assert found[f"cameras that see {runs.result(NAME).name(named.id)}"] == len(seeing)
+
+
+def coordinates(packed: dict[str, str]) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(packed["bdata"]), packed["dtype"])
+
+
+def test_all_views_show_the_group_and_each_can_be_clicked(bench: Workbench, runs: GroupingRuns, both: Pick) -> None:
+    pictures, result = ViewPictures(bench), runs.result(NAME)
+    sheet = pictures.sheet(result, (None, None))
+    assert len(sheet.views) == len(VIEWS)
+    plain, lit = page.show_sheet(pictures, runs, Pick(NAME)), page.show_sheet(pictures, runs, both)
+    assert plain is not None
+    assert lit is not None
+    for place, name in enumerate(VIEWS):
+        frame = bench.frame(NAME, name)
+        y, x = (int(i) for i in np.argwhere(frame.instance_map == RED_BOX).mean(axis=0))
+        if frame.instance_map[y, x] != RED_BOX:
+            continue
+        left, top = sheet.origin(place)
+        height, width = frame.instance_map.shape
+        at = left + int((x + 0.5) * sheet.width / width), top + int((y + 0.5) * sheet.height / height)
+        picked = page.pick_in_sheet(pictures, runs, Pick(NAME), *at)
+        assert (picked.mask, picked.latest, picked.view) == (MaskKey(name, RED_BOX), MaskKey(name, RED_BOX), name)
+        floor = top + sheet.height - 12
+        assert lit[floor, left + 12].sum() < plain[floor, left + 12].sum(), "what is not picked gets dark"
+    with pytest.raises(MaskError, match="no view where you clicked"):
+        page.pick_in_sheet(pictures, runs, both, 10_000, 3)
+
+
+def test_large_scenes_show_the_views_that_see_the_group(
+    bench: Workbench, runs: GroupingRuns, both: Pick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ui.grouping_views.MAX_VIEWS", 2)
+    sheet = ViewPictures(bench).sheet(runs.result(NAME), page.picked_ids(runs.result(NAME), both))
+    assert len(sheet.views) == 2
+
+
+def test_groups_that_look_alike_are_offered_nearest_first(
+    bench: Workbench, runs: GroupingRuns, both: Pick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert page.show_alike(bench, runs, Pick(NAME)) == []
+    monkeypatch.setattr("ui.grouping_alike.MIN_LIKENESS", 0.0)
+    offered = page.show_alike(bench, runs, both)
+    assert [picture.key.mask for picture in offered] == [RED_BOX]
+    assert "m away" in offered[0].caption
+    swapped = page.pick_alike(runs, both, 0)
+    assert swapped.latest is not None
+    assert (swapped.latest.mask, swapped.before) == (RED_BOX, both.latest)
+
+
+def test_least_sure_groups_come_first_where_asked(bench: Workbench, runs: GroupingRuns) -> None:
+    listed = page.list_groups(bench, runs, Pick(NAME, order="least sure"))
+    confidences = [float(picture.caption.rsplit(" ", 1)[1]) for picture in listed]
+    assert confidences == sorted(confidences)
+
+
+def test_colours_stay_with_groups_through_a_merge_and_its_undo() -> None:
+    three = np.array([0, 0, 0, 1, 1, 2], np.int32)
+    colors = np.array([4, 7, 9], np.int32)
+    merged = np.array([0, 0, 0, 0, 0, 1], np.int32)
+    after = inherit_colors(three, colors, merged)
+    assert after.tolist() == [4, 9]
+    assert moved_masks(three, merged).tolist() == [False] * 3 + [True, True, False]
+    back = inherit_colors(merged, after, three)
+    assert back[0] == 4
+    assert back[2] == 9
+    assert len(set(back.tolist())) == 3
+    assert inherit_colors(three, colors, three).tolist() == colors.tolist()
+
+
+def test_room_shows_before_and_what_changed(runs: GroupingRuns, both: Pick) -> None:
+    with pytest.raises(MaskgroupError, match="Nothing was corrected yet"):
+        show_room(runs, Pick(NAME, "before"))
+    result = runs.result(NAME)
+    assert result.room is not None
+    labels = result.point_labels()
+    assert labels is not None
+    before = json.loads(show_room(runs, Pick(NAME, "group")))["paint"]
+    merged = corrections.merge(runs, both)
+    assert json.loads(show_room(runs, Pick(NAME, "before")))["paint"] == before
+    changed = coordinates(json.loads(show_room(runs, Pick(NAME, "change", merged.latest)))["paint"]["color"])
+    red = page.latest_group(result, Pick(NAME, latest=MaskKey("0", RED_BOX)))
+    blue = page.latest_group(result, Pick(NAME, latest=MaskKey("0", BLUE_BOX)))
+    assert red is not None
+    assert blue is not None
+    moved = [bool((changed[labels == group.id] > 0).all()) for group in (red, blue)]
+    assert sorted(moved) == [False, True], "one group took the other's colour"
+    assert paint_change(np.array([1, 2]), np.array([1, 3])).indices.tolist() == [0, 4]
+
+
+def test_centre_of_a_merge_can_be_taken_out(bench: Workbench, runs: GroupingRuns, both: Pick) -> None:
+    merged = corrections.merge(runs, both)
+    assert merged.latest is not None
+    index = page.ordered_masks(runs.result(NAME), merged).index(merged.latest)
+    corrections.reject_mask(bench, runs, page.pick_crop(runs, merged, index))
+    result = runs.result(NAME)
+    assert result.grouping.contradictions == ()
+    assert sorted(len(group) for group in groups_of(result)) == [1, 5], "the others stay together"
+    assert frozenset({merged.latest}) in groups_of(result)
 
 
 def test_most_votes_win_and_points_without_votes_have_none() -> None:
