@@ -88,8 +88,36 @@ class SceneComparison:
     both_wrong: tuple[ComparedPair, ...]
 
 
+@dataclass(frozen=True)
+class MatchedScene:
+    """The pairs of one scene that two runs judged, and how many only one of them did."""
+
+    scene: str
+    pairs: tuple[ComparedPair, ...]
+    only_a: int
+    only_b: int
+
+
 def compare_folders(folder_a: Path, folder_b: Path, *, seed: int = 0) -> list[SceneComparison]:
     """Compare two results folders; the scenes that both have, then all together where there are several.
+
+    Raises:
+        EvaluationError: If a folder has no results, they share no scene, or their pairs do not match.
+    """
+    return compare_matched(match_folders(folder_a, folder_b), seed=seed)
+
+
+def compare_matched(matched: Sequence[MatchedScene], *, seed: int = 0) -> list[SceneComparison]:
+    """Compare matched scenes, one after the other, then all together where there are several."""
+    scenes = list(matched)
+    if len(scenes) > 1:
+        everything = tuple(pair for scene in scenes for pair in scene.pairs)
+        scenes.append(MatchedScene(ALL, everything, sum(s.only_a for s in scenes), sum(s.only_b for s in scenes)))
+    return [compare_pairs(s.scene, s.pairs, only_a=s.only_a, only_b=s.only_b, seed=seed) for s in scenes]
+
+
+def match_folders(folder_a: Path, folder_b: Path) -> list[MatchedScene]:
+    """Read two results folders and match their pairs, scene by scene.
 
     Raises:
         EvaluationError: If a folder has no results, they share no scene, or their pairs do not match.
@@ -107,8 +135,7 @@ def compare_folders(folder_a: Path, folder_b: Path, *, seed: int = 0) -> list[Sc
         raise EvaluationError(
             f"{folder_a} ({', '.join(scenes_a)}) and {folder_b} ({', '.join(scenes_b)}) share no scene; evaluate the same scenes."
         )
-    found: list[SceneComparison] = []
-    everything: list[ComparedPair] = []
+    found: list[MatchedScene] = []
     for name in shared:
         runs = [read_predictions(path) for path in (scenes_a[name], scenes_b[name])]
         pairs = match_predictions(name, *runs)
@@ -116,12 +143,7 @@ def compare_folders(folder_a: Path, folder_b: Path, *, seed: int = 0) -> list[Sc
             raise EvaluationError(
                 f"The two runs on {name!r} share no pair; evaluate with the same --seed, --pairs and --negatives."
             )
-        everything += pairs
-        only_a, only_b = (len(run) - len(pairs) for run in runs)
-        found.append(compare_pairs(name, pairs, only_a=only_a, only_b=only_b, seed=seed))
-    if len(found) > 1:
-        only_a, only_b = sum(c.only_a for c in found), sum(c.only_b for c in found)
-        found.append(compare_pairs(ALL, everything, only_a=only_a, only_b=only_b, seed=seed))
+        found.append(MatchedScene(name, tuple(pairs), *(len(run) - len(pairs) for run in runs)))
     return found
 
 

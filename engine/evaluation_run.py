@@ -69,6 +69,7 @@ def evaluate_scene(
     settings: EvaluationSettings,
     load: Callable[[], Judge],
     *,
+    frames: FrameSource | None = None,
     on_progress: OnProgress = lambda what, done, total: None,
 ) -> Scores:
     """Judge the sampled pairs that are not yet in `folder`, then score them all.
@@ -78,6 +79,7 @@ def evaluate_scene(
         folder: Where to write; nothing is written before the pairs are sampled and the judge is loaded.
         settings: What to do.
         load: Gives the judge; only called where pairs remain.
+        frames: Gives the scene's frames, where they are open already.
         on_progress: Called after every view and every batch.
 
     Raises:
@@ -86,7 +88,7 @@ def evaluate_scene(
         MaskError: If no pairs can be sampled.
     """
     check_folder(folder, settings, scene)
-    frames = FrameSource(scene)
+    frames = frames or FrameSource(scene)
     pairs = sample_scene(scene, frames, settings.sampling, on_progress=on_progress)
     written = folder / PREDICTIONS
     judge = load() if not written.exists() or len(read_predictions(written)) < len(pairs) else None

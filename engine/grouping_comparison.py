@@ -1,0 +1,138 @@
+"""Compares two groupings of the same masks, and says what a grouping becomes when a judge decides at another threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from engine.asking import calibrate
+from engine.grouping import Grouping, MaskGraph, cut
+from engine.grouping_metrics import score_masks
+from engine.pipeline import GroupingRun
+from engine.types import NOTHING, BoolArray, Int32Array, MaskKey
+
+THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
+Change = Literal["fixed", "broken", "moved"]
+"""What became of a mask that is in another group now: right at last, wrong now, or neither (both wrong, or no ground truth)."""
+
+
+@dataclass(frozen=True)
+class ThresholdCut:
+    """The groups at one threshold; scores are None without ground truth."""
+
+    threshold: float
+    groups: int
+    ari: float | None
+    precision: float | None
+    recall: float | None
+
+
+@dataclass(frozen=True)
+class ChangedMask:
+    """A mask that changed its group from A to B."""
+
+    key: MaskKey
+    change: Change
+
+
+def cut_at(graph: MaskGraph, threshold: float) -> Grouping:
+    """Cut a graph as if its judge said "same" from `threshold` on: every answer is shifted by the threshold's log-odds.
+
+    What the judge is worth is measured anew on the shifted answers. Pairs that it was not asked stay unasked.
+    """
+    asked = np.flatnonzero(graph.asked).astype(np.int32)
+    p = np.clip(graph.p_same[asked].astype(np.float64), 1e-6, 1 - 1e-6)
+    shifted = np.log(p / (1 - p)) - np.log(threshold / (1 - threshold))
+    return cut(calibrate(graph.with_answers(asked, (1 / (1 + np.exp(-shifted))).astype(np.float32))))
+
+
+def sweep_thresholds(graph: MaskGraph, truth: Int32Array | None, *, thresholds: Sequence[float] = THRESHOLDS) -> list[ThresholdCut]:
+    """Return what the grouping would be at each threshold.
+
+    Args:
+        graph: Masks and links, with the judge's answers.
+        truth: (N,) int32 object of each mask, -1 = unknown; None without ground truth.
+        thresholds: In (0, 1).
+    """
+    found: list[ThresholdCut] = []
+    for threshold in thresholds:
+        grouping = cut_at(graph, threshold)
+        scores = score_masks(truth, grouping.labels) if truth is not None else None
+        found.append(
+            ThresholdCut(
+                threshold,
+                len(grouping.groups),
+                *((scores.ari, scores.precision, scores.recall) if scores is not None else (None, None, None)),
+            )
+        )
+    return found
+
+
+def find_changes(
+    keys: Sequence[MaskKey], labels_a: Int32Array, labels_b: Int32Array, truth: Int32Array | None = None
+) -> list[ChangedMask]:
+    """Return the masks that are in another group in B than in A, numbers of groups aside.
+
+    Args:
+        keys: The masks, N.
+        labels_a: (N,) int32 groups in A.
+        labels_b: (N,) int32 groups in B.
+        truth: (N,) int32 objects, -1 = unknown, or None.
+    """
+    changed: list[int] = np.flatnonzero(~agree(labels_a, labels_b)).tolist()
+    if truth is None:
+        return [ChangedMask(keys[i], "moved") for i in changed]
+    known = truth != NOTHING
+    right_a, right_b = agree(labels_a, truth) & known, agree(labels_b, truth) & known
+    return [
+        ChangedMask(keys[i], "fixed" if right_b[i] and not right_a[i] else "broken" if right_a[i] and not right_b[i] else "moved")
+        for i in changed
+    ]
+
+
+def agree(labels: Int32Array, others: Int32Array) -> BoolArray:
+    """Return for which items two labellings agree, (N,) bool, once labels are matched one to one so that most items do."""
+    ids_a, a = np.unique(labels, return_inverse=True)
+    ids_b, b = np.unique(others, return_inverse=True)
+    table = np.zeros((len(ids_a), len(ids_b)), np.int64)
+    np.add.at(table, (a, b), 1)
+    rows, columns = linear_sum_assignment(-table)
+    partner = np.full(len(ids_a), -1)
+    partner[rows] = columns
+    return partner[a] == b
+
+
+def summarize_run(run: GroupingRun) -> dict[str, Any]:
+    """Return what a comparison keeps of one model's grouping, as JSON values: scores, labels, the threshold sweep."""
+    scores, points = run.mask_scores, run.point_scores
+    return {
+        "groups": len(run.grouping.groups),
+        "calls": run.calls,
+        "seconds": round(sum(run.seconds.values()), 2),
+        "ari": scores.ari if scores else None,
+        "v_measure": scores.v_measure if scores else None,
+        "precision": scores.precision if scores else None,
+        "recall": scores.recall if scores else None,
+        "ap": points.ap if points else None,
+        "ap50": points.ap50 if points else None,
+        "labels": run.grouping.labels.tolist(),
+        "sweep": [[c.threshold, c.groups, c.ari, c.precision, c.recall] for c in sweep_thresholds(run.graph, run.truth)],
+    }
+
+
+def summarize_both(run_a: GroupingRun, run_b: GroupingRun) -> dict[str, Any]:
+    """Return what a comparison keeps of two models' groupings of one scene, as JSON values."""
+    keys = run_a.table.keys
+    assert keys == run_b.table.keys, "both models group the same masks"
+    changes = find_changes(keys, run_a.grouping.labels, run_b.grouping.labels, run_a.truth)
+    return {
+        "evidence": run_a.options.evidence,
+        "masks": [str(key) for key in keys],
+        "a": summarize_run(run_a),
+        "b": summarize_run(run_b),
+        "changed": [[str(change.key), change.change] for change in changes],
+    }
