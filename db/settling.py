@@ -61,7 +61,8 @@ def _settle_pair(scene: str, pair: MaskPair, labels: list[Label]) -> Settled:
         for wanted in (("same", "different"), ("unsure",), ("skip",))
         if (chosen := [label for label in labels if label.decision in wanted])
     )
-    ranked = Counter(label.decision for label in weighty).most_common()
+    tally: Counter[Decision] = Counter(label.decision for label in weighty)
+    ranked = tally.most_common()
     if len(ranked) > 1 and ranked[0][1] == ranked[1][1]:
         return Settled(scene, pair, weighty[-1].decision, "latest", weighty[-1], dict(votes))
     winner = ranked[0][0]
