@@ -5,9 +5,10 @@ Names that come from a page are looked up in the list of models and never used a
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from engine.assets import MODELS_DIR
@@ -43,12 +44,21 @@ class Judges:
         open_judge: Loads a judge by its name.
         default: Name of the judge that pages open with.
         others: Lists the other names, in the order in which pages offer them; asked anew each time, as runs come and go.
+        sources: What to give as `--model` on the command line for names that mean nothing there.
     """
 
-    def __init__(self, open_judge: Callable[[str], Judge], default: str, *, others: Callable[[], Sequence[str]] = list) -> None:
+    def __init__(
+        self,
+        open_judge: Callable[[str], Judge],
+        default: str,
+        *,
+        others: Callable[[], Sequence[str]] = list,
+        sources: Mapping[str, str] | None = None,
+    ) -> None:
         self._open_judge = open_judge
         self.default = default
         self._others = others
+        self._sources = dict(sources or {})
         self._loaded: OrderedDict[str, Judge] = OrderedDict()
         self._lock = threading.Lock()
         self._loading: dict[str, threading.Lock] = {}
@@ -66,6 +76,22 @@ class Judges:
         """Return a judge that is in memory already, else None."""
         with self._lock:
             return self._loaded.get(name or self.default)
+
+    def source(self, name: str) -> str:
+        """Return what the command line calls a model."""
+        return self._sources.get(name, name)
+
+    def get_one_order(self, name: str) -> Judge:
+        """Return a judge that asks one order only, as evaluations need it: the same weights and caches.
+
+        Raises:
+            ModelError: If there is no such model, or it cannot be loaded.
+        """
+        judge = self.get(name)
+        if getattr(judge, "both_orders", False):
+            judge = copy.copy(judge)
+            setattr(judge, "both_orders", False)  # noqa: B010 -- not every judge has it
+        return judge
 
     def get(self, name: str | None = None) -> Judge:
         """Return a judge, loading it at first use; None = the default one.
