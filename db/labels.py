@@ -103,6 +103,26 @@ class LabelStore:
             rows = map(tuple, connection.execute(select(*columns).where(counts_now(), *_filters(scene, None))))
             return {MaskPair(MaskKey(view_a, a), MaskKey(view_b, b)).canonical() for view_a, a, view_b, b in rows}
 
+    def people_by_pair(self, scene: str) -> dict[MaskPair, set[str]]:
+        """Return who has a label that counts on each pair of a scene; pairs in canonical order."""
+        columns = [_column(name) for name in ("view_a", "mask_a", "view_b", "mask_b", "annotator")]
+        people: dict[MaskPair, set[str]] = {}
+        with self._reading.connect() as connection:
+            for view_a, a, view_b, b, annotator in connection.execute(select(*columns).where(counts_now(), *_filters(scene, None))):
+                pair = MaskPair(MaskKey(view_a, a), MaskKey(view_b, b)).canonical()
+                people.setdefault(pair, set()).add(annotator)
+        return people
+
+    def newest_id(self) -> int:
+        """Return the number of the newest row, 0 where there is none: it grows with whatever happens to labels."""
+        with self._reading.connect() as connection:
+            return connection.scalar(select(func.max(_column("id")))) or 0
+
+    def get(self, label_id: int) -> Label | None:
+        """Return one row of the history, None where there is none of this number."""
+        found = self._labels(select(DecisionRow).where(_column("id") == label_id))
+        return found[0] if found else None
+
     def counts(self, scene: str | None = None) -> dict[Decision, int]:
         """Return how many labels of each decision count."""
         counts: dict[Decision, int] = {"same": 0, "different": 0, "unsure": 0, "skip": 0}

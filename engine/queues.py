@@ -83,8 +83,8 @@ def explain_link(kind: QueueKind, pool: LinkPool, link: int) -> str:
     if kind == "impact":
         masks = "1 mask" if moved == 1 else f"{moved} masks"
         if pool.values.is_inside[link]:
-            return f"These are in one group, but it hangs together weakly here: if they differ, {masks} leave it ({chance:.0%} likely)."
-        return f"These are in two groups that may be one object: if so, {masks} join the other group ({chance:.0%} likely)."
+            return f"One group, but it hangs together weakly here: if these differ, {masks} leave it ({chance:.0%} likely)."
+        return f"Two groups that may be one object: if so, {masks} join the other group ({chance:.0%} likely)."
     if kind == "uncertain":
         if np.isnan(p):
             return "Geometry can hardly tell: this pair is as close to a coin toss as any."

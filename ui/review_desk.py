@@ -1,0 +1,303 @@
+"""Hands out pairs to label and takes the answers: who gets which pair, what is done, what a card shows. No Gradio, no pictures.
+
+Cards go ahead of time: a page holds the next few, each leased to it, so that a key shows the next pair at once. What comes back
+names masks by their number in the view, as ids may give the truth away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import cast
+
+import numpy as np
+
+from db.audit import Contradiction, find_contradictions
+from db.choices import OVERLAP_SHARE, ChoiceStore
+from db.labels import Label, NewLabel
+from db.leases import LeaseStore
+from db.rows import MAX_NAME, pair_key
+from db.tallies import Tally, tally
+from engine.errors import LabelError, MaskError, MaskgroupError
+from engine.queues import QUEUES, QueueKind, explain_link, queue_worth
+from engine.types import Decision, Int32Array, MaskKey, MaskPair, Verdict
+from ui.grouping_runs import GroupingRuns
+from ui.review_evidence import ReviewEvidence, Snapshot
+from ui.workbench import Workbench
+
+LEASE_S = 300.0
+MAX_CARDS = 8
+SESSION_LENGTH = 16
+PROBING: tuple[QueueKind, ...] = ("uncertain", "disagreement", "geometry")
+"""Queues that need the judges' answers."""
+CLASS_SIZE = 1000
+"""Ground-truth ids are class * 1000 + instance."""
+FIRST_LOOK = "The first pairs are chosen by looks while the queue is being made."
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a page asks for.
+
+    Attributes:
+        scene: Name of the scene.
+        queue: Which queue.
+        annotator: Who labels.
+        session: Names the page: two pages of one person get different pairs too.
+        blind: Whether the judge's hint is kept away.
+        only: "" for all pairs, "group:N" or "class:N" for pairs with a mask of that group or class.
+        count: Cards wanted.
+        avoid: Pairs that the page has or had already, in canonical order.
+        first: Pair to begin with, from an address.
+    """
+
+    scene: str
+    queue: QueueKind
+    annotator: str
+    session: str
+    blind: bool = False
+    only: str = ""
+    count: int = 4
+    avoid: frozenset[MaskPair] = frozenset()
+    first: MaskPair | None = None
+
+    @property
+    def holder(self) -> str:
+        """Who holds the leases of this page."""
+        return f"{self.annotator[: MAX_NAME - SESSION_LENGTH - 1]}#{self.session[:SESSION_LENGTH]}"
+
+
+@dataclass(frozen=True)
+class Card:
+    """One pair to decide.
+
+    Attributes:
+        pair: The masks as shown.
+        queue: Where it comes from.
+        reason: Why this pair, in words.
+        verdict: The judge's hint, None in blind mode or where there is no judge.
+        cycle: Masks of a contradiction, each said to be the same as the next, the first and last different; else empty.
+    """
+
+    pair: MaskPair
+    queue: QueueKind
+    reason: str
+    verdict: Verdict | None = None
+    cycle: tuple[MaskKey, ...] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """A queue as its chooser shows it: pairs it holds, masks that a label is expected to set right, and a remark."""
+
+    kind: QueueKind
+    count: int
+    worth: float
+    note: str = ""
+
+
+class ReviewDesk:
+    """The desk of one app; holds no person's choices.
+
+    Args:
+        bench: Opens scenes, asks judges, keeps labels.
+        groupings: Finished runs give the links.
+    """
+
+    def __init__(self, bench: Workbench, groupings: GroupingRuns) -> None:
+        self.bench = bench
+        self.evidence = ReviewEvidence(bench, groupings)
+        self.leases = LeaseStore(bench.labels.engine)
+        self.choices = ChoiceStore(bench.labels.engine)
+
+    def cards(self, wish: Wish) -> tuple[Card, ...]:
+        """Hand out the next pairs, leased to the page for some minutes.
+
+        Raises:
+            MaskgroupError: If the wish is malformed or the scene cannot be opened.
+        """
+        if wish.queue not in QUEUES:
+            raise LabelError(f"There is no queue {wish.queue!r}; the queues are {', '.join(QUEUES)}.")
+        if not 0 < wish.count <= MAX_CARDS:
+            raise LabelError(f"{wish.count} cards were asked for at once, expected 1 to {MAX_CARDS}; ask again later for more.")
+        snapshot = self.evidence.snapshot(wish.scene, probe=wish.queue in PROBING)
+        found: list[Card] = []
+        if wish.first is not None and wish.first.canonical() not in wish.avoid:
+            found.append(self._card(wish, Card(wish.first, wish.queue, "This is the pair that the address names.")))
+        people = self.bench.labels.people_by_pair(wish.scene)
+        share = self.choices.number(OVERLAP_SHARE, 0.0)
+        taken = self.leases.taken_keys(wish.scene, others_than=wish.holder)
+        seen = set(wish.avoid) | {card.pair.canonical() for card in found}
+        for card in self._candidates(wish, snapshot, people):
+            if len(found) >= wish.count:
+                break
+            pair = card.pair.canonical()
+            is_shared = share_of(pair) < share
+            if pair in seen or (not card.cycle and is_done(people.get(pair, set()), wish.annotator, is_shared=is_shared)):
+                continue
+            if not (is_shared or card.cycle or self._take(wish, pair, taken)):
+                continue
+            seen.add(pair)
+            found.append(self._card(wish, card))
+        return tuple(found)
+
+    def answer(self, wish: Wish, pair: MaskPair, decision: Decision, *, seconds: float | None, saw_hint: bool) -> Label:
+        """Store an answer; when this returns it is on disk.
+
+        Raises:
+            MaskgroupError: If it is malformed or cannot be stored.
+        """
+        for key in (pair.a, pair.b):
+            if key.mask not in self.bench.frame(wish.scene, key.view).mask_areas:
+                raise MaskError(f"Scene {wish.scene!r} has no mask {key}; reload the page and try again.")
+        # The hint was shown, so the answer is remembered: nothing is asked again.
+        verdict = self.bench.verdict(wish.scene, pair) if saw_hint else None
+        label = self.bench.labels.add(
+            NewLabel(
+                annotator=wish.annotator,
+                scene=wish.scene,
+                pair=pair,
+                decision=decision,
+                model=verdict.model if verdict else None,
+                prompt=verdict.prompt if verdict else None,
+                p_same=verdict.p_same if verdict else None,
+                ambiguity=verdict.ambiguity if verdict else None,
+                seconds=seconds,
+                queue=f"{wish.queue}{' blind' if wish.blind else ''}",
+                source="review",
+            )
+        )
+        self.leases.release(wish.scene, pair, wish.holder)
+        return label
+
+    def give_back(self, wish: Wish, pairs: Iterable[MaskPair]) -> None:
+        """Let others have the pairs that a page held."""
+        for pair in pairs:
+            self.leases.release(wish.scene, pair, wish.holder)
+
+    def progress(self, annotator: str) -> Tally:
+        """Return what a person has done."""
+        return tally(self.bench.labels.engine, annotator)
+
+    def queues(self, scene: str, *, annotator: str = "", only: str = "", probe: bool = False) -> list[QueueState]:
+        """Return all queues of a scene; empty while they are being made."""
+        snapshot = self.evidence.snapshot(scene, probe=probe)
+        if snapshot is None:
+            return []
+        people = self.bench.labels.people_by_pair(scene)
+        share = self.choices.number(OVERLAP_SHARE, 0.0)
+        done = {
+            snapshot.row_of[pair]
+            for pair, names in people.items()
+            if pair in snapshot.row_of and is_done(names, annotator, is_shared=share_of(pair) < share)
+        }
+        states: list[QueueState] = []
+        for kind in QUEUES:
+            links = self._filtered(snapshot, kind, only, scene)
+            open_links = links[~np.isin(links, list(done))] if done else links
+            count, worth = len(open_links), queue_worth(snapshot.pool, open_links)
+            if kind == "contradictions":
+                count = len(self._contradictions(scene))
+            states.append(QueueState(kind, count, worth, self._note(kind, snapshot)))
+        return states
+
+    def groups(self, scene: str) -> list[tuple[str, str]]:
+        """Return (words, value) of what a queue can be narrowed to: the largest groups, and classes where they are known."""
+        snapshot = self.evidence.snapshot(scene)
+        if snapshot is None:
+            return []
+        listed = [(f"object {g.id + 1} ({len(g.masks)} masks)", f"group:{g.id}") for g in snapshot.pool.grouping.groups[:60]]
+        if self.bench.open_scene(scene).scene.mask_ids_are_instances:
+            classes, counts = np.unique([key.mask // CLASS_SIZE for key in snapshot.pool.graph.keys], return_counts=True)
+            listed += [(f"class {c} ({n} masks)", f"class:{c}") for c, n in zip(classes.tolist(), counts.tolist(), strict=True)]
+        return listed
+
+    def _take(self, wish: Wish, pair: MaskPair, taken: set[str]) -> bool:
+        return pair_key(pair) not in taken and self.leases.lease(wish.scene, pair, wish.holder, seconds=LEASE_S)
+
+    def _candidates(self, wish: Wish, snapshot: Snapshot | None, people: dict[MaskPair, set[str]]) -> Iterator[Card]:
+        if wish.queue == "contradictions":
+            for found in self._contradictions(wish.scene):
+                yield from self._cycle_cards(found)
+            return
+        if snapshot is None:
+            for seed in range(3 * wish.count):
+                pair = self.bench.propose(wish.scene, seed=seed + len(people) + len(wish.avoid))
+                if pair is not None:
+                    yield Card(pair, wish.queue, FIRST_LOOK)
+            return
+        for link in self._filtered(snapshot, wish.queue, wish.only, wish.scene).tolist():
+            pair = snapshot.pool.pair(link)
+            # Which side is which is settled by the pair itself: the judge's order bias does not always favour one view.
+            shown = pair if int(hashlib.sha256(pair_key(pair).encode()).hexdigest(), 16) % 2 else pair.swapped()
+            yield Card(shown, wish.queue, explain_link(wish.queue, snapshot.pool, link))
+
+    def _contradictions(self, scene: str) -> list[Contradiction]:
+        return find_contradictions(self.bench.labels.current(scene))
+
+    def _cycle_cards(self, found: Contradiction) -> Iterator[Card]:
+        chain = found.cycle
+        reason = f"These labels cannot all be right: {len(chain) - 1} say the same and one says different. Look at each again."
+        yield Card(MaskPair(chain[0], chain[-1]), "contradictions", reason, cycle=chain)
+        for a, b in pairwise(chain):
+            yield Card(MaskPair(a, b), "contradictions", reason, cycle=chain)
+
+    def _filtered(self, snapshot: Snapshot, kind: QueueKind, only: str, scene: str) -> Int32Array:
+        links = snapshot.orders[kind]
+        what, _, number = only.partition(":")
+        if not only:
+            return links
+        if what not in ("group", "class") or not number.lstrip("-").isdigit():
+            raise LabelError(f"The queue cannot be narrowed to {only!r}; choose from the list.")
+        pool = snapshot.pool
+        if what == "group":
+            wanted = pool.grouping.labels == int(number)
+        elif self.bench.open_scene(scene).scene.mask_ids_are_instances:
+            wanted = np.asarray([key.mask // CLASS_SIZE for key in pool.graph.keys]) == int(number)
+        else:
+            raise LabelError(f"The classes of scene {scene!r} are not known; choose an object instead.")
+        return links[wanted[pool.graph.evidence.pairs[links]].any(axis=1)]
+
+    def _note(self, kind: QueueKind, snapshot: Snapshot) -> str:
+        if kind == "disagreement" and self.bench.judges.rival() is None:
+            return "there is no tuned model yet: retrain the judge first"
+        if kind in PROBING:
+            done, total = snapshot.probed
+            if total == 0:
+                return "the judge is asked once this queue is opened" if kind != "uncertain" else ""
+            if done < total:
+                return f"the judge has answered {done} of {total}"
+        return ""
+
+    def _card(self, wish: Wish, card: Card) -> Card:
+        if wish.blind:
+            return card
+        try:
+            verdict = self.bench.verdict(wish.scene, card.pair)
+        except MaskgroupError:
+            # No judge, no hint: people can label without one.
+            return card
+        return Card(card.pair, card.queue, card.reason, verdict, card.cycle)
+
+
+def share_of(pair: MaskPair) -> float:
+    """Return a pair's place in [0, 1): pairs below the overlap share go to everybody. The same on every machine."""
+    return int.from_bytes(hashlib.sha256(b"overlap" + pair_key(pair).encode()).digest()[:6]) / 2**48
+
+
+def is_done(people: set[str], annotator: str, *, is_shared: bool) -> bool:
+    """Return whether a pair is not to be handed to a person: done by anybody, or by them where everybody gets it."""
+    return annotator in people if is_shared else bool(people)
+
+
+def as_decision(text: str) -> Decision:
+    """Return a decision from a page.
+
+    Raises:
+        LabelError: If it is none.
+    """
+    if text not in ("same", "different", "unsure", "skip"):
+        raise LabelError(f"The decision is {text!r}, expected same, different, unsure or skip.")
+    return cast("Decision", text)
