@@ -1,0 +1,90 @@
+"""Events of a training as JSON lines: what its process writes, and what pages and the command line read.
+
+One event a line, handed to the system in one write; a line without its newline is not there yet. Knows nothing about training.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+EVENTS_FILE = "events.jsonl"
+Kind = Literal["stage", "progress", "step", "validation", "log", "warning", "end"]
+Outcome = Literal["done", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened.
+
+    Attributes:
+        kind: "stage" = a new part of the work began; "progress" = how far it is; "step" = one step of the optimizer;
+            "validation" = a point of the held-out curve; "log", "warning" = a sentence; "end" = nothing more will come.
+        time: Seconds since 1970, UTC.
+        text: Name of the stage, the sentence, or at the end the outcome in words.
+        values: Numbers and flags, JSON values only.
+    """
+
+    kind: Kind
+    time: float
+    text: str
+    values: dict[str, Any]
+
+    def number(self, name: str) -> float:
+        """Return a value as a float; NaN where it is missing."""
+        value = self.values.get(name)
+        return float(value) if isinstance(value, int | float) else math.nan
+
+
+class EventWriter:
+    """Appends events to a run's file."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._path = run_dir / EVENTS_FILE
+        _cut_unfinished(self._path)
+
+    def write(self, kind: Kind, text: str = "", **values: Any) -> None:
+        """Append one event; NaN and infinity are written as null, as JSON has neither.
+
+        Raises:
+            OSError: If the disk is full.
+        """
+        clean = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}
+        line = json.dumps(asdict(Event(kind, time.time(), text, clean)), allow_nan=False) + "\n"
+        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(fd, line.encode())
+        finally:
+            os.close(fd)
+
+
+def read_events(run_dir: Path) -> list[Event]:
+    """Return a run's events, oldest first; an unfinished last line and lines that are no event are left out."""
+    return list(_parse(run_dir / EVENTS_FILE))
+
+
+def _parse(path: Path) -> Iterator[Event]:
+    if not path.is_file():
+        return
+    content = path.read_bytes()
+    for line in content[: content.rfind(b"\n") + 1].splitlines():
+        try:
+            found = json.loads(line)
+            yield Event(found["kind"], float(found["time"]), str(found["text"]), dict(found["values"]))
+        except (ValueError, KeyError, TypeError):
+            continue
+
+
+def _cut_unfinished(path: Path) -> None:
+    """Cut off what a killed process left without a newline, so that the next line starts on its own."""
+    if path.is_file():
+        content = path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(path, whole)
