@@ -154,17 +154,21 @@ class EndpointJudge:
             ModelError: As `judge`.
         """
         plain = png_data_url(np.full((64, 64, 3), 128, dtype=np.uint8))
-        for self.form in FORMS:
+        overlooks = False
+        for form in FORMS:
+            if overlooks and form.top:
+                continue
+            self.form = form
             try:
                 _run(self._client.each([self._body(plain, plain, self.prompt.text)], self._read))
-            except Refusal as refusal:
-                if self.form.top and refusal.status in (400, 422) and "logprob" in refusal.said.lower():
-                    continue
-                raise
             except _NoLogprobs:
                 # It takes the fields and overlooks them: no shorter list will help.
-                self.form = FORMS[-1]
-            return
+                overlooks = True
+            except Refusal as refusal:
+                if not form.top or refusal.status not in (400, 422) or "logprob" not in refusal.said.lower():
+                    raise
+            else:
+                return
 
     def _body(self, a: str, b: str, question: str) -> dict[str, object]:
         images = [{"type": "image_url", "image_url": {"url": url}} for url in (a, b)]
