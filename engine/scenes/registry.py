@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.errors import SceneError
-from engine.scenes import posed_masks, processed, replica
+from engine.scenes import posed_masks, processed, replica, scannet
 from engine.scenes.files import SceneFolder, numeric_order
 from engine.types import Scene
 
@@ -37,11 +37,12 @@ class SceneFormat(Protocol):
         ...
 
 
-FORMATS: tuple[SceneFormat, ...] = (posed_masks, replica, processed)
+FORMATS: tuple[SceneFormat, ...] = (posed_masks, replica, scannet, processed)
 """All formats, in the order in which they are tried."""
 
 EXPECTED = (
     "a folder with poses/ and color/ or a *_mesh.ply (replica), with color/ and masks/ (posed masks), "
+    "with a *_vh_clean_2.ply or pose/ and intrinsic/ (scannet), "
     "or with <view>/rgb.png folders (processed)"
 )
 
