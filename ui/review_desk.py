@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import cast
 
 import numpy as np
 
@@ -300,4 +299,4 @@ def as_decision(text: str) -> Decision:
     """
     if text not in ("same", "different", "unsure", "skip"):
         raise LabelError(f"The decision is {text!r}, expected same, different, unsure or skip.")
-    return cast("Decision", text)
+    return text

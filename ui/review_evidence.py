@@ -204,8 +204,8 @@ class ReviewEvidence:
             described=room.described,
             is_done=np.zeros(count, bool),
         )
-        orders = {kind: order_links(kind, pool, seed=SEED) for kind in QUEUES}
-        worths = {kind: queue_worth(pool, links) for kind, links in orders.items()}
+        orders: dict[QueueKind, Int32Array] = {kind: order_links(kind, pool, seed=SEED) for kind in QUEUES}
+        worths: dict[QueueKind, float] = {kind: queue_worth(pool, links) for kind, links in orders.items()}
         room.refreshed_at = time.monotonic()
         version = 1 if room.snapshot is None else room.snapshot.version + 1
         room.snapshot = Snapshot(version, pool, orders, worths, room.row_of, newest, room.probed)

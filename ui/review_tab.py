@@ -8,15 +8,18 @@ from typing import Any
 import gradio as gr
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
+from gradio.events import api
 
 from engine.errors import MaskgroupError
 from ui import review_page as page
 from ui.errors import shown_as_toast
 from ui.review_desk import PROBING, ReviewDesk
+from ui.workbench import Workbench
 
 FOLDER = Path(__file__).parent
 POLL_S = 2.0
 CACHE_S = 3600
+REVIEW_TAB = "review"
 EVERYTHING = ("all pairs", "")
 
 
@@ -60,7 +63,7 @@ def build_review_tab(demo: gr.Blocks, desk: ReviewDesk, *, default_annotator: st
     )
     # The same four for programs: a labelling client of one's own, or a test with many of them.
     for function in (next_cards, answer, undo, pause):
-        gr.api(function, api_name=f"review_{function.__name__}", concurrency_limit=None)
+        api(function, api_name=f"review_{function.__name__}", concurrency_limit=None)
 
     choosers = [scene, queue, only, annotator, blind]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -73,7 +76,7 @@ def build_review_tab(demo: gr.Blocks, desk: ReviewDesk, *, default_annotator: st
         query = dict(request.query_params)
         chosen = query["scene"] if query.get("scene") in names else names[0]
         target = aim(chosen, "impact", "", name, False)
-        if query.get("page") == "review" and "a" in query and "b" in query:
+        if query.get("page") == REVIEW_TAB and "a" in query and "b" in query:
             target["first"] = page.first_pair(query["a"], query["b"])
         return chosen, name, target
 
@@ -105,13 +108,13 @@ def build_review_tab(demo: gr.Blocks, desk: ReviewDesk, *, default_annotator: st
     demo.load(open_page, remembered, [scene, annotator, card], **quiet)
 
 
-def add_review_routes(app: FastAPI, desk: ReviewDesk) -> None:
+def add_review_routes(app: FastAPI, bench: Workbench) -> None:
     """Serve the pictures of cards; browsers keep them."""
 
     @app.get(page.PICTURE_ROUTE)
     def send_picture(scene: str, view: str, number: int, kind: str, side: int = 0) -> Response:
         try:
-            picture = page.draw_picture(desk.bench, scene, view, number, kind=kind, side=side)
+            picture = page.draw_picture(bench, scene, view, number, kind=kind, side=side)
         except MaskgroupError as error:
             return JSONResponse({"error": str(error)}, status_code=404)
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": f"private, max-age={CACHE_S}"})
