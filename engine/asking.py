@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from engine.grouping import MaskGraph, Reliability, cut
-from engine.types import BoolArray, Float32Array, Float64Array, Int32Array, MaskPair
+from engine.types import BoolArray, Float32Array, Float64Array, Int32Array, MaskKey, MaskPair
 
 DEFAULT_CALLS_PER_MASK = 6.0
 ROUNDS = 4
+BATCH = 128
+"""Pairs asked between two reports of progress."""
 FLIPPABLE = 3.5
 """Log-odds beyond which no answer of a judge changes a link's sign."""
 CALIBRATION_LINKS = 32
@@ -25,6 +27,15 @@ TRUSTED_SCALE = 0.7
 """Geometry whose log-odds turned out to be worth less than this cannot say how reliable the judge is."""
 PSEUDO_COUNT = 8
 """Answers that the assumed reliability counts for beside the measured ones."""
+
+
+@runtime_checkable
+class MaskEmbedder(Protocol):
+    """A judge that can also say how masks look, each on its own."""
+
+    def embed(self, keys: Sequence[MaskKey]) -> Float32Array | None:
+        """Return (N, D) float32, unit length, near for masks that look alike; None where the judge has no such thing."""
+        ...
 
 
 class PairJudge(Protocol):
@@ -65,13 +76,17 @@ def ask_in_rounds(
         judge: Whom to ask.
         budget: Calls in all; None = `DEFAULT_CALLS_PER_MASK` for each mask.
         rounds: Rounds of cut and ask.
-        tick: Called with (calls so far, budget) before each round; may raise to cancel.
+        tick: Called with (calls so far, budget) before each round and after each batch; may raise to cancel.
     """
     total = round(DEFAULT_CALLS_PER_MASK * len(graph.keys)) if budget is None else max(0, budget)
     calls = used = 0
+
+    def ask(links: Int32Array) -> MaskGraph:
+        return calibrate(_ask(graph, judge, links, tick=lambda done: tick(calls + done, total)))
+
     chosen = _calibration(graph)[:total]
     if len(chosen):
-        graph = calibrate(_ask(graph, judge, chosen))
+        graph = ask(chosen)
         calls += len(chosen)
     for number in range(rounds):
         tick(calls, total)
@@ -79,7 +94,7 @@ def ask_in_rounds(
         chosen = _choose(graph, share)
         if len(chosen) == 0:
             break
-        graph = calibrate(_ask(graph, judge, chosen))
+        graph = ask(chosen)
         calls += len(chosen)
         used += 1
     tick(calls, total)
@@ -127,11 +142,18 @@ def _smoothed(right: int, count: int, prior: float) -> float:
     return float(np.clip((right + prior * PSEUDO_COUNT) / (count + PSEUDO_COUNT), 0.5, 0.99))
 
 
-def _ask(graph: MaskGraph, judge: PairJudge, links: Int32Array) -> MaskGraph:
-    pairs = [MaskPair(graph.keys[a], graph.keys[b]) for a, b in graph.evidence.pairs[links].tolist()]
-    answers: Float32Array = np.asarray(judge.ask(pairs), np.float32)
-    assert answers.shape == (len(pairs),), "a judge answers every pair"
-    return graph.with_answers(links, answers)
+def _ask(graph: MaskGraph, judge: PairJudge, links: Int32Array, *, tick: Callable[[int], None]) -> MaskGraph:
+    # In the order of their masks: a judge reads what two neighbouring questions share only once.
+    links = np.sort(links)
+    answers: list[float] = []
+    for start in range(0, len(links), BATCH):
+        batch = links[start : start + BATCH]
+        pairs = [MaskPair(graph.keys[a], graph.keys[b]) for a, b in graph.evidence.pairs[batch].tolist()]
+        given = judge.ask(pairs)
+        assert len(given) == len(pairs), "a judge answers every pair"
+        answers.extend(given)
+        tick(len(answers))
+    return graph.with_answers(links, np.asarray(answers, np.float32))
 
 
 def _calibration(graph: MaskGraph) -> Int32Array:

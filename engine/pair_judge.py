@@ -1,13 +1,16 @@
-"""Lets a judge of crops answer about masks by name: cuts the crops, asks in batches, stops where asked."""
+"""Lets a judge of crops answer about masks by name: cuts the crops, asks in batches, says how masks look, stops where asked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
 
 from engine.crops import PictureStyle, show_mask
 from engine.frames import FrameSource
 from engine.judging.base import CropPair, Judge, picture_style
-from engine.types import MaskKey, MaskPair, UInt8Array
+from engine.types import Float32Array, MaskKey, MaskPair, UInt8Array
 
 BATCH = 64
 
@@ -37,6 +40,26 @@ class FramePairJudge:
             self._answered += len(batch)
             self._tick(self._answered)
         return answers
+
+    def embed(self, keys: Sequence[MaskKey]) -> Float32Array | None:
+        """Return what the judge's vision tower sees of each mask, (N, D) float32, centred and of unit length.
+
+        The features stay in the judge's cache, from which it answers about pairs. None for a judge without a tower of its own.
+        """
+        vision: Any = getattr(self._judge, "vision", None)
+        if vision is None or not keys:
+            return None
+        import torch
+
+        rows: list[Float32Array] = []
+        for start in range(0, len(keys), BATCH):
+            crops = [self._crop(key) for key in keys[start : start + BATCH]]
+            with torch.inference_mode():
+                rows.extend(found.levels[0].float().mean(dim=0).cpu().numpy() for found in vision.features(crops))
+            self._tick(self._answered)
+        table = np.stack(rows)
+        table -= table.mean(axis=0)
+        return (table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-9)).astype(np.float32)
 
     def _crop(self, key: MaskKey) -> UInt8Array:
         if key not in self._crops:

@@ -14,9 +14,10 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from engine.appearance import describe_masks
-from engine.asking import PairJudge, ask_in_rounds
+from engine.asking import MaskEmbedder, PairJudge, ask_in_rounds
 from engine.candidates import PairEvidence, physical_sizes, propose_by_appearance, propose_by_geometry
 from engine.constraints import Constraint
+from engine.depth_doubt import find_depth_factor
 from engine.errors import MaskgroupError
 from engine.frames import FrameSource
 from engine.geometry import MaskTable, follow_masks, tabulate_masks
@@ -29,6 +30,8 @@ from engine.types import NOTHING, Float32Array, Frame, Int32Array, Scene, UInt8A
 Stage = Literal["frames", "poses", "overlap", "judge", "cut", "3D", "scores"]
 PLAUSIBLE_DEPTH_M = (0.15, 50.0)
 POOR_POSES_M = 0.03
+VISION_WEIGHT = 0.5
+"""What a judge's embeddings count for beside colours among the neighbours of a mask without geometry; see docs/grouping.md."""
 
 
 class GroupingCancelled(MaskgroupError):
@@ -186,7 +189,8 @@ def group_frames(
         frames: The views; masks are numbered in this order, then by id.
         scene: Gives the mesh, where there is one.
         truth: (N,) int32 object of each mask, for scores.
-        embeddings: (N, D) float32 appearance of each mask, used where there is no geometry; None = its colours.
+        embeddings: (N, D) float32 appearance of each mask, used where there is no geometry; None = its colours and,
+            where the judge has a vision tower, what that sees.
         options: How to group.
         judge: Whom to ask.
         constraints: What people said.
@@ -216,7 +220,7 @@ def group_frames(
             "check depth_scale.txt, the intrinsics and the poses."
         )
     with clock.time("overlap"):
-        evidence = _find_pairs(table, frames, embeddings, error)
+        evidence = _find_pairs(table, frames, embeddings, error, judge)
         if len(evidence) == 0 and len(table.views) > 1 and len(table) > 1:
             warnings.append("No mask is seen by a second view, so every mask is a group of its own; check the poses and the depth.")
         graph = build_graph(
@@ -266,13 +270,18 @@ def group_frames(
     )
 
 
-def _find_pairs(table: MaskTable, frames: Sequence[Frame], embeddings: Float32Array | None, error: float) -> PairEvidence:
+def _find_pairs(
+    table: MaskTable, frames: Sequence[Frame], embeddings: Float32Array | None, error: float, judge: PairJudge | None
+) -> PairEvidence:
     if table.has_geometry:
         landings = follow_masks(table, pose_error_m=error)
         return propose_by_geometry(table, landings, pose_error_m=error)
     if embeddings is None:
         described = [describe_masks(frame) for frame in frames]
         embeddings = np.concatenate(described) if described else np.zeros((0, 1), np.float32)
+        seen = judge.embed(table.keys) if isinstance(judge, MaskEmbedder) else None
+        if seen is not None:
+            embeddings = np.concatenate([embeddings, VISION_WEIGHT * seen], axis=1)
     return propose_by_appearance(table, embeddings)
 
 
@@ -291,6 +300,13 @@ def _doubt_input(table: MaskTable) -> Iterator[str]:
                 f"Depth has a median of {typical:.3g} m, expected {least:g} to {most:g} m for a room; "
                 "write the right number of units a metre into depth_scale.txt."
             )
+    factor = find_depth_factor(table)
+    if factor is not None:
+        words = f"{factor:.3g} times too large" if factor > 1 else f"{1 / factor:.3g} times too small"
+        yield (
+            f"Depth looks about {words} for the poses: divided by {factor:.3g}, depths of different views agree; "
+            f"multiply the number in depth_scale.txt by {factor:.3g} (it is 1000 where there is no such file)."
+        )
     if depths and len(depths) < len(table.views):
         yield f"{len(table.views) - len(depths)} of {len(table.views)} views have no depth: their masks cannot be followed."
 
