@@ -55,7 +55,7 @@ def build_workbench(settings: Settings) -> Workbench:
     return Workbench(settings.scenes, LabelStore(open_database(settings.db)), judges, points=points)
 
 
-def build_blocks(bench: Workbench, settings: Settings) -> gr.Blocks:
+def build_blocks(bench: Workbench, settings: Settings, groupings: GroupingRuns) -> gr.Blocks:
     """Lay out all pages."""
     with gr.Blocks(title="maskgroup", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as blocks:
         gr.HTML("<h1 class='mg-title'>maskgroup <small>which masks are the same object?</small></h1>")
@@ -63,8 +63,7 @@ def build_blocks(bench: Workbench, settings: Settings) -> gr.Blocks:
             with gr.Tab("Judge", id="judge"):
                 build_judge_tab(blocks, bench, VoteBox(settings.data_folder / VOTES_FILE), default_annotator=settings.annotator)
             with gr.Tab("3D grouping", id="grouping") as grouping_tab:
-                runs = GroupingRuns(bench, GroupingStore(RunStore(bench.labels.engine)))
-                build_grouping_tab(grouping_tab, bench, runs)
+                build_grouping_tab(grouping_tab, bench, groupings)
     return blocks
 
 
@@ -75,6 +74,7 @@ def build_app(settings: Settings) -> FastAPI:
         MaskgroupError: If the database cannot be opened or there is no scene.
     """
     bench = build_workbench(settings)
+    groupings = GroupingRuns(bench, GroupingStore(RunStore(bench.labels.engine)))
     # Problems with the scenes show here, in one sentence, rather than as an empty page.
     bench.scene_names()
     app = FastAPI(title="maskgroup", docs_url=None, redoc_url=None, openapi_url=None)
@@ -84,7 +84,7 @@ def build_app(settings: Settings) -> FastAPI:
     theme = Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     gr.mount_gradio_app(
         app,
-        build_blocks(bench, settings).queue(default_concurrency_limit=8),
+        build_blocks(bench, settings, groupings).queue(default_concurrency_limit=8),
         path="/",
         theme=theme,
         css_paths=STYLE,
@@ -95,7 +95,7 @@ def build_app(settings: Settings) -> FastAPI:
         enable_monitoring=False,
         ssr_mode=False,
     )
-    threading.Thread(target=_warm_up, args=(bench,), daemon=True, name="warm-up").start()
+    threading.Thread(target=_warm_up, args=(bench, groupings), daemon=True, name="warm-up").start()
     return app
 
 
@@ -136,14 +136,16 @@ def add_routes(app: FastAPI, bench: Workbench) -> None:
         return Response(json.dumps(cloud_trace(cloud)), media_type="application/json")
 
 
-def _warm_up(bench: Workbench) -> None:
-    """Load the model and the first room while the browser is still opening, so that the first click does not wait for them."""
+def _warm_up(bench: Workbench, groupings: GroupingRuns) -> None:
+    """Load the model, the first room and its groups while the browser is still opening, so that the first click does not wait."""
     try:
         bench.room(bench.scene_names()[0])
         bench.judge()
         rival = bench.judges.rival()
         if rival is not None:
             bench.judge(rival)
+        if bench.is_bundled(bench.scene_names()[0]):
+            groupings.open_or_start(bench.scene_names()[0])
     except MaskgroupError:
         # The page says so itself when the person gets there.
         return

@@ -112,6 +112,14 @@ class GroupingRuns:
         kept = self.kept(scene)
         return self.open_kept(scene, kept[0].id) if kept else None
 
+    def open_or_start(self, scene: str) -> threading.Thread | None:
+        """Make sure that a scene's page is not empty: open its newest kept run, or else make its first groups.
+
+        Raises:
+            SceneError: If there is no such scene.
+        """
+        return self.resume(scene) or self.start_first(scene)
+
     def start_first(self, scene: str) -> threading.Thread | None:
         """Make a scene's first groups from geometry alone, so that its page is not empty; None where that would take long.
 

@@ -161,8 +161,7 @@ def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns) -> Non
 
     def open_scene(current: Pick) -> list[Any]:
         """Show a scene's groups; where there are none yet, open the kept ones, or make some from geometry alone."""
-        if runs.resume(current.scene) is None:
-            runs.start_first(current.scene)
+        runs.open_or_start(current.scene)
         return show_all(current)
 
     @shown_as_toast

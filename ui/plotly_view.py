@@ -66,7 +66,7 @@ def cameras_trace(paths: Sequence[Float32Array], color: tuple[int, int, int], na
     """Return many cameras' outlines as one scatter3d line; clicks go through it to the room."""
     gap = np.full((1, 3), np.nan, np.float32)
     joined = np.concatenate([part for path in paths for part in (path, gap)])
-    line = {"width": 1.5, "color": _css(color)}
+    line = {"width": 3, "color": _css(color)}
     return {"type": "scatter3d", "mode": "lines", "name": name, **_coordinates(joined), "line": line, "hoverinfo": "skip"}
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from db.labels import Label, LabelStore, NewLabel
+from engine.assets import SCENES_DIR
 from engine.crops import PictureStyle, show_mask
 from engine.errors import MaskError, SceneError
 from engine.frames import FrameSource
@@ -83,6 +84,10 @@ class Workbench:
         if not names:
             raise SceneError(f"{self._scenes_dir} holds no scene; give a folder of scene folders with --scenes.")
         return names
+
+    def is_bundled(self, scene: str) -> bool:
+        """Return whether a scene came with the program."""
+        return self._scenes_dir.resolve() == SCENES_DIR.resolve() and scene in self.scene_names()
 
     def _open_scene(self, name: str) -> OpenScene:
         # Only names of the list are opened: a name that comes from a page is never used as a path.

@@ -1,4 +1,4 @@
-"""Walks the 3D grouping page as a person does, on a tiny room, in a real browser against the real app."""
+"""Walks the 3D grouping page as a person does, in a real browser against the real app: a tiny room, and the bundled living room."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.app_process import running_app
 from tests.tiny_room import write_tiny_room
@@ -15,14 +15,13 @@ from tests.tiny_room import write_tiny_room
 pytestmark = pytest.mark.browser
 
 WAIT_MS = 120_000
+ITEMS = "button.thumbnail-item, .thumbnail-lg"
 
 
-@pytest.fixture(scope="module")
-def tiny_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("grouping")
-    write_tiny_room(folder / "scenes")
-    with running_app(folder / "labels.db", "--scenes", str(folder / "scenes")) as address:
-        yield address
+@pytest.fixture
+def tiny_scenes(tmp_path: Path) -> Path:
+    write_tiny_room(tmp_path / "scenes")
+    return tmp_path / "scenes"
 
 
 @pytest.fixture
@@ -30,6 +29,8 @@ def page(chromium: Browser) -> Iterator[Page]:
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     opened = context.new_page()
     opened.set_default_timeout(WAIT_MS)
+    opened.problems = []  # type: ignore[attr-defined]
+    opened.on("pageerror", lambda error: opened.problems.append(str(error)))  # type: ignore[attr-defined]
     yield opened
     context.close()
 
@@ -40,29 +41,116 @@ def open_grouping_page(page: Page, address: str) -> None:
     expect(page.locator("#mg-group-run")).to_be_enabled(timeout=WAIT_MS)
 
 
-def test_person_runs_picks_merges_undoes_and_reloads(page: Page, tiny_app: str, tmp_path: Path) -> None:
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    open_grouping_page(page, tiny_app)
+def summary(page: Page) -> Locator:
+    return page.locator("#mg-group-summary")
+
+
+def details(page: Page) -> Locator:
+    return page.locator("#mg-group-details")
+
+
+def test_person_finds_groups_picks_merges_undoes_and_reloads(page: Page, tiny_scenes: Path, tmp_path: Path) -> None:
+    with running_app(tmp_path / "labels.db", "--scenes", str(tiny_scenes)) as address:
+        open_grouping_page(page, address)
+        expect(summary(page)).to_contain_text("2 groups of 6 masks in 3 views; ARI 1.000", timeout=WAIT_MS)
+        expect(page.locator("#mg-group-room canvas").first).to_be_visible(timeout=WAIT_MS)
+        expect(page.locator("#mg-group-sheet img")).to_be_visible(timeout=WAIT_MS)
+
+        listed = page.locator("#mg-group-list").locator(ITEMS)
+        expect(listed).to_have_count(2, timeout=WAIT_MS)
+        listed.nth(0).click()
+        expect(details(page)).to_contain_text("group 1: 3 masks", timeout=WAIT_MS)
+        listed.nth(1).click()
+        expect(details(page)).to_contain_text("Picked before: group 1", timeout=WAIT_MS)
+
+        page.locator("#mg-group-merge").click()
+        expect(summary(page)).to_contain_text("3 masks moved, ARI 1.000 → 0.000", timeout=WAIT_MS)
+        page.get_by_label("what it changed").click()
+        page.locator("#mg-group-undo").click()
+        expect(summary(page)).to_contain_text("Undone: 3 masks moved, ARI 0.000 → 1.000", timeout=WAIT_MS)
+
+        crops = page.locator("#mg-group-crops").locator(ITEMS)
+        expect(crops).to_have_count(3, timeout=WAIT_MS)
+        crops.nth(1).click()
+        expect(page.locator("#mg-group-reject")).to_be_enabled(timeout=WAIT_MS)
+        page.locator("#mg-group-reject").click()
+        expect(summary(page)).to_contain_text("3 groups of 6 masks", timeout=WAIT_MS)
+        expect(summary(page)).to_contain_text("is not in group", timeout=WAIT_MS)
+
+        page.reload()
+        page.get_by_role("tab", name="3D grouping").click()
+        expect(summary(page)).to_contain_text("3 groups of 6 masks", timeout=WAIT_MS)
+    with running_app(tmp_path / "labels.db", "--scenes", str(tiny_scenes)) as address:
+        open_grouping_page(page, address)
+        expect(summary(page)).to_contain_text("3 groups of 6 masks", timeout=WAIT_MS)
+        page.locator("#mg-group-undo").click()
+        expect(summary(page)).to_contain_text("2 groups of 6 masks", timeout=WAIT_MS)
+    assert page.problems == []  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def living_room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_app(tmp_path_factory.mktemp("living") / "labels.db") as address:
+        yield address
+
+
+def camera_of(page: Page) -> dict[str, list[float]]:
+    found = page.evaluate("document.querySelector('#mg-group-room .mg-plot')._fullLayout.scene._scene.getCamera()")
+    return {part: [round(found[part][axis], 6) + 0.0 for axis in "xyz"] for part in ("eye", "center", "up")}
+
+
+def test_living_room_in_3d_and_in_its_views(page: Page, living_room: str) -> None:
+    open_grouping_page(page, living_room)
+    expect(summary(page)).to_contain_text(
+        re.compile(r"\d+ groups of \d{4} masks in 40 views; ARI (1\.000|0\.99\d)"), timeout=WAIT_MS
+    )
+    plot = page.locator("#mg-group-room .mg-plot")
+    expect(plot.locator("canvas").first).to_be_visible(timeout=WAIT_MS)
+    page.wait_for_timeout(3000)
+    box = plot.bounding_box()
+    assert box is not None
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.move(*middle)
+    page.mouse.down()
+    page.mouse.move(middle[0] + 60, middle[1] + 10, steps=4)
+    page.mouse.up()
+    page.wait_for_timeout(1500)
+    turned = camera_of(page)
+
+    for dx, dy in ((0, 0), (-50, 20), (60, 40), (-90, -10), (30, 80)):
+        page.mouse.move(middle[0] + dx, middle[1] + dy)
+        page.wait_for_timeout(400)
+        page.mouse.click(middle[0] + dx, middle[1] + dy, delay=100)
+        page.wait_for_timeout(2000)
+        if "confidence" in details(page).inner_text():
+            break
+    expect(details(page)).to_contain_text(re.compile(r"group \d+: \d+ masks?, confidence"))
+    in_3d = details(page).inner_text()
+    assert camera_of(page) == turned, "lighting a group leaves the camera where it was"
+
+    sheet = page.locator("#mg-group-sheet img")
+    sheet.scroll_into_view_if_needed()
+    around = sheet.bounding_box()
+    assert around is not None
+    for across, down in ((0.1, 0.09), (0.3, 0.45), (0.5, 0.7), (0.72, 0.33)):
+        sheet.click(position={"x": around["width"] * across, "y": around["height"] * down})
+        page.wait_for_timeout(2000)
+        if details(page).inner_text() != in_3d:
+            break
+    assert details(page).inner_text() != in_3d, "a mask clicked among the views lights its group"
+    expect(page.locator("#mg-group-reject")).to_be_enabled()
+    assert camera_of(page) == turned
+    assert page.problems == []  # type: ignore[attr-defined]
+
+
+def test_run_is_cancelled_and_the_groups_stay(page: Page, living_room: str) -> None:
+    open_grouping_page(page, living_room)
+    expect(summary(page)).to_contain_text("masks in 40 views", timeout=WAIT_MS)
+    page.locator("#mg-group-evidence input").click()
+    page.get_by_role("option", name="the judge", exact=True).click()
     page.locator("#mg-group-run").click()
-    summary = page.locator("#mg-group-summary")
-    expect(summary).to_contain_text("2 groups of 6 masks in 3 views; ARI 1.000", timeout=WAIT_MS)
-    expect(page.locator("#mg-group-room canvas").first).to_be_visible(timeout=WAIT_MS)
-
-    listed = page.locator("#mg-group-list button.thumbnail-item, #mg-group-list .thumbnail-lg")
-    expect(listed).to_have_count(2, timeout=WAIT_MS)
-    listed.nth(0).click()
-    expect(page.locator("#mg-group-details")).to_contain_text("group 1: 3 masks", timeout=WAIT_MS)
-    listed.nth(1).click()
-    expect(page.locator("#mg-group-details")).to_contain_text("Picked before: group 1", timeout=WAIT_MS)
-    page.screenshot(path=tmp_path / "grouping.png", full_page=True)
-
-    page.locator("#mg-group-merge").click()
-    expect(summary).to_contain_text("3 masks moved, ARI 1.000 → 0.000", timeout=WAIT_MS)
-    page.locator("#mg-group-undo").click()
-    expect(summary).to_contain_text(re.compile("Undone: 3 masks moved, ARI 0.000 → 1.000"), timeout=WAIT_MS)
-
-    page.reload()
-    page.get_by_role("tab", name="3D grouping").click()
-    expect(page.locator("#mg-group-summary")).to_contain_text("2 groups of 6 masks", timeout=WAIT_MS)
-    assert problems == []
+    expect(page.locator("#mg-group-progress")).to_contain_text("Asking the judge", timeout=WAIT_MS)
+    page.locator("#mg-group-cancel").click()
+    expect(page.locator("#mg-group-progress")).to_contain_text("stopped", timeout=WAIT_MS)
+    expect(page.locator("#mg-group-run")).to_be_enabled(timeout=WAIT_MS)
+    expect(summary(page)).to_contain_text("evidence: geometry")
