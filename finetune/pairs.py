@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from engine.crops import PictureStyle
 from engine.errors import MaskError, RunError
 from engine.pair_sampling import NegativeMode, SampledPair, SamplingSettings, SeenMask, sample_pairs
 from engine.types import MaskKey, MaskPair
@@ -111,7 +110,6 @@ class DataSettings:
     validation_pairs: int
     negatives: NegativeChoice = "hard"
     seed: int = 0
-    style: PictureStyle = "on_black"
 
 
 def build_data_set(
@@ -149,18 +147,18 @@ def build_data_set(
         )
     order = np.random.default_rng(settings.seed).permutation(len(training))
     shuffled = tuple(training[i] for i in order)
-    digest = hash_content(pools, [*training, *validation], settings.style)
+    digest = hash_content(pools, [*training, *validation])
     return DataSet(shuffled, tuple(validation), evaluation, (*left_out, *unused), digest)
 
 
-def hash_content(pools: Sequence[ScenePool], pairs: Sequence[TrainingPair], style: PictureStyle) -> str:
+def hash_content(pools: Sequence[ScenePool], pairs: Sequence[TrainingPair]) -> str:
     """Return a digest of pairs, answers and pictures that does not depend on their order."""
     by_name = {pool.name: pool for pool in pools}
     digest = hashlib.sha256()
     for row in sorted(json.dumps(_row(pair)) for pair in pairs):
         digest.update(row.encode())
     for scene, key in sorted({(pair.scene, key) for pair in pairs for key in (pair.pair.a, pair.pair.b)}):
-        crop = by_name[scene].crop(key, style)
+        crop = by_name[scene].crops[key]
         digest.update(f"{scene} {key} {crop.shape}".encode() + crop.tobytes())
     return digest.hexdigest()
 
@@ -182,7 +180,7 @@ def _sort_corrections(
         if pool is None:
             unused.append(LeftOut(one.scene, one.pair, "its scene is not among those trained on"))
             continue
-        if not all(pool.has_mask(key) for key in (one.pair.a, one.pair.b)):
+        if not all(key in pool.crops for key in (one.pair.a, one.pair.b)):
             unused.append(LeftOut(one.scene, one.pair, "the scene has no such mask any more"))
             continue
         parts = {pool.part_of(one.pair.a), pool.part_of(one.pair.b)}

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from engine.crops import PictureStyle, select_mask, show_mask
+from engine.crops import PictureStyle, show_mask
 from engine.errors import MaskgroupError
 from engine.evaluation_run import color_embedding
 from engine.frames import FrameSource
@@ -21,10 +21,11 @@ from engine.identical_copies import find_identical_copies
 from engine.pair_sampling import SeenMask, class_of
 from engine.pipeline import group_scene
 from engine.scenes import open_scene
-from engine.types import BoolArray, Float32Array, MaskKey, UInt8Array
+from engine.types import Float32Array, MaskKey, UInt8Array
 
 Part = Literal["training", "validation", "evaluation"]
 Origin = Literal["truth", "groups", "labels"]
+Role = Literal["train", "evaluate", "both"]
 MIN_AREA_PX = 230
 """Smaller masks, below 0.1 % of a 640x360 view, are not sampled."""
 MIN_CONFIDENCE = 0.9
@@ -36,7 +37,7 @@ FEWEST_GROUPS = 6
 
 @dataclass(frozen=True, eq=False)
 class ScenePool:
-    """One scene.
+    """One scene. Only its crops are kept: many scenes fit into memory.
 
     Attributes:
         name: The scene's name, as labels have it.
@@ -44,7 +45,9 @@ class ScenePool:
         masks: Masks whose object is known and that are large enough.
         parts: Part of every object.
         copies: Group of every object that has identical copies.
-        frames: Where crops are cut from.
+        object_of: Object of every mask for which it is known.
+        crops: Every mask as a judge sees it, (h, w, 3) uint8.
+        vectors: What every mask's colours are, (64,) float32.
     """
 
     name: str
@@ -52,58 +55,48 @@ class ScenePool:
     masks: tuple[SeenMask, ...]
     parts: Mapping[int, Part]
     copies: Mapping[int, int]
-    frames: FrameSource
     object_of: Mapping[MaskKey, int] = field(repr=False)
+    crops: Mapping[MaskKey, UInt8Array] = field(repr=False)
+    vectors: Mapping[MaskKey, Float32Array] = field(repr=False)
 
     def masks_of(self, part: Part) -> list[SeenMask]:
         """Return the masks of one part's objects."""
         return [mask for mask in self.masks if self.parts[mask.instance] == part]
-
-    def has_mask(self, key: MaskKey) -> bool:
-        """Whether the scene has this mask."""
-        return key.view in self.frames.scene.view_names and key.mask in self.frames.frame(key.view).mask_areas
 
     def part_of(self, key: MaskKey) -> Part:
         """Return the part that a mask belongs to: training where its object is not known."""
         found = self.object_of.get(key)
         return "training" if found is None else self.parts.get(found, "training")
 
-    def crop(self, key: MaskKey, style: PictureStyle) -> UInt8Array:
-        """Return the picture of a mask as a judge sees it, (h, w, 3) uint8."""
-        return show_mask(self.frames.frame(key.view), key, style=style)
-
-    def mask(self, key: MaskKey) -> BoolArray:
-        """Return a mask, (H, W) bool."""
-        return select_mask(self.frames.frame(key.view), key)
-
     def embed(self, key: MaskKey) -> Float32Array:
         """Return what a mask's colours are, (64,) float32."""
-        return color_embedding(self.frames, key)
+        return self.vectors[key]
 
 
-def open_pool(
-    folder: Path,
-    *,
-    role: Literal["train", "evaluate", "both"],
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> ScenePool:
-    """Open a scene and find out what its masks show.
+def open_pool(folder: Path, *, role: Role, style: PictureStyle = "on_black") -> ScenePool:
+    """Open a scene, cut its crops and find out what its masks show.
 
     Args:
         folder: The scene's folder.
         role: "train" = its objects are trained on or make the held-out curve; "evaluate" = all are for the verdict; "both" = some
             objects are held back for the verdict.
-        on_progress: Called after every view.
+        style: How masks are shown.
 
     Raises:
         SceneError: If the folder is no scene, or a file is broken.
     """
     scene = open_scene(folder)
-    frames = FrameSource(scene, max_frames=len(scene.view_names))
+    frames = FrameSource(scene, max_frames=2)
     areas: dict[MaskKey, int] = {}
-    for done, view in enumerate(scene.view_names, start=1):
-        areas |= {MaskKey(view, mask): area for mask, area in frames.frame(view).mask_areas.items()}
-        on_progress(done, len(scene.view_names))
+    crops: dict[MaskKey, UInt8Array] = {}
+    vectors: dict[MaskKey, Float32Array] = {}
+    for view in scene.view_names:
+        frame = frames.frame(view)
+        for mask, area in frame.mask_areas.items():
+            key = MaskKey(view, mask)
+            areas[key] = area
+            crops[key] = show_mask(frame, key, style=style)
+            vectors[key] = color_embedding(frames, key)
     if scene.mask_ids_are_instances:
         origin: Origin = "truth"
         object_of = {key: key.mask for key in areas}
@@ -113,7 +106,7 @@ def open_pool(
         origin = "groups" if object_of else "labels"
     masks = [SeenMask(key, object_of[key], area) for key, area in areas.items() if key in object_of and area >= MIN_AREA_PX]
     parts = divide(scene.name, sorted({mask.instance for mask in masks}), copies, role=role)
-    return ScenePool(scene.name, origin, tuple(masks), parts, copies, frames, object_of)
+    return ScenePool(scene.name, origin, tuple(masks), parts, copies, object_of, crops, vectors)
 
 
 def find_confident_groups(frames: FrameSource) -> dict[MaskKey, int]:
@@ -130,9 +123,7 @@ def find_confident_groups(frames: FrameSource) -> dict[MaskKey, int]:
     return {key: number[label] for key, label, sure in labelled if sure >= MIN_CONFIDENCE and label in number}
 
 
-def divide(
-    scene: str, objects: Sequence[int], copies: Mapping[int, int], *, role: Literal["train", "evaluate", "both"]
-) -> dict[int, Part]:
+def divide(scene: str, objects: Sequence[int], copies: Mapping[int, int], *, role: Role) -> dict[int, Part]:
     """Divide a scene's objects, always the same way: whole classes go together, so that look-alikes and copies of a held-back
     object are held back with it.
 

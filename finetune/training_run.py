@@ -32,7 +32,7 @@ from finetune.model_card import write_card
 from finetune.pairs import DataSet, DataSettings, TrainingPair, build_data_set, hash_content, masks_in
 from finetune.promotion import promote, resolve_judge
 from finetune.sample_sheet import draw_sheet
-from finetune.scene_pool import ScenePool, open_pool
+from finetune.scene_pool import Role, ScenePool, open_pool
 from finetune.train_config import TrainConfig, read_config
 from finetune.train_loop import Held, StepReport, Trainer
 from finetune.unsloth_backend import chooses_unsloth, load_for_training
@@ -74,14 +74,18 @@ class TrainingRun:
         self._judge_frozen(BEFORE, "judging the model to beat", data, pools, judge)
         del judge
         self._train(data, pools)
-        tuned = load_judge(str(base_source(self.config.model)), adapter=self.run_dir / ADAPTER, name=self.run_dir.name)
+        tuned = load_judge(
+            str(base_source(self.config.model)), adapter=self.run_dir / ADAPTER, name=self.run_dir.name, both_orders=False
+        )
         self._judge_frozen(AFTER, "judging the new model", data, pools, tuned)
         return self._decide(data)
 
     def _open_scenes(self) -> list[ScenePool]:
         self.events.write("stage", "reading the scenes")
         held = [Path(folder) for folder in self.config.evaluation_scenes]
-        folders = [(Path(f), "train" if held else "both") for f in self.config.scenes]
+        style = prompt_of(self.config).picture
+        role: Role = "train" if held else "both"
+        folders: list[tuple[Path, Role]] = [(Path(folder), role) for folder in self.config.scenes]
         folders += [(folder, "evaluate") for folder in held]
         names = [folder.name for folder, _ in folders]
         if len(set(names)) < len(names):
@@ -91,23 +95,23 @@ class TrainingRun:
         pools: list[ScenePool] = []
         for number, (folder, role) in enumerate(folders):
             self._check()
-            pools.append(open_pool(folder, role=role))  # pyright: ignore[reportArgumentType]
+            pools.append(open_pool(folder, role=role, style=style))
             self.events.write("progress", done=number + 1, total=len(folders))
         return pools
 
     def _judge_to_beat(self) -> Judge:
         self.events.write("stage", "loading the model to beat")
         if self.config.parent == "base":
-            return load_judge(self.config.model, name=self.config.model, prompt=prompt_of(self.config).name)
+            return load_judge(self.config.model, name=self.config.model, prompt=prompt_of(self.config).name, both_orders=False)
         found = resolve_judge(self.config.parent, self.run_dir.parent)
-        return load_judge(found.model, adapter=found.adapter, name=found.name, prompt=found.prompt)
+        return load_judge(found.model, adapter=found.adapter, name=found.name, prompt=found.prompt, both_orders=False)
 
     def _data_set(self, pools: Sequence[ScenePool], judge: Judge) -> DataSet:
         path = self.run_dir / DATASET_FILE
         settings = data_settings(self.config)
         if path.is_file():
             data = DataSet.from_json(json.loads(path.read_text(encoding="utf-8")))
-            if hash_content(pools, [*data.training, *data.validation], settings.style) != data.content_hash:
+            if hash_content(pools, [*data.training, *data.validation]) != data.content_hash:
                 raise RunError("The scenes have changed since this run was started, so it cannot go on as it was; start a new run.")
             return data
         self.events.write("stage", "choosing pairs")
@@ -119,7 +123,7 @@ class TrainingRun:
             for start in range(0, len(pairs), 128):
                 self._check()
                 part = pairs[start : start + 128]
-                crops = [CropPair(pool.crop(p.a, settings.style), pool.crop(p.b, settings.style)) for p in part]
+                crops = [CropPair(pool.crops[p.a], pool.crops[p.b]) for p in part]
                 answers += [verdict.p_same for verdict in judge.judge(crops)]
                 asked += len(part)
                 self.events.write("progress", f"{asked} candidates asked for hard negatives", done=asked)
@@ -128,7 +132,7 @@ class TrainingRun:
         labels = read_corrections(self.run_dir / CORRECTIONS_FILE) if self.config.use_labels else []
         data = build_data_set(pools, labels, settings, mine=mine)
         by_name = {pool.name: pool for pool in pools}
-        sheet = draw_sheet(data.training, lambda scene, key: by_name[scene].crop(key, settings.style))
+        sheet = draw_sheet(data.training, lambda scene, key: by_name[scene].crops[key])
         partial = self.run_dir / f".{SHEET_FILE}"
         Image.fromarray(sheet).save(partial, format="png")
         partial.replace(self.run_dir / SHEET_FILE)
@@ -144,7 +148,7 @@ class TrainingRun:
             self.events.write("progress", done=done, total=total)
             self._check()
 
-        judge_frozen(data.evaluation, lambda s, key, style: by_name[s].crop(key, style), judge, self.run_dir / folder, tick=tick)
+        judge_frozen(data.evaluation, lambda scene, key: by_name[scene].crops[key], judge, self.run_dir / folder, tick=tick)
 
     def _train(self, data: DataSet, pools: Sequence[ScenePool]) -> None:
         if (self.run_dir / ADAPTER / "adapter_config.json").is_file():
@@ -198,7 +202,6 @@ def data_settings(config: TrainConfig) -> DataSettings:
         validation_pairs=config.validation_pairs,
         negatives=config.negatives,
         seed=config.seed,
-        style=prompt_of(config).picture,
     )
 
 
@@ -223,7 +226,7 @@ def build_trainer(
     trained = set(masks_in(data.training))
     for number, (scene, key) in enumerate(masks_in([*data.training, *data.validation])):
         check()
-        crop = by_name[scene].crop(key, style)
+        crop = by_name[scene].crops[key]
         crops = [crop]
         if (scene, key) in trained and style == "on_black":
             rng = np.random.default_rng((config.seed, number))

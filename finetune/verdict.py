@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.comparison import SceneComparison, compare_folders
-from engine.crops import PictureStyle
 from engine.evaluation import score, to_report
 from engine.evaluation_run import METRICS_FILE, to_prediction, write_atomically
-from engine.judging.base import AMBIGUOUS_ABOVE, CropPair, Judge, picture_style
+from engine.judging.base import AMBIGUOUS_ABOVE, CropPair, Judge
 from engine.pair_sampling import SampledPair
 from engine.predictions import PREDICTIONS, PredictionWriter
 from engine.types import MaskKey, UInt8Array
@@ -22,8 +21,8 @@ from finetune.train_config import TrainConfig
 
 BATCH = 32
 SHOWN = ("accuracy", "recall", "specificity", "precision", "f1", "twin_accuracy", "specificity_same_class", "specificity_nearest")
-CropOf = Callable[[str, MaskKey, PictureStyle], UInt8Array]
-"""Gives the picture of (scene, mask) in a style."""
+CropOf = Callable[[str, MaskKey], UInt8Array]
+"""Gives the picture of (scene, mask) as the judge's prompt wants it."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,6 @@ def judge_frozen(
         folder: Gets `<scene>/{predictions.jsonl, metrics.json}`, as `maskgroup evaluate` writes them.
         tick: Called with how many pairs are done, of how many.
     """
-    style = picture_style(judge)
     total, before = sum(len(pairs) for pairs in evaluation.values()), 0
     for scene, pairs in evaluation.items():
         place = folder / scene
@@ -60,7 +58,7 @@ def judge_frozen(
             done = list(writer.kept)
             while len(done) < len(pairs):
                 part = pairs[len(done) : len(done) + BATCH]
-                asked = [CropPair(crop(scene, p.pair.a, style), crop(scene, p.pair.b, style)) for p in part]
+                asked = [CropPair(crop(scene, p.pair.a), crop(scene, p.pair.b)) for p in part]
                 verdicts = judge.judge([*asked, *(CropPair(pair.b, pair.a) for pair in asked)])
                 for i, pair in enumerate(part):
                     orders = verdicts[i], verdicts[len(part) + i]

@@ -1,0 +1,55 @@
+"""What a training would see and how long it would take, without starting one: counts, the sample sheet, a short calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from engine.types import UInt8Array
+from finetune.corrections import SettledLabel
+from finetune.lora import prompt_of
+from finetune.pairs import build_data_set
+from finetune.sample_sheet import draw_sheet
+from finetune.scene_pool import Role, open_pool
+from finetune.train_config import TrainConfig
+from finetune.training_run import build_trainer, data_settings
+
+CALIBRATION_PAIRS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """What a training would be.
+
+    Attributes:
+        counts: How many pairs come from where, by plain names.
+        sheet: Some of the pairs, (H, W, 3) uint8.
+        steps: Steps of the optimizer.
+        seconds: Seconds that all steps take, from a few that were timed; reading scenes and judging come on top.
+    """
+
+    counts: dict[str, int]
+    sheet: UInt8Array
+    steps: int
+    seconds: float
+
+
+def preview_training(config: TrainConfig, labels: Sequence[SettledLabel]) -> Preview:
+    """Look at a training before it is started; its hard negatives are those by class, as nobody is asked yet.
+
+    Raises:
+        MaskgroupError: If it cannot be done.
+    """
+    role: Role = "train" if config.evaluation_scenes else "both"
+    folders: list[tuple[str, Role]] = [(folder, role) for folder in config.scenes]
+    folders += [(folder, "evaluate") for folder in config.evaluation_scenes]
+    pools = [open_pool(Path(folder), role=part, style=prompt_of(config).picture) for folder, part in folders]
+    data = build_data_set(pools, labels if config.use_labels else [], data_settings(config))
+    by_name = {pool.name: pool for pool in pools}
+    sheet = draw_sheet(data.training, lambda scene, key: by_name[scene].crops[key])
+    few = replace(data, training=data.training[:CALIBRATION_PAIRS], validation=data.validation[:2])
+    trainer, _ = build_trainer(config, few, pools, None)
+    seconds = trainer.time_steps()
+    steps = -(-len(data.training) // config.batch_pairs) * config.epochs
+    return Preview(data.counts(), sheet, steps, seconds * steps)

@@ -1,0 +1,152 @@
+"""`maskgroup train`: retrain the judge on corrections and generated pairs; the same runs as on the Retrain page."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+from tqdm import tqdm
+
+from db.labels import LabelStore
+from db.runs import Run, RunStore
+from db.session import open_database
+from engine.errors import RunError
+from engine.scenes import find_scene, list_scenes
+from finetune.events import Event
+from finetune.processes import LOG_FILE
+from finetune.registry import FINISHED, Registry
+from finetune.train_config import Backend, NegativeChoice, PromotionRule, TrainConfig
+from ui.models import runs_folder
+from ui.settings import Settings
+
+POLL_S = 0.3
+
+
+def train(
+    scene: Annotated[list[str] | None, typer.Argument(help="Scene folders or names in --scenes; default: all of --scenes.")] = None,
+    scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    evaluate_on: Annotated[list[str] | None, typer.Option(help="A scene to judge the run by, not trained on; repeatable.")] = None,
+    pairs: Annotated[int, typer.Option(help="Training pairs, half of them the same object.")] = TrainConfig.pairs,
+    epochs: Annotated[int, typer.Option(help="How often each pair is seen, each time in both orders.")] = TrainConfig.epochs,
+    name: Annotated[str | None, typer.Option(help="Name of the run; default: run-N. With --resume: which run.")] = None,
+    backend: Annotated[str, typer.Option(help="auto, peft or unsloth (NVIDIA only).")] = TrainConfig.backend,
+    no_labels: Annotated[bool, typer.Option("--no-labels", help="Leave people's corrections out.")] = False,
+    model: Annotated[str, typer.Option(help="Base to train: base, a model folder or a hub id.")] = TrainConfig.model,
+    against: Annotated[str, typer.Option(help="The judge to beat, which also finds hard negatives: base or a run.")] = "base",
+    negatives: Annotated[str, typer.Option(help="hard (look-alikes, and what the judge gets wrong) or random.")] = "hard",
+    rate: Annotated[float, typer.Option(help="Learning rate.")] = TrainConfig.learning_rate,
+    rank: Annotated[int, typer.Option(help="LoRA's rank.")] = TrainConfig.rank,
+    alpha: Annotated[int, typer.Option(help="LoRA's alpha.")] = TrainConfig.alpha,
+    dropout: Annotated[float, typer.Option(help="LoRA's dropout.")] = TrainConfig.dropout,
+    batch: Annotated[int, typer.Option(help="Pairs in one step.")] = TrainConfig.batch_pairs,
+    language_only: Annotated[bool, typer.Option("--language-only", help="Leave the vision tower as it is.")] = False,
+    augment: Annotated[int, typer.Option(help="Variants of each picture in training; 1 = as it is.")] = TrainConfig.augment,
+    evaluation_pairs: Annotated[int, typer.Option(help="Pairs of the verdict.")] = TrainConfig.evaluation_pairs,
+    promotion: Annotated[str, typer.Option(help="Becomes tuned by: mcnemar, interval, always or never.")] = TrainConfig.promotion,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = TrainConfig.device,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run --name.")] = False,
+    db: Annotated[str | None, typer.Option(help="SQLite file or SQLAlchemy URL of labels and runs.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+) -> None:
+    """Retrain the judge, and judge it: it becomes the tuned model only if it is better. Ctrl+C stops it; --resume goes on."""
+    settings = Settings(**({"db": db} if db else {}))
+    engine = open_database(settings.db)
+    registry = Registry(RunStore(engine), runs_folder(settings))
+    if resume:
+        if name is None:
+            raise RunError("--resume needs --name, the run to go on with.")
+        run = registry.resume(name)
+    else:
+        root = scenes or settings.scenes
+        held = [find_scene(one, root).folder for one in evaluate_on or []]
+        chosen = [find_scene(one, root).folder for one in scene] if scene else [info.folder for info in list_scenes(root)]
+        config = TrainConfig(
+            scenes=tuple(str(folder) for folder in chosen if folder not in held),
+            evaluation_scenes=tuple(str(folder) for folder in held),
+            model=model,
+            parent=against,
+            pairs=pairs,
+            epochs=epochs,
+            negatives=cast("NegativeChoice", negatives),
+            use_labels=not no_labels,
+            evaluation_pairs=evaluation_pairs,
+            rank=rank,
+            alpha=alpha,
+            dropout=dropout,
+            learning_rate=rate,
+            batch_pairs=batch,
+            language_only=language_only,
+            augment=augment,
+            backend=cast("Backend", backend),
+            device=device,
+            seed=seed,
+            promotion=cast("PromotionRule", promotion),
+        )
+        run = registry.start(config, LabelStore(engine).settled(), name=name)
+    finished = follow(registry, run)
+    report(registry, finished, as_json=as_json)
+    if finished.status == "failed":
+        raise RunError(f"{finished.note} (log: {registry.folder(finished.name) / LOG_FILE})")
+    if finished.status == "cancelled":
+        raise typer.Exit(1)
+
+
+def follow(registry: Registry, run: Run) -> Run:
+    """Show a run's progress until it ends; Ctrl+C asks it to stop, and waits until it has."""
+    shown = len(registry.events(run.name)) if run.result else 0
+    with tqdm(desc=run.name, bar_format="{desc}: {bar} {n}/{total} {postfix}", total=1) as bar:
+        while True:
+            try:
+                current = registry.get(run.name)
+                events = registry.events(run.name)
+                for event in events[shown:]:
+                    _show(bar, event)
+                shown = len(events)
+                if current.status in FINISHED:
+                    return current
+                time.sleep(POLL_S)
+            except KeyboardInterrupt:
+                registry.cancel(run.name)
+                bar.set_description_str(f"{run.name}: stopping")
+
+
+def _show(bar: Any, event: Event) -> None:
+    if event.kind == "stage":
+        bar.set_description_str(f"{bar.desc.split(':')[0]}: {event.text}")
+        bar.reset(total=1)
+        bar.set_postfix_str("")
+    elif event.kind == "progress" and "total" in event.values:
+        bar.total, bar.n = event.values["total"], event.values["done"]
+        bar.refresh()
+    elif event.kind == "step":
+        bar.total, bar.n = event.values["total"], event.values["step"]
+        bar.set_postfix_str(f"loss {event.number('loss'):.3f}")
+    elif event.kind == "validation":
+        bar.set_postfix_str(f"held-out accuracy {event.number('accuracy'):.3f}")
+
+
+def report(registry: Registry, run: Run, *, as_json: bool) -> None:
+    """Print what came of a run."""
+    folder = registry.folder(run.name)
+    verdict: dict[str, Any] = run.result.get("verdict", {})
+    if as_json:
+        found = {
+            "name": run.name,
+            "status": run.status,
+            "note": run.note,
+            "folder": str(folder),
+            "tuned": registry.tuned(),
+            **verdict,
+        }
+        typer.echo(json.dumps(found, indent=2))
+        return
+    typer.echo(f"{run.name}: {run.status}. {run.note or ''}")
+    for metric, values in verdict.get("metrics", {}).items():
+        spread = "" if values["low"] is None else f"  [{values['low']:+.3f}, {values['high']:+.3f}]"
+        typer.echo(f"  {metric:<24} {values['before']:.3f} -> {values['after']:.3f}  {values['difference']:+.3f}{spread}")
+    if verdict:
+        typer.echo(f"  {verdict['seconds']:.0f} s, {verdict['peak_memory_mb']} MB; adapter: {folder / 'adapter'}")
