@@ -24,8 +24,12 @@ class Settings(BaseSettings):
         db: Path of a SQLite file, or any SQLAlchemy URL.
         host: Address to listen on; the default serves this machine only.
         port: TCP port; 0 lets the system pick a free one.
-        model: Judge of the app: "base", a model folder or a hub id.
+        model: Judge of the app: "base", "tuned", a run, a model or adapter folder, a hub id, or http://HOST:PORT/v1#MODEL.
         also: More judges to choose from on the pages, written as `model`.
+        device: Where local models run: "auto", "cpu", "cuda", "cuda:N", "mps".
+        dtype: What they compute in: "auto", "float32", "bfloat16", "float16".
+        four_bit: Load their weights in 4 bits; NVIDIA only.
+        loader: "transformers", or "unsloth" on NVIDIA.
         annotator: Name stored with labels until the person types another.
     """
 
@@ -37,6 +41,10 @@ class Settings(BaseSettings):
     port: int = 7860
     model: str = "base"
     also: tuple[str, ...] = ()
+    device: str = "auto"
+    dtype: str = "auto"
+    four_bit: bool = False
+    loader: str = "transformers"
     annotator: str = "me"
 
     def model_post_init(self, context: object, /) -> None:
@@ -48,3 +56,8 @@ class Settings(BaseSettings):
     def data_folder(self) -> Path:
         """Where the app keeps comparisons, votes and thresholds: beside a SQLite file, else the user's data folder."""
         return Path(default_database() if "://" in self.db else self.db).expanduser().resolve().parent
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where trainings write: beside the labels that they learn from."""
+        return self.data_folder / "runs"

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from engine.errors import MaskgroupError
+from ui.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption
 from ui.settings import Settings
 
 
@@ -17,11 +18,16 @@ def app(
     db: Annotated[str | None, typer.Option(help="SQLite file or SQLAlchemy URL for the labels.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="TCP port.", min=0, max=65535)] = None,
-    model: Annotated[str | None, typer.Option(help="Judge: base, a model folder or a hub id.")] = None,
+    model: Annotated[str | None, typer.Option(help=f"Judge: {MODEL_HELP}")] = None,
     also: Annotated[list[str] | None, typer.Option(help="Another judge to compare with; may be given several times.")] = None,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    four_bit: FourBitOption = False,
+    loader: LoaderOption = None,
 ) -> None:
     """Open the app: pick two masks, get a verdict, see it in 3D, correct it."""
     given = {"scenes": scenes, "db": db, "host": host, "port": port, "model": model, "also": tuple(also) if also else None}
+    given |= {"device": device, "dtype": dtype, "four_bit": four_bit or None, "loader": loader}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})  # pyright: ignore[reportArgumentType]
     serve(settings)
 

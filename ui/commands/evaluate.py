@@ -12,18 +12,17 @@ from tqdm import tqdm
 
 from engine.evaluation import METRICS, Scores, to_report
 from engine.evaluation_run import EvaluationSettings, evaluate_scene
-from engine.judging import load_judge
-from engine.judging.base import default_prompt
 from engine.pair_sampling import NegativeMode, SamplingSettings
 from engine.predictions import EvaluationError
 from engine.scenes import find_scene
+from ui.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption, choose_options, find_judge, open_judge
 from ui.settings import Settings
 
 
 def evaluate(
     scene: Annotated[list[str], typer.Argument(help="Scene folders, or names in --scenes.")],
     out: Annotated[Path, typer.Option(help="Folder to write; <out>/<scene>/{predictions.jsonl,metrics.json}.")],
-    model: Annotated[str, typer.Option(help="base, tuned, a run, a model folder or a hub id.")] = "base",
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "base",
     prompt: Annotated[str | None, typer.Option(help="original, context, blurred or views; default: the model's own.")] = None,
     pairs: Annotated[int, typer.Option(help="Pairs of each scene; half are positive.")] = 300,
     negatives: Annotated[str, typer.Option(help="random or hard (same class, else nearest in appearance).")] = "random",
@@ -31,6 +30,10 @@ def evaluate(
     min_area: Annotated[int, typer.Option(help="Smaller masks are not sampled, pixels.")] = 100,
     max_per_instance: Annotated[int, typer.Option(help="Most positive pairs of one instance.")] = 30,
     one_order: Annotated[bool, typer.Option("--one-order", help="Ask (a, b) only, not (b, a) too; as the original.")] = False,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    four_bit: FourBitOption = False,
+    loader: LoaderOption = None,
     scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -42,13 +45,17 @@ def evaluate(
         max_per_instance=max_per_instance,
         min_area_px=min_area,
     )
-    settings = EvaluationSettings(model=model, prompt=prompt or default_prompt(model), sampling=sampling, both_orders=not one_order)
-    opened = [find_scene(name, scenes or Settings().scenes) for name in scene]
+    own = Settings()
+    options = choose_options(own, device, dtype, four_bit, loader)
+    settings = EvaluationSettings(
+        model=model, prompt=prompt or find_judge(model, own).prompt, sampling=sampling, both_orders=not one_order
+    )
+    opened = [find_scene(name, scenes or own.scenes) for name in scene]
     names = [one.name for one in opened]
     if len(set(names)) < len(names):
         raise EvaluationError(f"Two of the scenes have one name ({', '.join(sorted(names))}); give each scene once.")
     # The evaluation asks both orders itself and keeps both answers: the judge must not average them first.
-    load = cache(lambda: load_judge(model, prompt=settings.prompt, both_orders=False))
+    load = cache(lambda: open_judge(model, own, options=options, prompt=settings.prompt, both_orders=False))
     reports: list[dict[str, object]] = []
     for one in opened:
         with ProgressBars(one.name) as bars:

@@ -14,11 +14,11 @@ from engine.errors import MaskgroupError
 from engine.frames import FrameSource
 from engine.grouping import Evidence
 from engine.grouping_files import summarise_metrics, write_grouping
-from engine.judging import load_judge
 from engine.pair_judge import FramePairJudge
 from engine.pipeline import GroupingOptions, Progress, group_scene
 from engine.scenes import find_scene
 from ui.commands.render import parse_size
+from ui.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption, choose_options, open_judge
 from ui.scene_page import write_scene_page
 from ui.settings import Settings
 
@@ -27,17 +27,23 @@ def group(
     scene: Annotated[str, typer.Argument(help="A scene folder, or a name in --scenes.")],
     out: Annotated[Path, typer.Option(help="Folder to write groups.json, metrics.json, instances.ply and scene.html to.")],
     evidence: Annotated[str, typer.Option(help="vlm, geometry or both.")] = "geometry",
-    model: Annotated[str, typer.Option(help="base, tuned, a run, a hub id or a model folder; for vlm and both.")] = "base",
+    model: Annotated[str, typer.Option(help=f"For vlm and both: {MODEL_HELP}")] = "base",
     budget: Annotated[int | None, typer.Option(min=0, help="Pairs to ask in all; default: 6 for each mask.")] = None,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT within which frames fit, pixels.")] = "640x360",
     repair: Annotated[bool, typer.Option(help="Repair poses where depth shows that they are off.")] = True,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    four_bit: FourBitOption = False,
+    loader: LoaderOption = None,
     scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Group every mask of a scene into objects, and write them with their evidence."""
     width, height = parse_size(size)
     kind = parse_evidence(evidence)
-    opened = find_scene(scene, scenes or Settings().scenes)
+    settings = Settings()
+    loading = choose_options(settings, device, dtype, four_bit, loader)
+    opened = find_scene(scene, scenes or settings.scenes)
     frames = FrameSource(opened, width=width, height=height, max_frames=max(64, len(opened.view_names)))
     with tqdm(total=100, desc=f"grouping {opened.name}", unit="%", bar_format="{desc}: {bar} {postfix}") as bar:
 
@@ -47,7 +53,8 @@ def group(
 
         judge: PairJudge | None = None
         if kind != "geometry":
-            judge = FramePairJudge(load_judge(model), frames, tick=lambda n: bar.set_postfix_str(f"judge, {n} pairs asked"))
+            found = open_judge(model, settings, options=loading)
+            judge = FramePairJudge(found, frames, tick=lambda n: bar.set_postfix_str(f"judge, {n} pairs asked"))
         options = GroupingOptions(evidence=kind, budget=budget, repair=repair)
         run = group_scene(opened, frames, options=options, judge=judge, report=report)
     written = write_grouping(run, out)

@@ -11,10 +11,10 @@ import typer
 from engine.crops import show_mask
 from engine.errors import MaskError
 from engine.frames import FrameSource
-from engine.judging import CropPair, load_judge
-from engine.judging.base import default_prompt, load_prompt
+from engine.judging import CropPair, load_prompt
 from engine.scenes import find_scene
 from engine.types import MaskKey, MaskPair, Scene, Verdict
+from ui.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption, choose_options, find_judge, open_judge
 from ui.settings import Settings
 
 
@@ -22,20 +22,28 @@ def judge(
     scene: Annotated[str, typer.Argument(help="A scene folder, or a name in --scenes.")],
     a: Annotated[str, typer.Option(help="First mask, as VIEW:MASK.")],
     b: Annotated[str, typer.Option(help="Second mask, as VIEW:MASK.")],
-    model: Annotated[str, typer.Option(help="base, tuned, a model folder or a hub id.")] = "base",
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "base",
     prompt: Annotated[str | None, typer.Option(help="original, context, blurred or views; default: the model's own.")] = None,
     one_order: Annotated[bool, typer.Option("--one-order", help="Ask (a, b) only, not (b, a) too.")] = False,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    four_bit: FourBitOption = False,
+    loader: LoaderOption = None,
     scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Ask whether two masks show the same physical object."""
-    opened = find_scene(scene, scenes or Settings().scenes)
+    settings = Settings()
+    opened = find_scene(scene, scenes or settings.scenes)
     pair = MaskPair(parse_mask(a, opened), parse_mask(b, opened))
     frames = FrameSource(opened)
-    style = load_prompt(prompt or default_prompt(model)).picture
+    asked = prompt or find_judge(model, settings).prompt
+    style = load_prompt(asked).picture
     # Before the model is loaded: a mistyped mask should not wait for it.
     pictures = [show_mask(frames.frame(key.view), key, style=style) for key in (pair.a, pair.b)]
-    verdict = load_judge(model, prompt=prompt, both_orders=not one_order).judge([CropPair(*pictures)])[0]
+    options = choose_options(settings, device, dtype, four_bit, loader)
+    found = open_judge(model, settings, options=options, prompt=asked, both_orders=not one_order)
+    verdict = found.judge([CropPair(*pictures)])[0]
     typer.echo(json.dumps(describe(verdict, pair, opened)) if as_json else in_words(verdict, pair))
 
 

@@ -1,0 +1,83 @@
+"""From a judge's name, as it is given on the command line or to the app, to a judge; the flags that all commands share.
+
+A name is a run of this database, "base", "tuned", a folder, a hub id, or the address of a server.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from engine.judging import Judge, load_judge
+from engine.judging.sources import LoadOptions, is_address
+from finetune.promotion import JudgeSource, resolve_judge
+from ui.settings import Settings
+
+MODEL_HELP = "base, tuned, a run, a model or adapter folder, a hub id, or http://HOST:PORT/v1#MODEL."
+
+DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps; default: auto.")]
+DtypeOption = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16; default: auto.")]
+FourBitOption = Annotated[bool, typer.Option("--four-bit", help="Load the weights in 4 bits; NVIDIA only.")]
+LoaderOption = Annotated[str | None, typer.Option(help="transformers, or unsloth on NVIDIA; default: transformers.")]
+
+
+def given_options(settings: Settings) -> LoadOptions:
+    """Return how the settings want local models loaded."""
+    return LoadOptions(settings.device, settings.dtype, settings.four_bit, settings.loader)
+
+
+def choose_options(
+    settings: Settings, device: str | None = None, dtype: str | None = None, four_bit: bool = False, loader: str | None = None
+) -> LoadOptions:
+    """Return the settings' options with a command's flags over them."""
+    flags = {"device": device, "dtype": dtype, "four_bit": four_bit or None, "loader": loader}
+    return replace(given_options(settings), **{name: value for name, value in flags.items() if value is not None})
+
+
+def find_judge(model: str, settings: Settings) -> JudgeSource:
+    """Return what a judge's name stands for.
+
+    Raises:
+        ModelError: If it is "tuned" and there is none, or a run without an adapter.
+    """
+    return resolve_judge(model, settings.runs_folder)
+
+
+def open_judge(
+    model: str,
+    settings: Settings,
+    *,
+    options: LoadOptions | None = None,
+    prompt: str | None = None,
+    both_orders: bool = True,
+) -> Judge:
+    """Load a judge.
+
+    Args:
+        model: Its name.
+        settings: Where the runs are, and how to load.
+        options: How to load, where it is not as the settings say; a server's model takes none.
+        prompt: Name of the prompt; default: the one that the model was made for.
+        both_orders: Ask both orders of a pair and average their logits.
+
+    Raises:
+        ModelError: If there is no such judge, or it cannot be loaded.
+    """
+    chosen = given_options(settings) if options is None else options
+    if is_address(model) and chosen == given_options(settings):
+        # Settings are for local models; flags of a command are not dropped in silence.
+        chosen = LoadOptions()
+    source = find_judge(model, settings)
+    return load_judge(
+        source.model,
+        adapter=source.adapter,
+        name=source.name if source.adapter is not None else None,
+        prompt=prompt or source.prompt,
+        both_orders=both_orders,
+        device=chosen.device,
+        dtype=chosen.dtype,
+        four_bit=chosen.four_bit,
+        loader=chosen.loader,
+    )
