@@ -24,13 +24,13 @@ from db.labels import LabelStore
 from db.runs import RunStore
 from db.session import open_database
 from engine.errors import MaskgroupError
-from engine.judging import load_judge
 from engine.operating_point import OperatingPoints
 from ui.grouping_runs import GroupingRuns
 from ui.grouping_store import GroupingStore
 from ui.grouping_tab import build_grouping_tab
 from ui.judge_tab import build_judge_tab
 from ui.judges import Judges, name_models, shipped_models
+from ui.open_judge import open_judge
 from ui.plotly_view import CLOUD_ROUTE, PLOTLY_ROUTE, cloud_trace
 from ui.settings import Settings
 from ui.votes import FILE as VOTES_FILE
@@ -50,7 +50,7 @@ SECURITY_HEADERS = {
 def build_workbench(settings: Settings) -> Workbench:
     """Open the database and the folder of scenes; the judge loads later, in the background."""
     given = name_models([settings.model, *settings.also])
-    judges = Judges(lambda name: load_judge(given.get(name, name)), next(iter(given)), others=lambda: [*shipped_models(), *given])
+    judges = Judges(lambda name: open_judge(given.get(name, name), settings), next(iter(given)), others=lambda: [*shipped_models(), *given])
     points = OperatingPoints(settings.data_folder)
     return Workbench(settings.scenes, LabelStore(open_database(settings.db)), judges, points=points)
 
