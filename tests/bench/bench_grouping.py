@@ -1,8 +1,9 @@
 """Prints how well and how fast grouping works: `python tests/bench/bench_grouping.py [SCENE ...] [--quick]`.
 
 For each scene and each way of spoiling it, one row for: geometry only, VLM only, both, and threshold + connected components (of
-the links of "both"). The judge is SIMULATED (sensitivity 0.94, specificity 0.91, independent errors): it says what grouping
-makes of such a judge, not what a model does. Then calls per mask against views, and time and memory against masks.
+the links of "both"). The judge is SIMULATED (sensitivity 0.94, specificity 0.91, independent errors) and says what grouping makes
+of such a judge; `--judge NAME` asks a real one instead, in fewer conditions. `--rooms N` adds N procedural rooms.
+Then calls per mask against views, and time and memory against masks.
 """
 
 from __future__ import annotations
@@ -25,11 +26,15 @@ from engine.frames import FrameSource
 from engine.geometry import tabulate_masks
 from engine.grouping_metrics import score_masks
 from engine.pipeline import GroupingOptions, GroupingRun, group_frames
+from engine.rendering import make_renderer, shade
 from engine.scenes import find_scene
-from engine.types import Frame
+from engine.scenes.procedural import make_room
+from engine.types import Frame, MaskKey, MaskPair
 from tests.grouping_rooms import SimulatedJudge, shake, without_geometry
 
 PIECE = 10_000_000
+FIRST_ROOM = 900_000
+"""Seed of the first procedural room: far from those that models are trained on."""
 
 
 def split(frames: Sequence[Frame], rate: float) -> list[Frame]:
@@ -61,6 +66,66 @@ def components(run: GroupingRun) -> np.ndarray:
     return connected_components(coo_matrix((np.ones(int(positive.sum())), tuple(pairs[positive].T)), shape=shape), directed=False)[
         1
     ]
+
+
+class RememberingJudge:
+    """A real judge on a scene's frames that is asked about each pair once, however many runs ask."""
+
+    def __init__(self, name: str, source: FrameSource) -> None:
+        from engine.judging import load_judge
+        from engine.pair_judge import FramePairJudge
+
+        self._judge = FramePairJudge(load_judge(name), source)
+        self._answers: dict[MaskPair, float] = {}
+
+    def ask(self, pairs: Sequence[MaskPair]) -> list[float]:
+        """Return the probability of "same" for each pair."""
+        new = [pair for pair in pairs if pair not in self._answers]
+        self._answers.update(zip(new, self._judge.ask(new), strict=True))
+        return [self._answers[pair] for pair in pairs]
+
+    def embed(self, keys: Sequence[MaskKey]) -> np.ndarray | None:
+        """Return the masks' looks, as the judge sees them."""
+        return self._judge.embed(keys)
+
+
+def bench_real(name: str, frames: list[Frame], judge: RememberingJudge, label: str) -> None:
+    """Print the table of one scene with a real judge."""
+    print(f"\n## {name}: ARI over masks ({len(frames)} views, {len(truth_of(frames))} masks, judge {label})\n")
+    print_head(
+        ["poses", "geometry", "VLM", "both", "threshold + components", "calls a mask (VLM / both)", "judge right on what VLM asked"]
+    )
+    conditions = [
+        ("perfect poses", frames, True),
+        ("5 cm, 1.4 deg, no repair", shake(frames, sigma_m=0.05, sigma_deg=1.4), False),
+        ("no depth, no poses", without_geometry(frames), False),
+    ]
+    for condition, spoiled, repair in conditions:
+        truth = truth_of(spoiled)
+        cells: dict[str, GroupingRun] = {}
+        for evidence in ("geometry", "vlm", "both"):
+            if evidence == "geometry" and spoiled[0].depth is None:
+                continue
+            options = GroupingOptions(evidence=evidence, repair=repair, lift=False)
+            cells[evidence] = group_frames(spoiled, truth=truth, options=options, judge=None if evidence == "geometry" else judge)
+        aris = [f"{cells[e].mask_scores.ari:.3f}" if e in cells else "-" for e in ("geometry", "vlm", "both")]
+        baseline = score_masks(truth, components(cells["both"]).astype(np.int32)).ari
+        calls = f"{cells['vlm'].calls / len(truth):.1f} / {cells['both'].calls / len(truth):.1f}"
+        graph = cells["vlm"].graph
+        a, b = graph.evidence.pairs[graph.asked].T
+        right = (graph.p_same[graph.asked] >= 0.5) == (truth[a] == truth[b])
+        print(f"| {condition} | {' | '.join(aris)} | {baseline:.3f} | {calls} | {right.mean():.2f} |", flush=True)
+
+
+def procedural_room(seed: int, views: int = 40) -> list[Frame]:
+    """Return a made-up room as frames of 640x360."""
+    room = make_room(seed, view_count=views, image_size=(640, 360))
+    renderer = make_renderer(room.mesh, "embree")
+    frames: list[Frame] = []
+    for view in room.views:
+        image = shade(renderer.rasterize(view.camera, view.pose), room.mesh, view.camera, view.pose)
+        frames.append(Frame(view.name, image.rgb, image.instance_map, image.depth, view.camera, view.pose))
+    return frames
 
 
 def print_head(columns: Sequence[str]) -> None:
@@ -147,16 +212,24 @@ def main() -> None:
     parser.add_argument("scenes", nargs="*", default=["sh3d_living"], help="scene folders or bundled scenes")
     parser.add_argument("--quick", action="store_true", help="leave out poses that are not repaired, and large sizes")
     parser.add_argument("--skip-size", action="store_true", help="leave out time and memory")
+    parser.add_argument("--judge", help="ask this judge (base, tuned, a folder ...) instead of a simulated one")
+    parser.add_argument("--every", type=int, default=1, help="use every n-th view only")
+    parser.add_argument("--rooms", type=int, default=0, help="number of procedural rooms to add")
     arguments = parser.parse_args()
     for number, name in enumerate(arguments.scenes):
         scene = find_scene(name, SCENES_DIR)
-        source = FrameSource(scene, max_frames=len(scene.view_names), photo=False)
-        frames = [source.frame(view) for view in scene.view_names]
+        source = FrameSource(scene, max_frames=len(scene.view_names), photo=arguments.judge is not None)
+        frames = [source.frame(view) for view in scene.view_names][:: arguments.every]
+        if arguments.judge:
+            bench_real(scene.name, frames, RememberingJudge(arguments.judge, source), arguments.judge)
+            continue
         bench_scene(scene.name, frames, quick=arguments.quick)
         if number == 0 and not arguments.quick:
             bench_calls(frames)
         if number == 0 and not arguments.skip_size:
             bench_size(frames, most=2000 if arguments.quick else 20_000)
+    for seed in range(arguments.rooms):
+        bench_scene(f"procedural room {seed}", procedural_room(FIRST_ROOM + seed)[:: arguments.every], quick=arguments.quick)
 
 
 if __name__ == "__main__":
