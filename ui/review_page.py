@@ -22,6 +22,7 @@ from ui.pictures import COLOR_A, COLOR_B, draw_view
 from ui.review_desk import Card, QueueState, ReviewDesk, Wish, as_decision
 from ui.workbench import Workbench
 
+REVIEW_TAB = "review"
 PICTURE_ROUTE = "/review/picture"
 JPEG_QUALITY = 88
 CROP_PX = 720
@@ -162,7 +163,7 @@ def card_values(bench: Workbench, scene: str, card: Card) -> dict[str, Any]:
             for side, key in enumerate((card.pair.a, card.pair.b))
         ],
         "cycle": [picture_address(scene, key, bench.mask_number(scene, key), kind="crop", side=0) for key in card.cycle],
-        "link": "?" + urlencode({"page": "review", "scene": scene, "a": f"{pair[0]}:{pair[1]}", "b": f"{pair[2]}:{pair[3]}"}),
+        "link": "?" + urlencode({"tab": REVIEW_TAB, "scene": scene, "a": f"{pair[0]}:{pair[1]}", "b": f"{pair[2]}:{pair[3]}"}),
     }
 
 

@@ -19,7 +19,6 @@ from ui.workbench import Workbench
 FOLDER = Path(__file__).parent
 POLL_S = 2.0
 CACHE_S = 3600
-REVIEW_TAB = "review"
 EVERYTHING = ("all pairs", "")
 
 
@@ -76,7 +75,7 @@ def build_review_tab(demo: gr.Blocks, desk: ReviewDesk, *, default_annotator: st
         query = dict(request.query_params)
         chosen = query["scene"] if query.get("scene") in names else names[0]
         target = aim(chosen, "impact", "", name, False)
-        if query.get("page") == REVIEW_TAB and "a" in query and "b" in query:
+        if query.get("tab") == page.REVIEW_TAB and "a" in query and "b" in query:
             target["first"] = page.first_pair(query["a"], query["b"])
         return chosen, name, target
 
