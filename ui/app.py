@@ -23,8 +23,15 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from db.labels import LabelStore
 from db.runs import RunStore
 from db.session import open_database
+from engine.assets import ASSETS_DIR
 from engine.errors import MaskgroupError
 from engine.operating_point import OperatingPoints
+from finetune.promotion import judge_names, name_behind
+from finetune.registry import Registry
+from ui.compare_page import PAGE as COMPARE_TAB
+from ui.compare_routes import add_compare_routes
+from ui.compare_runs import ComparisonRuns
+from ui.compare_tab import build_compare_tab
 from ui.grouping_runs import GroupingRuns
 from ui.grouping_store import GroupingStore
 from ui.grouping_tab import build_grouping_tab
@@ -32,12 +39,21 @@ from ui.judge_tab import build_judge_tab
 from ui.judges import Judges, name_models, shipped_models
 from ui.open_judge import open_judge
 from ui.plotly_view import CLOUD_ROUTE, PLOTLY_ROUTE, cloud_trace
+from ui.review_desk import ReviewDesk
+from ui.review_page import REVIEW_TAB
+from ui.review_tab import add_review_routes, build_review_tab
 from ui.settings import Settings
+from ui.train_tab import TRAIN_TAB, build_train_tab
 from ui.votes import FILE as VOTES_FILE
 from ui.votes import VoteBox
 from ui.workbench import Workbench
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+JUDGE_TAB = "judge"
+SHIPPED_COMPARISON = ASSETS_DIR / "comparisons" / "shipped"
+"""Made by `python -m ui.make_shipped_comparison`."""
+ADDRESSED_TABS = (COMPARE_TAB, REVIEW_TAB, TRAIN_TAB)
+"""What `?tab=` of an address may open (Gradio keeps `page` for itself)."""
 MAX_UPLOAD = "10mb"
 STYLE = Path(__file__).parent / "style.css"
 SECURITY_HEADERS = {
@@ -50,20 +66,37 @@ SECURITY_HEADERS = {
 def build_workbench(settings: Settings) -> Workbench:
     """Open the database and the folder of scenes; the judge loads later, in the background."""
     given = name_models([settings.model, *settings.also])
-    judges = Judges(lambda name: open_judge(given.get(name, name), settings), next(iter(given)), others=lambda: [*shipped_models(), *given])
+    judges = Judges(
+        lambda name: open_judge(given.get(name, name), settings),
+        next(iter(given)),
+        others=lambda: [*shipped_models(), *judge_names(settings.runs_folder), *given],
+        sources=given,
+        behind=lambda name: name_behind(name, settings.runs_folder),
+    )
     points = OperatingPoints(settings.data_folder)
     return Workbench(settings.scenes, LabelStore(open_database(settings.db)), judges, points=points)
 
 
-def build_blocks(bench: Workbench, settings: Settings, groupings: GroupingRuns) -> gr.Blocks:
+def build_blocks(bench: Workbench, settings: Settings, groupings: GroupingRuns, comparisons: ComparisonRuns) -> gr.Blocks:
     """Lay out all pages."""
     with gr.Blocks(title="maskgroup", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as blocks:
         gr.HTML("<h1 class='mg-title'>maskgroup <small>which masks are the same object?</small></h1>")
-        with gr.Tabs():
-            with gr.Tab("Judge", id="judge"):
+        with gr.Tabs(selected=JUDGE_TAB) as tabs:
+            with gr.Tab("Judge", id=JUDGE_TAB):
                 build_judge_tab(blocks, bench, VoteBox(settings.data_folder / VOTES_FILE), default_annotator=settings.annotator)
+            with gr.Tab("Review", id=REVIEW_TAB):
+                desk = ReviewDesk(bench, groupings)
+                build_review_tab(blocks, desk, default_annotator=settings.annotator)
             with gr.Tab("3D grouping", id="grouping") as grouping_tab:
                 build_grouping_tab(grouping_tab, bench, groupings)
+            build_train_tab(blocks, bench, Registry(RunStore(bench.labels.engine), settings.runs_folder))
+            build_compare_tab(blocks, bench, comparisons)
+
+        def open_addressed(request: gr.Request) -> Any:
+            wanted = dict(request.query_params).get("tab")
+            return gr.Tabs(selected=wanted) if wanted in ADDRESSED_TABS else gr.skip()
+
+        blocks.load(open_addressed, None, tabs, show_progress="hidden", api_visibility="private")
     return blocks
 
 
@@ -75,16 +108,21 @@ def build_app(settings: Settings) -> FastAPI:
     """
     bench = build_workbench(settings)
     groupings = GroupingRuns(bench, GroupingStore(RunStore(bench.labels.engine)))
+    comparisons = ComparisonRuns(
+        bench, RunStore(bench.labels.engine), settings.data_folder / "comparisons", shipped=SHIPPED_COMPARISON
+    )
     # Problems with the scenes show here, in one sentence, rather than as an empty page.
     bench.scene_names()
     app = FastAPI(title="maskgroup", docs_url=None, redoc_url=None, openapi_url=None)
     add_protection(app, settings.host)
     add_routes(app, bench)
+    add_compare_routes(app, bench, comparisons)
+    add_review_routes(app, bench)
     # Strings are names of fonts of the machine: nothing is fetched from the internet.
     theme = Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     gr.mount_gradio_app(
         app,
-        build_blocks(bench, settings, groupings).queue(default_concurrency_limit=8),
+        build_blocks(bench, settings, groupings, comparisons).queue(default_concurrency_limit=8),
         path="/",
         theme=theme,
         css_paths=STYLE,

@@ -63,7 +63,7 @@ class Workbench:
         style: PictureStyle = "on_black",
         points: OperatingPoints | None = None,
     ) -> None:
-        self._scenes_dir = scenes_dir
+        self.scenes_dir = scenes_dir
         self.labels = labels
         self.judges = judges if isinstance(judges, Judges) else Judges(_only(judges), "base")
         self.points = points
@@ -80,20 +80,20 @@ class Workbench:
         Raises:
             SceneError: If the folder holds no scene.
         """
-        names = [info.name for info in list_scenes(self._scenes_dir)]
+        names = [info.name for info in list_scenes(self.scenes_dir)]
         if not names:
-            raise SceneError(f"{self._scenes_dir} holds no scene; give a folder of scene folders with --scenes.")
+            raise SceneError(f"{self.scenes_dir} holds no scene; give a folder of scene folders with --scenes.")
         return names
 
     def is_bundled(self, scene: str) -> bool:
         """Return whether a scene came with the program."""
-        return self._scenes_dir.resolve() == SCENES_DIR.resolve() and scene in self.scene_names()
+        return self.scenes_dir.resolve() == SCENES_DIR.resolve() and scene in self.scene_names()
 
     def _open_scene(self, name: str) -> OpenScene:
         # Only names of the list are opened: a name that comes from a page is never used as a path.
         if name not in self.scene_names():
-            raise SceneError(f"There is no scene {name!r} in {self._scenes_dir}; the scenes are {', '.join(self.scene_names())}.")
-        scene = find_scene(name, self._scenes_dir)
+            raise SceneError(f"There is no scene {name!r} in {self.scenes_dir}; the scenes are {', '.join(self.scene_names())}.")
+        scene = find_scene(name, self.scenes_dir)
         return OpenScene(scene, FrameSource(scene))
 
     def frame(self, scene: str, view: str) -> Frame:
@@ -174,7 +174,7 @@ class Workbench:
             crops = [CropPair(self.crop(scene, pair.a, model=name), self.crop(scene, pair.b, model=name)) for pair in missing]
             known |= zip(missing, judge.judge(crops), strict=True)
             with self._verdicts_lock:
-                self._verdicts.update({(scene, pair, name): known[pair] for pair in missing})
+                self._verdicts.update({(scene, pair, self.judges.behind(name)): known[pair] for pair in missing})
                 while len(self._verdicts) > MAX_VERDICTS:
                     self._verdicts.popitem(last=False)
         threshold = self.threshold(name)
@@ -187,7 +187,7 @@ class Workbench:
 
     def _known(self, scene: str, pairs: Sequence[MaskPair], model: str) -> dict[MaskPair, Verdict]:
         with self._verdicts_lock:
-            found = {pair: self._verdicts.get((scene, pair, model)) for pair in pairs}
+            found = {pair: self._verdicts.get((scene, pair, self.judges.behind(model))) for pair in pairs}
         return {pair: verdict for pair, verdict in found.items() if verdict is not None}
 
     def truth(self, scene: str, pair: MaskPair) -> bool | None:
