@@ -19,7 +19,7 @@ MODEL_HELP = "base, tuned, a run, a model or adapter folder, a hub id, or http:/
 
 DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps; default: auto.")]
 DtypeOption = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16; default: auto.")]
-FourBitOption = Annotated[bool, typer.Option("--four-bit", help="Load the weights in 4 bits; NVIDIA only.")]
+FourBitOption = Annotated[bool, typer.Option("--four-bit", help="Load the language model's weights in 4 bits, with bitsandbytes.")]
 LoaderOption = Annotated[str | None, typer.Option(help="transformers, or unsloth on NVIDIA; default: transformers.")]
 
 

@@ -28,7 +28,7 @@ class Settings(BaseSettings):
         also: More judges to choose from on the pages, written as `model`.
         device: Where local models run: "auto", "cpu", "cuda", "cuda:N", "mps".
         dtype: What they compute in: "auto", "float32", "bfloat16", "float16".
-        four_bit: Load their weights in 4 bits; NVIDIA only.
+        four_bit: Load the language model's weights in 4 bits, with bitsandbytes.
         loader: "transformers", or "unsloth" on NVIDIA.
         annotator: Name stored with labels until the person types another.
     """

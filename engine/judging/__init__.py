@@ -35,7 +35,7 @@ def load_judge(
         both_orders: Ask both orders of a pair and average their logits.
         device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
         dtype: "auto" (bfloat16 on a GPU, else float32), "float32", "bfloat16", "float16".
-        four_bit: Load the weights in 4 bits; needs an NVIDIA GPU and bitsandbytes.
+        four_bit: Load the language model's weights in 4 bits; needs bitsandbytes, and is slow without an NVIDIA GPU.
         loader: "transformers", or "unsloth" on NVIDIA.
 
     Raises:

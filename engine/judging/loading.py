@@ -11,13 +11,19 @@ import torch
 
 from engine.errors import ModelError
 from engine.judging.adapters import check_adapter
-from engine.judging.memory import build_empty, check_memory, count_configured, count_stored
+from engine.judging.memory import (
+    KEPT_WHOLE,
+    build_empty,
+    check_memory,
+    count_configured,
+    count_quantised,
+    count_stored,
+    needed_bytes,
+)
 from engine.judging.sources import LoadOptions
 
 Loader = Literal["transformers", "unsloth"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-KEPT_WHOLE = ("visual", "vision_tower", "vision_model", "multi_modal_projector", "lm_head")
-"""Parts that stay unquantised: small beside the language model, and what the verdict's precision hangs on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +58,8 @@ def load_model(source: str | Path, *, name: str, adapter: Path | None = None, op
     from safetensors import SafetensorError
 
     try:
-        values = _check_before(source, adapter)
-        check_memory(name, values, device=device, dtype=dtype, four_bit=options.four_bit)
+        needed = _check_before(source, adapter, dtype=dtype, four_bit=options.four_bit)
+        check_memory(name, needed, device, "4 bits" if options.four_bit else str(dtype).removeprefix("torch."))
         if options.loader == "unsloth":
             from engine.judging.unsloth_loader import load_with_unsloth
 
@@ -78,14 +84,15 @@ def load_model(source: str | Path, *, name: str, adapter: Path | None = None, op
         raise ModelError(f"The model {name!r} could not be loaded from {source}: {shorten(error)}") from error
 
 
-def _check_before(source: str | Path, adapter: Path | None) -> int:
-    """Return how many values a model has, once its configuration and its adapter are seen to be sound."""
+def _check_before(source: str | Path, adapter: Path | None, *, dtype: torch.dtype, four_bit: bool) -> int:
+    """Return how many bytes a model needs, once its configuration and its adapter are seen to be sound."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(source)
     if adapter is not None:
         check_adapter(adapter, source, build_empty(config))
-    return count_stored(Path(source)) if Path(source).is_dir() else count_configured(config)
+    values = count_stored(Path(source)) if Path(source).is_dir() else count_configured(config)
+    return needed_bytes(values, dtype, quantised=count_quantised(config) if four_bit else 0)
 
 
 def _load_with_transformers(
@@ -155,10 +162,13 @@ def four_bit_config(dtype: torch.dtype) -> Any:
 
 
 def _check_four_bit(device: torch.device) -> None:
-    if device.type != "cuda":
+    # On a CPU it works and saves memory, at a fraction of the speed.
+    if device.type not in ("cuda", "cpu"):
         raise ModelError(f"4 bits need an NVIDIA GPU and this is {device.type}; leave --four-bit out, or run where there is one.")
     if find_spec("bitsandbytes") is None:
-        raise ModelError("4 bits need the package bitsandbytes, which is not installed; run pip install 'maskgroup[gpu]'.")
+        raise ModelError(
+            "4 bits need the package bitsandbytes, which is not installed; run pip install bitsandbytes, or leave --four-bit out."
+        )
 
 
 def shorten(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ OVERHEAD = 1.15
 """Memory at work by weights: activations of one pass, the vision cache's first crops."""
 FOUR_BIT_BYTES = 0.57
 """Bytes of a value in NF4 with double quantisation, its scales included (Dettmers et al. 2023, "QLoRA")."""
+KEPT_WHOLE = tuple(rf".*\b{part}\b" for part in ("visual", "vision_tower", "vision_model", "multi_modal_projector", "lm_head"))
+"""Layers that stay unquantised, as patterns from the start of their names: small beside the language model, and what a verdict's
+precision hangs on most."""
 LARGEST_HEADER = 100_000_000
 """Bytes; safetensors' own limit."""
 
@@ -39,6 +43,20 @@ def count_stored(folder: Path) -> int:
 def count_configured(config: Any) -> int:
     """Return how many values a model has, from its transformers configuration; no weights are made."""
     return sum(parameter.numel() for parameter in build_empty(config).parameters())
+
+
+def count_quantised(config: Any) -> int:
+    """Return how many of a model's values are kept in 4 bits: those of linear layers outside `KEPT_WHOLE`."""
+    import torch
+
+    layers = build_empty(config).named_modules()
+    linear = (layer for name, layer in layers if isinstance(layer, torch.nn.Linear) and not is_kept_whole(name))
+    return sum(layer.weight.numel() for layer in linear)
+
+
+def is_kept_whole(layer: str) -> bool:
+    """Whether a layer of that name stays unquantised."""
+    return any(re.match(pattern, layer) for pattern in KEPT_WHOLE)
 
 
 def build_empty(config: Any) -> Any:
@@ -67,9 +85,15 @@ def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
         raise ModelError(f"{file} is no safetensors file ({error}); copy or download it again.") from error
 
 
-def needed_bytes(values: int, dtype: torch.dtype, *, four_bit: bool = False) -> int:
-    """Return the bytes that a model of so many values takes at work, about."""
-    return round(values * (FOUR_BIT_BYTES if four_bit else dtype.itemsize) * OVERHEAD)
+def needed_bytes(values: int, dtype: torch.dtype, *, quantised: int = 0) -> int:
+    """Return the bytes that a model takes at work, about.
+
+    Args:
+        values: All its values.
+        dtype: What they are kept in.
+        quantised: How many of them are kept in 4 bits instead.
+    """
+    return round(((values - quantised) * dtype.itemsize + quantised * FOUR_BIT_BYTES) * OVERHEAD)
 
 
 def free_bytes(device: torch.device) -> int:
@@ -81,18 +105,23 @@ def free_bytes(device: torch.device) -> int:
     return min(psutil.virtual_memory().available, _left_in_container())
 
 
-def check_memory(name: str, values: int, *, device: torch.device, dtype: torch.dtype, four_bit: bool = False) -> None:
+def check_memory(name: str, needed: int, device: torch.device, kind: str) -> None:
     """Make sure that a model fits before it is loaded.
+
+    Args:
+        name: What to call it.
+        needed: Bytes.
+        device: Where to.
+        kind: In what, in words, e.g. "bfloat16".
 
     Raises:
         ModelError: If it does not.
     """
-    needed, free = needed_bytes(values, dtype, four_bit=four_bit), free_bytes(device)
+    free = free_bytes(device)
     if needed > free:
-        kind = "4 bits" if four_bit else str(dtype).removeprefix("torch.")
         raise ModelError(
             f"{name} needs about {in_gb(needed)} in {kind} and {in_gb(free)} are free on {device}; take a smaller model, "
-            "a smaller --dtype, --four-bit on an NVIDIA GPU, or a server on a larger machine (docs/backends.md)."
+            "--dtype bfloat16, --four-bit, or a server on a larger machine (docs/backends.md)."
         )
 
 

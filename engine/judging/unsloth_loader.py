@@ -29,9 +29,11 @@ def unsloth_arguments(
         "max_seq_length": LONGEST,
         "dtype": dtype,
         "load_in_4bit": four_bit,
-        # Without 4 bits Unsloth would still look for a quantised copy of the weights unless this is said.
+        # Unsloth's default is 4 bits: a model that is to be whole has to be asked for.
         "load_in_16bit": not four_bit and dtype != torch.float32,
         "device_map": {"": str(device)},
+        # Else it takes a quantised copy of its own from the hub, and verdicts would be named after weights that did not give them.
+        "use_exact_model_name": True,
         "use_gradient_checkpointing": False,
     }
 

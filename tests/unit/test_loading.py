@@ -23,7 +23,7 @@ from engine.errors import ModelError
 from engine.judging import CropPair, load_judge, load_prompt
 from engine.judging.adapters import base_of, record_base
 from engine.judging.loading import four_bit_config, load_model, pick_device, pick_dtype
-from engine.judging.memory import count_configured, count_stored, needed_bytes
+from engine.judging.memory import OVERHEAD, count_configured, count_quantised, count_stored, is_kept_whole, needed_bytes
 from engine.judging.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids
 from engine.judging.sources import LoadOptions, find_source
 from engine.judging.unsloth_loader import unsloth_arguments
@@ -181,7 +181,17 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(tmp_path: Path
 def test_memory_from_headers_equals_memory_from_the_configuration() -> None:
     values = sum(tensor.numel() for tensor in load_file(BUNDLED_MODEL / "model.safetensors").values())
     assert count_stored(BUNDLED_MODEL) == count_configured(AutoConfig.from_pretrained(BUNDLED_MODEL)) == values
-    assert needed_bytes(8_000_000_000, torch.bfloat16, four_bit=True) < needed_bytes(8_000_000_000, torch.bfloat16) / 3
+    assert needed_bytes(values, torch.bfloat16) == pytest.approx(2 * values * OVERHEAD, abs=1)
+
+
+def test_four_bits_count_for_the_language_models_linear_layers_only() -> None:
+    config = AutoConfig.from_pretrained(BUNDLED_MODEL)
+    weights = load_file(BUNDLED_MODEL / "model.safetensors")
+    linear = [tensor for name, tensor in weights.items() if "language_model.layers" in name and tensor.ndim == 2]
+    assert count_quantised(config) == sum(tensor.numel() for tensor in linear)
+    whole = sum(tensor.numel() for tensor in weights.values()) - count_quantised(config)
+    needed = needed_bytes(count_stored(BUNDLED_MODEL), torch.bfloat16, quantised=count_quantised(config))
+    assert 2 * whole < needed < needed_bytes(count_stored(BUNDLED_MODEL), torch.bfloat16)
 
 
 def test_a_model_whose_weights_lack_tensors_is_refused(tmp_path: Path) -> None:
@@ -243,7 +253,6 @@ def test_an_unknown_hub_id_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
         ({"device": "cuda:63"}, "has no device 'cuda:63'"),
         ({"device": "meta"}, "has no device 'meta'"),
         ({"dtype": "int8"}, "There is no dtype 'int8'; expected auto, float32, bfloat16, float16"),
-        ({"device": "cpu", "four_bit": True}, "4 bits need an NVIDIA GPU and this is cpu"),
         ({"device": "cpu", "loader": "unsloth"}, "Unsloth needs an NVIDIA GPU and this is cpu"),
         ({"loader": "magic"}, "There is no loader 'magic'; the loaders are transformers, unsloth"),
     ],
@@ -276,7 +285,29 @@ def test_names(tmp_path: Path, adapter: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_four_bit_settings() -> None:
     config = four_bit_config(torch.bfloat16)
     assert (config.load_in_4bit, config.bnb_4bit_quant_type, config.bnb_4bit_compute_dtype) == (True, "nf4", torch.bfloat16)
-    assert "visual" in config.llm_int8_skip_modules
+    assert config.llm_int8_skip_modules
+    assert is_kept_whole("model.visual.blocks.0.attn.qkv")
+    assert is_kept_whole("lm_head")
+    assert not is_kept_whole("model.language_model.layers.0.self_attn.q_proj")
+
+
+@pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="needs bitsandbytes")
+def test_four_bits_answer_nearly_the_same() -> None:
+    """On a CPU too; the vision tower stays whole, and the language model's layers are really quantised."""
+    loaded = load_model(BUNDLED_MODEL, name="base", options=LoadOptions(device="cpu", four_bit=True))
+    kinds = {name: type(layer).__name__ for name, layer in loaded.model.named_modules()}
+    assert kinds["model.visual.blocks.0.attn.qkv"] == "Linear"
+    assert kinds["model.language_model.layers.0.self_attn.q_proj"] == "Linear4bit"
+    asked = pairs(6)
+    four, whole = (load_judge("base", device="cpu", four_bit=four_bit).judge(asked) for four_bit in (True, False))
+    assert [v.p_same for v in four] == pytest.approx([v.p_same for v in whole], abs=0.15)
+
+
+def test_four_bits_say_what_is_missing() -> None:
+    if find_spec("bitsandbytes") is not None:
+        pytest.skip("bitsandbytes is installed")
+    with pytest.raises(ModelError, match="4 bits need the package bitsandbytes, which is not installed"):
+        load_judge("base", device="cpu", four_bit=True)
 
 
 def test_unsloth_arguments(tmp_path: Path) -> None:
@@ -285,6 +316,7 @@ def test_unsloth_arguments(tmp_path: Path) -> None:
     assert (four["model_name"], four["load_in_4bit"], four["load_in_16bit"]) == ("Qwen/Qwen3-VL-8B-Instruct", True, False)
     assert (four["dtype"], four["device_map"]) == (torch.bfloat16, {"": "cuda:0"})
     whole = unsloth_arguments("base", adapter=tmp_path, device=cuda, dtype=torch.bfloat16, four_bit=False)
+    assert four["use_exact_model_name"] is whole["use_exact_model_name"] is True
     assert (whole["model_name"], whole["load_in_4bit"], whole["load_in_16bit"]) == (str(tmp_path), False, True)
 
 
