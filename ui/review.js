@@ -1,7 +1,7 @@
 // The Review page: holds the next cards with their pictures, shows one at each key at once, and sends answers behind the scenes.
 // An answer counts as saved when the server has said so; one that fails comes back as a card with a sentence why.
-const AHEAD = 4;
-const FEW = 3;
+const AHEAD = 6;
+const FEW = 6;
 const root = element.querySelector('.rv') || element;
 const find = (name) => element.querySelector('.' + name);
 const random = () => Array.from(crypto.getRandomValues(new Uint8Array(8)), (b) => b.toString(16).padStart(2, '0')).join('');
@@ -53,6 +53,7 @@ async function fetchCards() {
       state.empty = !fresh.length;
       state.problem = '';
       fresh.forEach((card) => addresses(card).forEach(load));
+      askHints(fresh);
     }
   } catch (error) {
     state.problem = 'The server does not answer; trying again.';
@@ -62,6 +63,18 @@ async function fetchCards() {
   }
   if (!state.current) await advance();
   else showStatus();
+}
+
+// Apart from the cards: the judge takes its time, and nobody should wait for it.
+let asking = Promise.resolve();
+function askHints(cards) {
+  if (state.aim.blind) return;
+  for (const card of cards) asking = asking.then(async () => {
+    if (state.done.some((done) => done.pair === card.pair)) return;
+    const got = await server.hints(request({ pairs: [card.pair] }));
+    card.hint = got.hints ? got.hints[0] : '';
+    if (state.current === card) showStatus();
+  }).catch(() => { card.hint = ''; });
 }
 
 async function advance(since) {
@@ -109,7 +122,7 @@ function draw() {
 function showStatus() {
   const { progress, queue, current } = state;
   const blind = state.aim && state.aim.blind;
-  find('rv-hint').textContent = blind ? '' : !current ? '' : state.hint ? current.hint || 'The judge has no hint for this pair.' : '';
+  find('rv-hint').textContent = blind ? '' : !current ? '' : state.hint ? current.hint ?? 'The judge is being asked…' : '';
   if (progress) find('rv-progress').textContent =
     `Today ${progress.today} · in all ${progress.total} · ${progress.per_minute} a minute` + (queue && queue.left !== null ? ` · ${queue.left} left in this queue` : '');
   const saving = find('rv-saving');

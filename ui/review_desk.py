@@ -7,7 +7,7 @@ names masks by their number in the view, as ids may give the truth away.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -76,14 +76,12 @@ class Card:
         pair: The masks as shown.
         queue: Where it comes from.
         reason: Why this pair, in words.
-        verdict: The judge's hint, None in blind mode or where there is no judge.
         cycle: Masks of a contradiction, each said to be the same as the next, the first and last different; else empty.
     """
 
     pair: MaskPair
     queue: QueueKind
     reason: str
-    verdict: Verdict | None = None
     cycle: tuple[MaskKey, ...] = field(default_factory=tuple)
 
 
@@ -124,23 +122,40 @@ class ReviewDesk:
         snapshot = self.evidence.snapshot(wish.scene, probe=wish.queue in PROBING)
         found: list[Card] = []
         if wish.first is not None and wish.first.canonical() not in wish.avoid:
-            found.append(self._card(wish, Card(wish.first, wish.queue, "This is the pair that the address names.")))
+            found.append(Card(wish.first, wish.queue, "This is the pair that the address names."))
         people = self.bench.labels.people_by_pair(wish.scene)
         share = self.choices.number(OVERLAP_SHARE, 0.0)
         taken = self.leases.taken_keys(wish.scene, others_than=wish.holder)
         seen = set(wish.avoid) | {card.pair.canonical() for card in found}
-        for card in self._candidates(wish, snapshot, people):
-            if len(found) >= wish.count:
+        candidates = self._candidates(wish, snapshot, people)
+        while len(found) < wish.count:
+            batch: list[Card] = []
+            for card in candidates:
+                pair = card.pair.canonical()
+                is_free = bool(card.cycle) or share_of(pair) < share
+                if pair in seen or (not card.cycle and is_done(people.get(pair, set()), wish.annotator, is_shared=is_free)):
+                    continue
+                if not is_free and pair_key(pair) in taken:
+                    continue
+                seen.add(pair)
+                batch.append(card)
+                if len(found) + len(batch) == wish.count:
+                    break
+            if not batch:
                 break
-            pair = card.pair.canonical()
-            is_shared = share_of(pair) < share
-            if pair in seen or (not card.cycle and is_done(people.get(pair, set()), wish.annotator, is_shared=is_shared)):
-                continue
-            if not (is_shared or card.cycle or self._take(wish, pair, taken)):
-                continue
-            seen.add(pair)
-            found.append(self._card(wish, card))
+            exclusive = [card.pair for card in batch if not card.cycle and share_of(card.pair.canonical()) >= share]
+            got = set(self.leases.lease_all(wish.scene, exclusive, wish.holder, seconds=LEASE_S)) if exclusive else set[MaskPair]()
+            found += [card for card in batch if card.pair in got or card.pair not in exclusive]
         return tuple(found)
+
+    def hints(self, wish: Wish, pairs: Sequence[MaskPair]) -> list[Verdict | None]:
+        """Return the judge's verdict on each pair: None in blind mode, and where there is no judge, as people can do without."""
+        if wish.blind:
+            return [None] * len(pairs)
+        try:
+            return list(self.bench.verdicts(wish.scene, pairs))
+        except MaskgroupError:
+            return [None] * len(pairs)
 
     def answer(self, wish: Wish, pair: MaskPair, decision: Decision, *, seconds: float | None, saw_hint: bool) -> Label:
         """Store an answer; when this returns it is on disk.
@@ -180,8 +195,10 @@ class ReviewDesk:
         """Return what a person has done."""
         return tally(self.bench.labels.engine, annotator)
 
-    def queues(self, scene: str, *, annotator: str = "", only: str = "", probe: bool = False) -> list[QueueState]:
-        """Return all queues of a scene; empty while they are being made."""
+    def queues(
+        self, scene: str, *, annotator: str = "", only: str = "", probe: bool = False, kinds: Sequence[QueueKind] = QUEUES
+    ) -> list[QueueState]:
+        """Return the queues of a scene; empty while they are being made."""
         snapshot = self.evidence.snapshot(scene, probe=probe)
         if snapshot is None:
             return []
@@ -193,7 +210,7 @@ class ReviewDesk:
             if pair in snapshot.row_of and is_done(names, annotator, is_shared=share_of(pair) < share)
         }
         states: list[QueueState] = []
-        for kind in QUEUES:
+        for kind in kinds:
             links = self._filtered(snapshot, kind, only, scene)
             open_links = links[~np.isin(links, list(done))] if done else links
             count, worth = len(open_links), queue_worth(snapshot.pool, open_links)
@@ -212,9 +229,6 @@ class ReviewDesk:
             classes, counts = np.unique([key.mask // CLASS_SIZE for key in snapshot.pool.graph.keys], return_counts=True)
             listed += [(f"class {c} ({n} masks)", f"class:{c}") for c, n in zip(classes.tolist(), counts.tolist(), strict=True)]
         return listed
-
-    def _take(self, wish: Wish, pair: MaskPair, taken: set[str]) -> bool:
-        return pair_key(pair) not in taken and self.leases.lease(wish.scene, pair, wish.holder, seconds=LEASE_S)
 
     def _candidates(self, wish: Wish, snapshot: Snapshot | None, people: dict[MaskPair, set[str]]) -> Iterator[Card]:
         if wish.queue == "contradictions":
@@ -269,16 +283,6 @@ class ReviewDesk:
             if done < total:
                 return f"the judge has answered {done} of {total}"
         return ""
-
-    def _card(self, wish: Wish, card: Card) -> Card:
-        if wish.blind:
-            return card
-        try:
-            verdict = self.bench.verdict(wish.scene, card.pair)
-        except MaskgroupError:
-            # No judge, no hint: people can label without one.
-            return card
-        return Card(card.pair, card.queue, card.reason, verdict, card.cycle)
 
 
 def share_of(pair: MaskPair) -> float:

@@ -55,6 +55,19 @@ def next_cards(desk: ReviewDesk, request: dict[str, Any]) -> dict[str, Any]:
         return {"error": str(error)}
 
 
+def hints(desk: ReviewDesk, request: dict[str, Any]) -> dict[str, Any]:
+    """Return {"hints": one sentence for each of "pairs", "" where there is none} or {"error": sentence}.
+
+    Apart from the cards, as the judge takes its time and nobody should wait for it.
+    """
+    try:
+        wish = read_wish(desk.bench, request)
+        pairs = [read_pair(desk.bench, wish.scene, pair) for pair in request.get("pairs", [])]
+        return {"hints": [hint_words(verdict) for verdict in desk.hints(wish, pairs)]}
+    except MaskgroupError as error:
+        return {"error": str(error)}
+
+
 def answer(desk: ReviewDesk, request: dict[str, Any]) -> dict[str, Any]:
     """Store an answer: {"label": number, "progress": {...}} once it is on disk, or {"error": sentence}.
 
@@ -157,7 +170,6 @@ def card_values(bench: Workbench, scene: str, card: Card) -> dict[str, Any]:
         "pair": pair,
         "names": [f"view {card.pair.a.view}", f"view {card.pair.b.view}"],
         "reason": card.reason,
-        "hint": hint_words(card.verdict),
         "pictures": [
             {kind: picture_address(scene, key, pair[2 * side + 1], kind=kind, side=side) for kind in KINDS}
             for side, key in enumerate((card.pair.a, card.pair.b))
@@ -235,8 +247,8 @@ def describe_queue(state: QueueState) -> str:
 
 
 def _standing(desk: ReviewDesk, wish: Wish) -> dict[str, Any]:
-    states = desk.queues(wish.scene, annotator=wish.annotator, only=wish.only)
-    state = next((state for state in states if state.kind == wish.queue), None)
+    states = desk.queues(wish.scene, annotator=wish.annotator, only=wish.only, kinds=[wish.queue])
+    state = states[0] if states else None
     queue = {"left": state.count if state else None, "words": describe_queue(state) if state else "the queue is being made"}
     return {"progress": _progress(desk, wish.annotator), "queue": queue}
 

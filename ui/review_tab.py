@@ -42,6 +42,9 @@ def build_review_tab(demo: gr.Blocks, desk: ReviewDesk, *, default_annotator: st
     def next_cards(request: dict[str, Any]) -> dict[str, Any]:
         return page.next_cards(desk, request)
 
+    def hints(request: dict[str, Any]) -> dict[str, Any]:
+        return page.hints(desk, request)
+
     def answer(request: dict[str, Any]) -> dict[str, Any]:
         return page.answer(desk, request)
 
@@ -56,12 +59,12 @@ def build_review_tab(demo: gr.Blocks, desk: ReviewDesk, *, default_annotator: st
         html_template=(FOLDER / "review.html").read_text(encoding="utf-8"),
         css_template=(FOLDER / "review.css").read_text(encoding="utf-8"),
         js_on_load=(FOLDER / "review.js").read_text(encoding="utf-8"),
-        server_functions=[next_cards, answer, undo, pause],
+        server_functions=[next_cards, hints, answer, undo, pause],
         elem_id="mg-review",
         label="The pair to decide",
     )
-    # The same four for programs: a labelling client of one's own, or a test with many of them.
-    for function in (next_cards, answer, undo, pause):
+    # The same for programs: a labelling client of one's own, or a test with many of them.
+    for function in (next_cards, hints, answer, undo, pause):
         api(function, api_name=f"review_{function.__name__}", concurrency_limit=None)
 
     choosers = [scene, queue, only, annotator, blind]
