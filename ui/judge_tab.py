@@ -7,11 +7,13 @@ from typing import Any, Literal
 
 import gradio as gr
 
+from engine.errors import MaskgroupError
 from engine.types import Decision
 from ui import judge_duel as duels
 from ui import judge_page as page
 from ui.errors import shown_as_toast
 from ui.judge_duel import Duel
+from ui.judge_heat import LEGEND, HeatBox
 from ui.judge_page import Choice
 from ui.plotly_view import PLOTLY_ROUTE, VIEW_SCRIPT
 from ui.votes import Ballot, VoteBox
@@ -52,6 +54,8 @@ document.addEventListener('keydown', (event) => {
 """
 
 
+PROGRESS = gr.Progress()
+"""Gradio fills it in where a handler has it as a default."""
 NOBODY = ("no other model yet", "")
 SIDES = (("a", "left"), ("b", "right"))
 POINT_HINT = (
@@ -62,6 +66,7 @@ POINT_HINT = (
 
 def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, default_annotator: str) -> None:
     """Lay out the page inside `demo`, in whose context this is called, and wire it to the workbench."""
+    heats = HeatBox(bench)
     choice = gr.State(None)
     shown_at = gr.State(0.0)
     last_label = gr.State(None)
@@ -97,6 +102,12 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, defaul
                     min_width=160,
                 )
             score = gr.HTML(elem_id="mg-score")
+            with gr.Accordion("Where do they look?", open=False, elem_id="mg-heat-box"):
+                gr.HTML(LEGEND)
+                heat = gr.Gallery(
+                    columns=4, height=230, allow_preview=False, show_label=False, format="png", buttons=[], elem_id="mg-heat"
+                )
+                heat_button = gr.Button("Show where each model looks", size="sm", elem_id="mg-show-heat")
         with gr.Column(scale=1, min_width=340):
             with gr.Row(elem_classes="mg-crops"):
                 for side, word in SIDES:
@@ -160,17 +171,17 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, defaul
 
     def answer(current: Choice | None, model: str, rival: str, blind: bool) -> list[Any]:
         if current is None:
-            return [None, "", "", gr.skip(), ""]
+            return [None, "", "", gr.skip(), "", None]
         dealt = duels.deal(model, rival, is_blind=blind)
         room_value = page.show_room(bench, current)[0]
         standing = duels.show_score(votes, model, rival) if dealt.is_blind else ""
-        return [dealt, duels.show_duel(bench, current, dealt), room_value, gr.update(visible=dealt.is_open), standing]
+        return [dealt, duels.show_duel(bench, current, dealt), room_value, gr.update(visible=dealt.is_open), standing, None]
 
     def ask_after(event: Any) -> Any:
         return event.then(
             answer,
             [choice, first, second, is_blind],
-            [duel, verdict, room, ballots, score],
+            [duel, verdict, room, ballots, score, heat],
             concurrency_id=MODEL,
             concurrency_limit=1,
             show_progress="hidden",
@@ -267,6 +278,16 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, defaul
         stored = button.click(saver(decision), [choice, annotator, shown_at], [last_label, saved, undo_button, latest], **quiet)
         if decision == "skip":
             ask_after(stored.success(propose, proposing, pick_outputs, concurrency_id=MODEL, **quiet))
+
+    @shown_as_toast
+    def look(current: Choice, dealt: Duel | None, progress: gr.Progress = PROGRESS) -> Any:
+        if dealt is None or dealt.is_open:
+            raise MaskgroupError("Vote first: the heat maps would show which model is which.")
+        models = [name for name in (dealt.left, dealt.right) if name]
+        drawn = heats.pictures(current.scene, current.pair, models, on_progress=lambda share, words: progress(share, desc=words))
+        return gr.update(value=[(one.pixels, one.caption) for one in drawn], columns=len(drawn))
+
+    heat_button.click(look, [choice, duel], heat, concurrency_id=MODEL, show_progress="full", api_visibility="private")
 
     def voter(ballot: Ballot) -> Any:
         @shown_as_toast

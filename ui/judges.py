@@ -45,6 +45,7 @@ class Judges:
         default: Name of the judge that pages open with.
         others: Lists the other names, in the order in which pages offer them; asked anew each time, as runs come and go.
         sources: What to give as `--model` on the command line for names that mean nothing there.
+        behind: Gives the name of what a name stands for now: "tuned" is another model once another run is promoted.
     """
 
     def __init__(
@@ -54,7 +55,9 @@ class Judges:
         *,
         others: Callable[[], Sequence[str]] = list,
         sources: Mapping[str, str] | None = None,
+        behind: Callable[[str], str] = str,
     ) -> None:
+        self.behind = behind
         self._open_judge = open_judge
         self.default = default
         self._others = others
@@ -75,7 +78,7 @@ class Judges:
     def loaded(self, name: str | None = None) -> Judge | None:
         """Return a judge that is in memory already, else None."""
         with self._lock:
-            return self._loaded.get(name or self.default)
+            return self._loaded.get(self.behind(name or self.default))
 
     def source(self, name: str) -> str:
         """Return what the command line calls a model."""
@@ -102,6 +105,7 @@ class Judges:
         name = name or self.default
         if name not in self.names():
             raise ModelError(f"There is no model {name!r} here; the models are {', '.join(self.names())}.")
+        name = self.behind(name)
         with self._lock:
             one_at_a_time = self._loading.setdefault(name, threading.Lock())
         with one_at_a_time:
