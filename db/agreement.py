@@ -103,7 +103,9 @@ def measure_agreement(current: Iterable[Label]) -> Agreement:
         people.append(Person(name, len(own[name]), median(seconds) if seconds else None, len(tried), right))
     between: list[PairOfPeople] = []
     for first, second in combinations(sorted(own), 2):
-        both = [(rated[first], rated[second]) for rated in ratings.values() if first in rated and second in rated]
+        both: list[tuple[Decision, Decision]] = [
+            (rated[first], rated[second]) for rated in ratings.values() if first in rated and second in rated
+        ]
         if both:
             between.append(PairOfPeople(first, second, len(both), sum(a == b for a, b in both), cohen_kappa(both)))
     several = [list(rated.values()) for rated in ratings.values() if len(rated) > 1]

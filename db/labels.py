@@ -108,7 +108,8 @@ class LabelStore:
         columns = [_column(name) for name in ("view_a", "mask_a", "view_b", "mask_b", "annotator")]
         people: dict[MaskPair, set[str]] = {}
         with self._reading.connect() as connection:
-            for view_a, a, view_b, b, annotator in connection.execute(select(*columns).where(counts_now(), *_filters(scene, None))):
+            rows = map(tuple, connection.execute(select(*columns).where(counts_now(), *_filters(scene, None))))
+            for view_a, a, view_b, b, annotator in rows:
                 pair = MaskPair(MaskKey(view_a, a), MaskKey(view_b, b)).canonical()
                 people.setdefault(pair, set()).add(annotator)
         return people

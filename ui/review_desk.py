@@ -18,12 +18,13 @@ from db.choices import OVERLAP_SHARE, ChoiceStore
 from db.labels import Label, NewLabel
 from db.leases import LeaseStore
 from db.rows import MAX_NAME, pair_key
+from db.settling import Settled
 from db.tallies import Tally, tally
 from engine.errors import LabelError, MaskError, MaskgroupError
 from engine.queues import QUEUES, QueueKind, explain_link, queue_worth
 from engine.types import Decision, Int32Array, MaskKey, MaskPair, Verdict
 from ui.grouping_runs import GroupingRuns
-from ui.review_evidence import ReviewEvidence, Snapshot
+from ui.review_evidence import ReviewEvidence, Snapshot, as_constraints
 from ui.workbench import Workbench
 
 LEASE_S = 300.0
@@ -229,6 +230,16 @@ class ReviewDesk:
             classes, counts = np.unique([key.mask // CLASS_SIZE for key in snapshot.pool.graph.keys], return_counts=True)
             listed += [(f"class {c} ({n} masks)", f"class:{c}") for c, n in zip(classes.tolist(), counts.tolist(), strict=True)]
         return listed
+
+    def effect_words(self, scene: str, before: Sequence[Settled], after: Sequence[Settled]) -> str:
+        """Return what a change of labels does to the groups, in a sentence."""
+        if as_constraints(before) == as_constraints(after):
+            return "What counts for the pair is as before, so no group changed."
+        moved = self.evidence.masks_moved(scene, before, after)
+        if moved is None:
+            return "The groups of this scene are not known yet."
+        words = {0: "No mask changes its group.", 1: "1 mask changes its group."}
+        return words.get(moved, f"{moved} masks change their group.")
 
     def _candidates(self, wish: Wish, snapshot: Snapshot | None, people: dict[MaskPair, set[str]]) -> Iterator[Card]:
         if wish.queue == "contradictions":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,6 +23,7 @@ from engine.link_values import value_links
 from engine.pipeline import GroupingOptions, GroupingRun, group_scene
 from engine.queues import QUEUES, LinkPool, QueueKind, order_links, queue_worth
 from engine.types import Float32Array, Int32Array, MaskPair
+from ui.grouping_change import count_moved
 from ui.grouping_runs import GroupingRuns
 from ui.workbench import Workbench
 
@@ -128,6 +130,18 @@ class ReviewEvidence:
             if busy is not None:
                 busy.join(0.05)
         raise MaskgroupError(f"The links of scene {scene!r} were not found in {timeout_s:.0f} s; try again.")
+
+    def masks_moved(self, scene: str, before: Sequence[Settled], after: Sequence[Settled]) -> int | None:
+        """Return how many masks change their group from one set of labels to another, None where no groups are known yet."""
+        with self._lock:
+            room = self._rooms.get(scene)
+        if room is None or room.start is None or room.atoms is None:
+            return None
+        cuts: list[Grouping] = []
+        for settled in (before, after):
+            constraints = as_constraints(settled)
+            cuts.append(cut(spread_labels(room.start, room.atoms, constraints), constraints=constraints))
+        return count_moved(*cuts)
 
     def _is_due(self, room: _Room, *, at_once: bool) -> bool:
         if room.problem:
@@ -245,7 +259,7 @@ class _Silent:
         raise AssertionError(f"a budget of 0 asks nothing, got {pairs}")
 
 
-def as_constraints(settled: list[Settled]) -> list[Constraint]:
+def as_constraints(settled: Sequence[Settled]) -> list[Constraint]:
     """Return what people decided as constraints, oldest first."""
     decided = [entry for entry in settled if entry.decision in ("same", "different")]
     # Gold first: where not all can hold, the latest is set aside.

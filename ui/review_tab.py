@@ -22,8 +22,8 @@ CACHE_S = 3600
 EVERYTHING = ("all pairs", "")
 
 
-def build_review_tab(demo: gr.Blocks, desk: ReviewDesk, *, default_annotator: str) -> None:
-    """Lay out the page inside `demo`, in whose context this is called, and wire it to the desk."""
+def build_review_tab(demo: gr.Blocks, desk: ReviewDesk, *, default_annotator: str) -> gr.Textbox:
+    """Lay out the page inside `demo`, in whose context this is called, and wire it to the desk; returns the person's name."""
     names = desk.bench.scene_names()
     timer = gr.Timer(POLL_S)
     shown = gr.State(())
@@ -108,6 +108,7 @@ def build_review_tab(demo: gr.Blocks, desk: ReviewDesk, *, default_annotator: st
     annotator.change(_same, annotator, remembered, **quiet)
     timer.tick(list_queues, [scene, queue, only, annotator, shown], [queue, only, shown], **quiet)
     demo.load(open_page, remembered, [scene, annotator, card], **quiet)
+    return annotator
 
 
 def add_review_routes(app: FastAPI, bench: Workbench) -> None:

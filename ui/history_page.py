@@ -1,0 +1,178 @@
+"""The History page's handlers: find rows, show one with all that was said of its pair, change it, say what that changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from urllib.parse import urlencode
+
+from db.labels import Label, NewLabel
+from db.search import Filter, Found, search
+from engine.errors import LabelError, MaskgroupError
+from engine.types import Decision, MaskKey, MaskPair
+from ui.review_desk import ReviewDesk
+from ui.review_page import REVIEW_TAB, pair_values, picture_address, read_pair
+from ui.wording import DECISION_WORDS
+from ui.workbench import Workbench
+
+HISTORY_TAB = "history"
+HEADERS = ["row", "when (UTC)", "scene", "pair", "said", "by", "queue", "seconds", "counts"]
+
+
+@dataclass(frozen=True)
+class Address:
+    """What the page's address asks for: a row, a pair, or a scene's rows."""
+
+    label: int | None = None
+    scene: str | None = None
+    pair: MaskPair | None = None
+
+
+def read_address(bench: Workbench, query: dict[str, str]) -> Address:
+    """Return what an address names; what does not exist is left out."""
+    number = query.get("label", "")
+    scene = query.get("scene")
+    pair = None
+    if scene in bench.scene_names() and "a" in query and "b" in query:
+        assert scene is not None
+        sides = [side.rpartition(":") for side in (query["a"], query["b"])]
+        try:
+            pair = read_pair(bench, scene, [part for view, _, mask in sides for part in (view, int(mask))])
+        except (ValueError, MaskgroupError):
+            pair = None
+    return Address(int(number) if number.isdecimal() and len(number) < 10 else None, scene, pair)
+
+
+def table(bench: Workbench, found: list[Found]) -> list[list[str]]:
+    """Return the rows of the page's table, in the order of `HEADERS`."""
+    return [
+        [
+            str(entry.label.id),
+            f"{entry.label.created_at:%Y-%m-%d %H:%M:%S}",
+            entry.label.scene,
+            pair_words(bench, entry.label.scene, entry.label.pair),
+            said(entry.label),
+            entry.label.annotator,
+            entry.label.queue,
+            "" if entry.label.seconds is None else f"{entry.label.seconds:.1f}",
+            "yes" if entry.counts else "no",
+        ]
+        for entry in found
+    ]
+
+
+def find(desk: ReviewDesk, wanted: Filter) -> list[Found]:
+    """Return the rows that fit, newest first."""
+    return search(desk.bench.labels.engine, wanted)
+
+
+def said(label: Label) -> str:
+    """Return what a row says."""
+    if label.undoes is not None:
+        return f"took back row {label.undoes}"
+    return DECISION_WORDS[label.decision] + (" (gold)" if label.is_gold else "")
+
+
+def pair_words(bench: Workbench, scene: str, pair: MaskPair) -> str:
+    """Return a pair in words; by ids where the scene or a mask is not there any more."""
+    try:
+        return " and ".join(bench.mask_name(scene, key) for key in (pair.a, pair.b))
+    except (MaskgroupError, ValueError):
+        return f"{pair.a} and {pair.b} (not there now)"
+
+
+def details(desk: ReviewDesk, label_id: int) -> str:
+    """Return one row as HTML: both masks, all that was said of the pair, links.
+
+    Raises:
+        LabelError: If there is no such row.
+    """
+    label = get_label(desk, label_id)
+    bench = desk.bench
+    told = bench.labels.history(label.scene, pair=label.pair)
+    settled = next((entry for entry in bench.labels.settled(label.scene) if entry.pair == label.pair.canonical()), None)
+    lines = [
+        f"<li{' class=mg-this' if row.id == label.id else ''}><a href='{label_link(row.id)}'>row {row.id}</a>: "
+        f"{escape(said(row))}, "
+        f"{escape(row.annotator)}, {row.created_at:%Y-%m-%d %H:%M:%S} UTC{hint_then(row)}</li>"
+        for row in reversed(told)
+    ]
+    counts = (
+        "Nothing counts for this pair now."
+        if settled is None
+        else f"This pair counts as <b>{DECISION_WORDS[settled.decision]}</b> ({settled.basis})."
+    )
+    return f"<div class='mg-history'>{pictures_html(bench, label.scene, label.pair)}<p>{counts}</p><ul>{''.join(lines)}</ul></div>"
+
+
+def hint_then(row: Label) -> str:
+    """Return what the judge had said when a row was written, "" where it was not shown."""
+    return "" if row.p_same is None else f"; the judge had given {row.p_same:.0%} to the same ({escape(row.model or '')})"
+
+
+def pictures_html(bench: Workbench, scene: str, pair: MaskPair) -> str:
+    """Return both masks as HTML, crops and views, with a link that opens the pair on the Review page."""
+    try:
+        values = pair_values(bench, scene, pair)
+        sides = ((pair.a, values[1], 0), (pair.b, values[3], 1))
+        images = "".join(
+            f"<img src='{escape(picture_address(scene, key, number, kind=kind, side=side))}' "
+            f"alt='{words} of {escape(str_of(key))}' "
+            f"style='height:180px;margin:2px;background:#000;border-top:4px solid {'#008cff' if side else '#ff800e'}'>"
+            for key, number, side in sides
+            for kind, words in (("crop", "crop"), ("view", "view"))
+        )
+    except (MaskgroupError, ValueError):
+        return f"<p>The masks {escape(f'{pair.a} and {pair.b}')} of scene {escape(scene)} are not there now.</p>"
+    query = {"tab": REVIEW_TAB, "scene": scene, "a": f"{values[0]}:{values[1]}", "b": f"{values[2]}:{values[3]}"}
+    here = {**query, "tab": HISTORY_TAB}
+    links = (
+        f"<a href='?{escape(urlencode(query))}'>review this pair</a> · "
+        f"<a href='?{escape(urlencode(here))}'>link to this pair</a> · "
+        f"<a href='?{escape(urlencode({'tab': HISTORY_TAB, 'scene': scene}))}'>link to this scene</a>"
+    )
+    return f"<div>{images}</div><p>{links}</p>"
+
+
+def str_of(key: MaskKey) -> str:
+    """Return a mask's view in words; its id may give the truth away."""
+    return f"the mask in view {key.view}"
+
+
+def label_link(label_id: int) -> str:
+    """Return the address of a row."""
+    return "?" + urlencode({"tab": HISTORY_TAB, "label": label_id})
+
+
+def get_label(desk: ReviewDesk, label_id: int | None) -> Label:
+    """Return a row.
+
+    Raises:
+        LabelError: If there is none of this number.
+    """
+    label = None if label_id is None else desk.bench.labels.get(label_id)
+    if label is None:
+        raise LabelError(f"There is no row {label_id} in the history; choose one from the table.")
+    return label
+
+
+def change(desk: ReviewDesk, label_id: int | None, decision: Decision | None, *, annotator: str) -> tuple[int, str]:
+    """Change one's mind about a row's pair, or (None) take the row back; the row itself stays.
+
+    Returns:
+        The new row's number, and what it changed, in words.
+
+    Raises:
+        MaskgroupError: If there is no such row, or it was taken back before.
+    """
+    label = get_label(desk, label_id)
+    name = annotator.strip() or "me"
+    before = desk.bench.labels.settled(label.scene)
+    if decision is None:
+        new = desk.bench.labels.undo(label.id, name)
+    else:
+        new = desk.bench.labels.add(
+            NewLabel(name, label.scene, label.pair, decision, queue="history", source="history", is_gold=label.is_gold)
+        )
+    after = desk.bench.labels.settled(label.scene)
+    return new.id, f"Row {new.id} written. {desk.effect_words(label.scene, before, after)}"

@@ -1,0 +1,63 @@
+"""The People page: layout and wiring only. What happens is in `ui.people_page`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from engine.types import Decision
+from ui import people_page as page
+from ui.errors import shown_as_toast
+from ui.review_desk import ReviewDesk
+
+SETTLE: tuple[tuple[Decision, str], ...] = (
+    ("same", "The same object"),
+    ("different", "Different objects"),
+    ("unsure", "Cannot be told"),
+)
+SHARE = "Share of pairs that go to everybody, % (each of the others goes to one person)"
+
+
+def build_people_tab(tab: gr.Tab, desk: ReviewDesk, annotator: gr.Textbox) -> None:
+    """Lay out the page inside `tab`; `annotator` holds the name under which pairs are settled."""
+    at = gr.State(0)
+    gr.Markdown("Who labelled what, and **how far people agree**. A gold label settles a pair: it outweighs all others.")
+    people = gr.Dataframe(headers=page.PEOPLE_HEADERS, label="People", interactive=False, elem_id="mg-people")
+    words = gr.Markdown(elem_id="mg-people-kappa")
+    between = gr.Dataframe(headers=page.BETWEEN_HEADERS, label="Every two people", interactive=False, elem_id="mg-people-between")
+    share = gr.Slider(0, 100, step=5, value=0, label=SHARE, elem_id="mg-people-share")
+    gr.Markdown("### Pairs on which people disagree")
+    shown = gr.HTML(elem_id="mg-people-shown")
+    with gr.Row():
+        buttons = {decision: gr.Button(text, elem_id=f"mg-settle-{decision}") for decision, text in SETTLE}
+        following = gr.Button("Next one", elem_id="mg-people-next")
+    changed = gr.Markdown(elem_id="mg-people-changed")
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    outputs = [people, words, between, share, at, shown]
+
+    def refresh(number: int) -> tuple[Any, ...]:
+        found = page.agreement(desk)
+        tables = page.people_rows(found), page.agreement_words(found), page.between_rows(found)
+        return *tables, page.overlap_share(desk), *page.show_disagreement(desk, number)
+
+    @shown_as_toast
+    def choose_share(percent: float) -> None:
+        page.set_overlap_share(desk, percent)
+
+    def settler(decision: Decision) -> Any:
+        @shown_as_toast
+        def settle(number: int, name: str) -> tuple[Any, ...]:
+            effect = page.settle(desk, number, decision, annotator=name)
+            return *refresh(number), effect
+
+        return settle
+
+    def show_next(number: int) -> tuple[int, str]:
+        return page.show_disagreement(desk, number + 1)
+
+    tab.select(refresh, at, outputs, **quiet)
+    share.release(choose_share, share, None, **quiet)
+    following.click(show_next, at, [at, shown], **quiet)
+    for decision, button in buttons.items():
+        button.click(settler(decision), [at, annotator], [*outputs, changed], **quiet)
