@@ -250,20 +250,28 @@ def _generate(
     for (pool, _), end in zip(rooms, ends, strict=True):
         share = [round(float(end) * total) - before for total, before in zip(wanted, done, strict=True)]
         done = [before + now for before, now in zip(done, share, strict=True)]
-        drawn = _draw(pool, part, share[0], share[1], negatives, seed, mine)
-        for one in drawn:
-            key = (one.scene, one.pair.canonical())
-            if key not in taken:
-                taken.add(key)
-                made.append(one)
+        known = {pair for scene, pair in taken if scene == pool.name}
+        made += _draw(pool, part, share[0], share[1], negatives, seed, mine, known)
     return made
 
 
 def _draw(
-    pool: ScenePool, part: Part, positives: int, negatives: int, choice: NegativeChoice, seed: int, mine: Miner | None
+    pool: ScenePool,
+    part: Part,
+    positives: int,
+    negatives: int,
+    choice: NegativeChoice,
+    seed: int,
+    mine: Miner | None,
+    known: set[MaskPair],
 ) -> list[TrainingPair]:
+    """Draw pairs of one scene that are not in `known`."""
     source: Source = "truth" if pool.origin == "truth" else "groups"
-    drawn = [p for p in _sample(pool, part, 2 * max(positives, negatives), "random", seed) if p.negative_kind != "copy"]
+    drawn = [
+        p
+        for p in _sample(pool, part, 2 * (max(positives, negatives) + len(known)), "random", seed)
+        if p.negative_kind != "copy" and p.pair.canonical() not in known
+    ]
     pairs = [TrainingPair(pool.name, p.pair, True, source, "positive") for p in drawn if p.is_same][:positives]
     easy = [p.pair for p in drawn if not p.is_same]
     mined: list[MaskPair] = []
@@ -271,12 +279,12 @@ def _draw(
     if choice == "hard":
         want_mined = round(MINED_SHARE * negatives) if mine is not None else 0
         want_alike = negatives - want_mined - round(RANDOM_SHARE * negatives)
-        hard = _unlike(pool, part, want_alike + CANDIDATES * want_mined // 2, "hard", seed + 1)
+        hard = _unlike(pool, part, want_alike + CANDIDATES * want_mined // 2, "hard", seed + 1, known)
         alike, candidates = hard[:want_alike], hard[want_alike:]
         if mine is not None and want_mined:
-            candidates += _unlike(pool, part, CANDIDATES * want_mined - len(candidates), "random", seed + 2)
-            known = {pair.canonical() for pair in alike}
-            candidates = [pair for pair in {p.canonical(): p for p in candidates}.values() if pair.canonical() not in known]
+            candidates += _unlike(pool, part, CANDIDATES * want_mined - len(candidates), "random", seed + 2, known)
+            chosen_alike = {pair.canonical() for pair in alike}
+            candidates = [pair for pair in {p.canonical(): p for p in candidates}.values() if pair.canonical() not in chosen_alike]
             wrong = np.argsort([-p for p in mine(pool, candidates)], kind="stable")[:want_mined]
             mined = [candidates[i] for i in wrong]
     chosen: dict[MaskPair, TrainingPair] = {}
@@ -288,10 +296,10 @@ def _draw(
     return [*pairs, *chosen.values()]
 
 
-def _unlike(pool: ScenePool, part: Part, count: int, mode: NegativeMode, seed: int) -> list[MaskPair]:
-    """Draw negatives that are no copies."""
+def _unlike(pool: ScenePool, part: Part, count: int, mode: NegativeMode, seed: int, known: set[MaskPair]) -> list[MaskPair]:
+    """Draw negatives that are no copies and not known."""
     drawn = _sample(pool, part, 2 * count, mode, seed) if count > 0 else []
-    return [p.pair for p in drawn if not p.is_same and p.negative_kind != "copy"]
+    return [p.pair for p in drawn if not p.is_same and p.negative_kind != "copy" and p.pair.canonical() not in known]
 
 
 def masks_in(pairs: Sequence[TrainingPair]) -> list[tuple[str, MaskKey]]:

@@ -130,6 +130,16 @@ def finished_runs(runs_dir: Path) -> list[str]:
     return sorted(path.parent.parent.name for path in runs_dir.glob("[!.]*/adapter/adapter_config.json"))
 
 
+def judge_names(runs_dir: Path) -> list[str]:
+    """Return the names that trainings added: "tuned" once a run is promoted, then the runs that can judge."""
+    return [*([TUNED] if tuned_run(runs_dir) else []), *finished_runs(runs_dir)]
+
+
+def name_behind(name: str, runs_dir: Path) -> str:
+    """Return the run that "tuned" stands for now, any other name as it is."""
+    return (tuned_run(runs_dir) or TUNED) if name == TUNED else name
+
+
 @contextmanager
 def _locked(runs_dir: Path) -> Generator[None]:
     runs_dir.mkdir(parents=True, exist_ok=True)

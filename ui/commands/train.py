@@ -19,7 +19,6 @@ from finetune.events import Event
 from finetune.processes import LOG_FILE
 from finetune.registry import FINISHED, Registry
 from finetune.train_config import Backend, NegativeChoice, PromotionRule, TrainConfig
-from ui.models import runs_folder
 from ui.settings import Settings
 
 POLL_S = 0.3
@@ -55,7 +54,7 @@ def train(
     """Retrain the judge, and judge it: it becomes the tuned model only if it is better. Ctrl+C stops it; --resume goes on."""
     settings = Settings(**({"db": db} if db else {}))
     engine = open_database(settings.db)
-    registry = Registry(RunStore(engine), runs_folder(settings))
+    registry = Registry(RunStore(engine), settings.runs_folder)
     if resume:
         if name is None:
             raise RunError("--resume needs --name, the run to go on with.")
