@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
+from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from engine.assets import SCENES_DIR
+from engine.errors import MaskgroupError
 
 
 def default_database() -> str:
@@ -46,6 +49,21 @@ class Settings(BaseSettings):
     four_bit: bool = False
     loader: str = "transformers"
     annotator: str = "me"
+
+    def __init__(self, **values: Any) -> None:
+        """Read flags and environment.
+
+        Raises:
+            MaskgroupError: If a value cannot be used.
+        """
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = "_".join(str(part) for part in first["loc"][:1])
+            raise MaskgroupError(
+                f"The setting {name!r} (MASKGROUP_{name.upper()}) cannot be {first['input']!r} ({first['msg']}); correct it."
+            ) from error
 
     def model_post_init(self, context: object, /) -> None:
         """Fill in the default that depends on the environment."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.assets import BUNDLED_MODEL, SCENES_DIR
-from engine.errors import ModelError
+from engine.errors import MaskgroupError, ModelError
 from engine.judging.endpoint import EndpointJudge
 from engine.judging.qwen_vl import QwenVlJudge
 from engine.judging.sources import LoadOptions
@@ -38,6 +38,13 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp
     assert judge.name == "base"
     with pytest.raises(ModelError, match="There is no dtype 'tiny'"):
         open_judge("base", settings(tmp_path, dtype="tiny"))
+
+
+def test_bad_settings_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASKGROUP_FOUR_BIT", "maybe")
+    with pytest.raises(MaskgroupError, match=r"The setting 'four_bit' \(MASKGROUP_FOUR_BIT\) cannot be 'maybe'") as caught:
+        Settings()
+    assert "\n" not in str(caught.value)
 
 
 def test_an_adapter_folder_by_name(tmp_path: Path) -> None:
