@@ -19,6 +19,8 @@ MIN_SHARE = 0.1
 MAX_PER_MASK = 24
 """Links kept for one mask: its strongest ones."""
 CHUNK = 20_000
+BRIDGE_OVERLAP = 0.75
+"""Overlap that the one link of a mask over several objects counts for: enough to hold it, too little to pull."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +46,16 @@ class PairEvidence:
         return len(self.pairs)
 
 
-def propose_by_geometry(table: MaskTable, landings: Landings, *, pose_error_m: float = 0.0) -> PairEvidence:
+def propose_by_geometry(
+    table: MaskTable, landings: Landings, *, pose_error_m: float = 0.0, undersegmented: BoolArray | None = None
+) -> PairEvidence:
     """Propose pairs by where masks land; the gate widens with the pose error.
 
     Args:
         table: The masks.
         landings: Where they land in other views.
         pose_error_m: Error that is left after repair, metres; lowers the share at which a pair becomes a candidate.
+        undersegmented: (N,) masks that cover several objects: the one link of each says that it belongs to what it covers most.
     """
     gate = MIN_SHARE / (1 + pose_error_m / 0.03)
     strong = landings.shares >= gate
@@ -59,7 +64,11 @@ def propose_by_geometry(table: MaskTable, landings: Landings, *, pose_error_m: f
     rows, onto = rows[kept], onto[kept]
     pairs = unique_pairs(np.concatenate([np.stack([rows, onto], axis=1), _share_a_mask(table, landings)]))
     agree, witnesses = count_witnesses(table, landings, pairs)
-    return PairEvidence(pairs, _overlaps(table, landings, pairs), agree, witnesses, np.full(len(pairs), np.nan, np.float32))
+    overlap = _overlaps(table, landings, pairs)
+    if undersegmented is not None:
+        bridges = undersegmented[pairs].any(axis=1)
+        overlap[bridges], agree[bridges], witnesses[bridges] = BRIDGE_OVERLAP, 1, 1
+    return PairEvidence(pairs, overlap, agree, witnesses, np.full(len(pairs), np.nan, np.float32))
 
 
 def propose_by_appearance(table: MaskTable, embeddings: Float32Array, *, neighbours: int = 10) -> PairEvidence:

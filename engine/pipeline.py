@@ -21,11 +21,12 @@ from engine.depth_doubt import find_depth_factor
 from engine.errors import MaskgroupError
 from engine.frames import FrameSource
 from engine.geometry import MaskTable, follow_masks, tabulate_masks
-from engine.grouping import Evidence, Grouping, MaskGraph, build_graph, cut
+from engine.grouping import SPLIT_MAX_ERROR_M, Evidence, Grouping, MaskGraph, build_graph, cut
 from engine.grouping_metrics import MaskScores, PointScores, score_masks, score_points
 from engine.instances import InstanceCloud, fuse_cloud, label_mesh
 from engine.registration import Registration, register_views
-from engine.types import NOTHING, Float32Array, Frame, Int32Array, Scene, UInt8Array
+from engine.types import NOTHING, Float32Array, Frame, Int32Array, MaskKey, Scene, UInt8Array
+from engine.undersegmented import find_undersegmented, without_testimony
 
 Stage = Literal["frames", "poses", "overlap", "judge", "cut", "3D", "scores"]
 PLAUSIBLE_DEPTH_M = (0.15, 50.0)
@@ -79,6 +80,7 @@ class GroupingRun:
         truth: (N,) int32 object of each mask, -1 = unknown; None without ground truth.
         mask_scores: Scores over masks, None without ground truth.
         point_scores: Scores over the mesh's vertices, None without their ground truth.
+        undersegmented: Masks that seem to cover several objects.
         calls: Pairs that the judge was asked.
         seconds: Wall-clock time of each stage.
         warnings: Sentences about what looks wrong with the scene.
@@ -96,6 +98,7 @@ class GroupingRun:
     calls: int
     seconds: dict[str, float]
     warnings: tuple[str, ...]
+    undersegmented: tuple[MaskKey, ...] = ()
 
 
 @runtime_checkable
@@ -220,7 +223,15 @@ def group_frames(
             "check depth_scale.txt, the intrinsics and the poses."
         )
     with clock.time("overlap"):
-        evidence = _find_pairs(table, frames, embeddings, error, judge)
+        landings = follow_masks(table, pose_error_m=error) if table.has_geometry else None
+        undersegmented = np.zeros(len(table), bool)
+        if landings is not None:
+            if error < SPLIT_MAX_ERROR_M:  # beyond it, small masks scatter whatever they show
+                undersegmented = find_undersegmented(table, landings)
+            sound = without_testimony(table, landings, undersegmented) if undersegmented.any() else landings
+            evidence = propose_by_geometry(table, sound, pose_error_m=error, undersegmented=undersegmented)
+        else:
+            evidence = _find_alike(table, frames, embeddings, judge)
         if len(evidence) == 0 and len(table.views) > 1 and len(table) > 1:
             warnings.append("No mask is seen by a second view, so every mask is a group of its own; check the poses and the depth.")
         graph = build_graph(
@@ -240,6 +251,12 @@ def group_frames(
             clock.asked = calls
     with clock.time("cut"):
         grouping = cut(graph, constraints=constraints)
+    if undersegmented.any():
+        examples = ", ".join(str(table.keys[row]) for row in np.flatnonzero(undersegmented)[:3].tolist())
+        warnings.append(
+            f"{int(undersegmented.sum())} of {len(table)} masks seem to cover several objects ({examples}): "
+            "they stand with the object that most of them shows; split them for a cleaner result."
+        )
     cloud, point_scores = None, None
     mesh = scene.mesh if scene is not None and options.lift else None
     if options.lift:
@@ -264,18 +281,16 @@ def group_frames(
         truth=truth,
         mask_scores=mask_scores,
         point_scores=point_scores,
+        undersegmented=tuple(table.keys[row] for row in np.flatnonzero(undersegmented).tolist()),
         calls=calls,
         seconds={stage: round(seconds, 4) for stage, seconds in clock.seconds.items()},
         warnings=tuple(warnings),
     )
 
 
-def _find_pairs(
-    table: MaskTable, frames: Sequence[Frame], embeddings: Float32Array | None, error: float, judge: PairJudge | None
+def _find_alike(
+    table: MaskTable, frames: Sequence[Frame], embeddings: Float32Array | None, judge: PairJudge | None
 ) -> PairEvidence:
-    if table.has_geometry:
-        landings = follow_masks(table, pose_error_m=error)
-        return propose_by_geometry(table, landings, pose_error_m=error)
     if embeddings is None:
         described = [describe_masks(frame) for frame in frames]
         embeddings = np.concatenate(described) if described else np.zeros((0, 1), np.float32)

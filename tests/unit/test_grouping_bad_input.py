@@ -14,6 +14,7 @@ from engine.depth_doubt import find_depth_factor
 from engine.errors import MaskgroupError, SceneError
 from engine.frames import FrameSource
 from engine.geometry import tabulate_masks
+from engine.grouping_metrics import score_masks
 from engine.pipeline import GroupingOptions, GroupingRun, group_frames, group_scene
 from engine.scenes import open_scene
 from engine.types import NOTHING, Frame
@@ -127,3 +128,42 @@ def test_poses_that_are_not_numbers(frames: tuple[Frame, ...]) -> None:
     broken = [replace(frames[0], pose=np.full((4, 4), np.nan)), *frames[1:]]
     run = group(broken)
     assert len(run.grouping.labels) == len(run.table)
+
+
+def fuse(frames: Sequence[Frame], *, every: int) -> tuple[list[Frame], np.ndarray]:
+    """Give the table's masks the id of what lies on it, in every n-th view; returns the frames and the objects of their masks."""
+    table, vase = 6, 7
+    fused: list[Frame] = []
+    truth: list[int] = []
+    for k, frame in enumerate(frames):
+        is_hit = k % every == 0 and {table, vase} <= set(frame.mask_areas)
+        changed = replace(frame, instance_map=np.where(frame.instance_map == vase, table, frame.instance_map)) if is_hit else frame
+        fused.append(changed)
+        truth.extend(sorted(changed.mask_areas))
+    return fused, np.array(truth, np.int32)
+
+
+def test_masks_over_several_objects_do_not_glue_them_together() -> None:
+    frames = dining_room(24)[1]
+    fused, truth = fuse(frames, every=4)
+    run = group_frames(fused, truth=truth, options=OPTIONS)
+    assert run.mask_scores is not None
+    assert run.mask_scores.ari > 0.99
+    sound = group(frames)
+    assert len(sound.undersegmented) <= 0.01 * len(sound.table)
+
+
+def test_masks_over_several_objects_are_said_and_stand_with_the_larger() -> None:
+    mesh_frames = list(dining_room(24)[1])
+    walls = (2, 5)
+    hit = [k for k, frame in enumerate(mesh_frames) if set(walls) <= set(frame.mask_areas)][::4]
+    assert hit
+    for k in hit:
+        ids = mesh_frames[k].instance_map
+        mesh_frames[k] = replace(mesh_frames[k], instance_map=np.where(ids == walls[1], walls[0], ids))
+    run = group(mesh_frames)
+    assert {key.view for key in run.undersegmented} & {mesh_frames[k].view for k in hit}
+    assert any("seem to cover several objects" in warning for warning in run.warnings)
+    untouched = [row for row, key in enumerate(run.table.keys) if key.view not in {mesh_frames[k].view for k in hit}]
+    truth = np.array([run.table.keys[row].mask for row in untouched], np.int32)
+    assert score_masks(truth, run.grouping.labels[untouched]).ari == 1.0
