@@ -16,6 +16,7 @@ from ui.commands.judge import judge
 from ui.commands.labels import labels
 from ui.commands.render import render
 from ui.commands.scenes import scenes
+from ui.commands.train import train
 
 cli = typer.Typer(
     name="maskgroup",
@@ -32,6 +33,7 @@ cli.command("group")(group)
 cli.command("judge")(judge)
 cli.command("evaluate")(evaluate)
 cli.command("compare")(compare)
+cli.command("train")(train)
 cli.command("doctor")(doctor)
 cli.add_typer(labels, name="labels")
 
