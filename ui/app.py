@@ -35,9 +35,13 @@ from ui.compare_tab import build_compare_tab
 from ui.grouping_runs import GroupingRuns
 from ui.grouping_store import GroupingStore
 from ui.grouping_tab import build_grouping_tab
+from ui.history_page import HISTORY_TAB
+from ui.history_tab import build_history_tab
 from ui.judge_tab import build_judge_tab
 from ui.judges import Judges, name_models, shipped_models
 from ui.open_judge import open_judge
+from ui.people_page import PEOPLE_TAB
+from ui.people_tab import build_people_tab
 from ui.plotly_view import CLOUD_ROUTE, PLOTLY_ROUTE, cloud_trace
 from ui.review_desk import ReviewDesk
 from ui.review_page import REVIEW_TAB
@@ -52,7 +56,7 @@ LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 JUDGE_TAB = "judge"
 SHIPPED_COMPARISON = ASSETS_DIR / "comparisons" / "shipped"
 """Made by `python -m ui.make_shipped_comparison`."""
-ADDRESSED_TABS = (COMPARE_TAB, REVIEW_TAB, TRAIN_TAB)
+ADDRESSED_TABS = (COMPARE_TAB, REVIEW_TAB, HISTORY_TAB, PEOPLE_TAB, TRAIN_TAB)
 """What `?tab=` of an address may open (Gradio keeps `page` for itself)."""
 MAX_UPLOAD = "10mb"
 STYLE = Path(__file__).parent / "style.css"
@@ -86,7 +90,11 @@ def build_blocks(bench: Workbench, settings: Settings, groupings: GroupingRuns, 
                 build_judge_tab(blocks, bench, VoteBox(settings.data_folder / VOTES_FILE), default_annotator=settings.annotator)
             with gr.Tab("Review", id=REVIEW_TAB):
                 desk = ReviewDesk(bench, groupings)
-                build_review_tab(blocks, desk, default_annotator=settings.annotator)
+                annotator = build_review_tab(blocks, desk, default_annotator=settings.annotator)
+            with gr.Tab("History", id=HISTORY_TAB) as history_tab:
+                build_history_tab(blocks, history_tab, desk, annotator)
+            with gr.Tab("People", id=PEOPLE_TAB) as people_tab:
+                build_people_tab(people_tab, desk, annotator)
             with gr.Tab("3D grouping", id="grouping") as grouping_tab:
                 build_grouping_tab(grouping_tab, bench, groupings)
             build_train_tab(blocks, bench, Registry(RunStore(bench.labels.engine), settings.runs_folder))

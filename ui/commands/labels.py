@@ -20,10 +20,12 @@ from db.exchange import FileFormat, export_rows, import_rows
 from db.labels import LabelStore
 from db.session import open_database
 from engine.errors import LabelError
+from ui.label_files import SceneShelf, missing_masks, write_coco, write_dataset
 from ui.settings import Settings
 
 Database = Annotated[str | None, typer.Option("--db", help="SQLite file or SQLAlchemy URL; default: MASKGROUP_DB, else the app's.")]
-Format = Annotated[str, typer.Option("--format", help="jsonl or csv.")]
+Format = Annotated[str, typer.Option("--format", help="jsonl, csv, coco (masks with group ids) or hf (dataset folder of pairs).")]
+Scenes = Annotated[Path | None, typer.Option("--scenes", help="Folder of scenes; default: MASKGROUP_SCENES, else the bundled.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 labels = typer.Typer(help="Export, import, audit and back up labels.", no_args_is_help=True)
@@ -41,12 +43,22 @@ def open_store(db: str | None) -> Generator[LabelStore]:
 
 @labels.command("export")
 def export_labels(
-    out: Annotated[Path, typer.Option("--out", help="File to write; - prints.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write (hf: folder); - prints jsonl or csv.")],
     file_format: Format = "jsonl",
     scene: Annotated[str | None, typer.Option(help="Only this scene; default: all.")] = None,
+    scenes: Scenes = None,
     db: Database = None,
 ) -> None:
-    """Write the whole history of labels, undone ones included, one row a line."""
+    """Write labels: as jsonl or csv the whole history, undone rows included; as coco or hf what counts for each pair."""
+    if file_format in ("coco", "hf"):
+        if str(out) == "-":
+            raise LabelError(f"The format {file_format} cannot be printed; give a place with --out.")
+        with open_store(db) as store:
+            settled = store.settled(scene)
+        shelf = SceneShelf(scenes or Settings().scenes)
+        count = write_coco(settled, shelf, out) if file_format == "coco" else write_dataset(settled, shelf, out)
+        typer.echo(f"{count} {'masks' if file_format == 'coco' else 'pairs'} written to {out}.")
+        return
     with open_store(db) as store:
         lines = list(export_rows(store.history(scene), _known_format(file_format)))
     if str(out) == "-":
@@ -91,14 +103,25 @@ def import_labels(
 @labels.command("audit")
 def audit_labels(
     scene: Annotated[str | None, typer.Option(help="Only this scene; default: all.")] = None,
+    scenes: Scenes = None,
     db: Database = None,
     as_json: AsJson = False,
 ) -> None:
-    """List labels that cannot all be right. Exit code 1 if masks contradict each other or people disagree."""
+    """List labels that cannot all be right. Exit code 1 if masks contradict each other, people disagree or masks are not there."""
     with open_store(db) as store:
-        report = audit(store.current(scene), store.history(scene))
-    typer.echo(json.dumps(asdict(report), indent=2) if as_json else in_words(report))
-    raise typer.Exit(0 if report.is_clean else 1)
+        current, history = store.current(scene), store.history(scene)
+    report = audit(current, history)
+    missing, unchecked = missing_masks(current, SceneShelf(scenes or Settings().scenes))
+    if as_json:
+        lost = [{"label_id": label.id, "scene": label.scene, "mask": str(key)} for label, key in missing]
+        typer.echo(json.dumps({**asdict(report), "missing": lost, "unchecked": dict(unchecked)}, indent=2))
+    else:
+        for label, key in missing:
+            typer.echo(f"{label.scene}: label {label.id} is on mask {key}, which does not exist")
+        for name, count in unchecked.items():
+            typer.echo(f"{name}: the scene is not in the folder of scenes, so the masks of {count} labels were not checked")
+        typer.echo(f"{in_words(report)[:-1]}, {len(missing)} on masks that do not exist.")
+    raise typer.Exit(0 if report.is_clean and not missing else 1)
 
 
 @labels.command("backup")
@@ -135,4 +158,4 @@ def _ids(label_ids: tuple[int, ...]) -> str:
 def _known_format(name: str) -> FileFormat:
     if name == "jsonl" or name == "csv":
         return name
-    raise LabelError(f"The format is {name!r}, expected jsonl or csv; give one of these with --format.")
+    raise LabelError(f"The format is {name!r}, expected jsonl or csv, coco or hf; give one of these with --format.")
