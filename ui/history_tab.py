@@ -35,7 +35,9 @@ def build_history_tab(demo: gr.Blocks, tab: gr.Tab, desk: ReviewDesk, annotator:
     rows = gr.Dataframe(headers=page.HEADERS, label="Rows, newest first", interactive=False, max_height=320, elem_id="mg-history")
     details = gr.HTML("<p>Choose a row to see its masks and all that was said of them.</p>", elem_id="mg-history-details")
     with gr.Row():
-        buttons = [(what, gr.Button(words, elem_id=f"mg-history-{name}", interactive=False)) for what, words, name in CHANGES]
+        buttons: list[tuple[Decision | None, gr.Button]] = [
+            (what, gr.Button(words, elem_id=f"mg-history-{name}", interactive=False)) for what, words, name in CHANGES
+        ]
     changed = gr.Markdown(elem_id="mg-history-changed")
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     filters = [text, scene, person, decision, counting]

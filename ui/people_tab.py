@@ -30,7 +30,9 @@ def build_people_tab(tab: gr.Tab, desk: ReviewDesk, annotator: gr.Textbox) -> No
     gr.Markdown("### Pairs on which people disagree")
     shown = gr.HTML(elem_id="mg-people-shown")
     with gr.Row():
-        buttons = {decision: gr.Button(text, elem_id=f"mg-settle-{decision}") for decision, text in SETTLE}
+        buttons: dict[Decision, gr.Button] = {
+            decision: gr.Button(text, elem_id=f"mg-settle-{decision}") for decision, text in SETTLE
+        }
         following = gr.Button("Next one", elem_id="mg-people-next")
     changed = gr.Markdown(elem_id="mg-people-changed")
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

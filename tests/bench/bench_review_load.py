@@ -1,0 +1,41 @@
+"""Labels with many clients through a running app's HTTP API: `python tests/bench/bench_review_load.py [--seconds 60]`.
+
+Prints labels a second, and fails unless the database ends with exactly as many rows as were acknowledged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from db.labels import LabelStore
+from db.session import open_database
+from tests.browser.app_process import running_app
+from tests.e2e.test_review_load import CLIENTS, check_rows, label_for
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--clients", type=int, default=CLIENTS)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        database = Path(scratch) / "labels.db"
+        with running_app(database) as address:
+            people = label_for(arguments.seconds, address, clients=arguments.clients, scene="sh3d_living")
+        check_rows(LabelStore(open_database(str(database))), people)
+        pairs = [frozenset([tuple(pair[:2]), tuple(pair[2:])]) for person in people for pair in set(map(tuple, person.pairs))]
+        total, undone = (sum(len(getattr(person, name)) for person in people) for name in ("labels", "undone"))
+        print(
+            f"{arguments.clients} clients, {arguments.seconds:.0f} s: {total} labels and {undone} undos acknowledged, "
+            f"{total + undone} rows, {total / arguments.seconds:.1f} labels a second; "
+            f"{len(pairs) - len(set(pairs))} pairs went to two people"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Many labelling clients at once through the running app's HTTP API: exactly as many rows as acknowledgements, no pair twice."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from gradio_client import Client
+
+from db.labels import LabelStore
+from db.session import open_database
+from tests.browser.app_process import running_app
+from tests.tiny_room import NAME, write_tiny_room
+
+CLIENTS = 20
+SECONDS = 5.0
+FIXED = ["0", 1, "2", 1]
+
+
+class Annotator(threading.Thread):
+    """One client: takes cards, answers them, now and then takes an answer back; notes what was acknowledged."""
+
+    def __init__(self, address: str, number: int, stop_at: float, scene: str) -> None:
+        super().__init__(name=f"annotator-{number}")
+        self.client = Client(address, verbose=False)
+        self.wish: dict[str, Any] = {"scene": scene, "queue": "random", "annotator": f"person {number}", "session": f"page{number}"}
+        self.stop_at = stop_at
+        self.labels: list[int] = []
+        self.undone: list[int] = []
+        self.refused: list[str] = []
+        self.pairs: list[Any] = []
+
+    def run(self) -> None:
+        while time.monotonic() < self.stop_at:
+            got = self.ask("next_cards", count=2, blind=True)
+            cards = got.get("cards", [])
+            if not cards:
+                # Nothing is free: label a fixed pair anew, as somebody does who changes their mind.
+                cards = [{"pair": self.pairs[-1]}] if self.pairs else []
+                time.sleep(0.05)
+            for card in cards:
+                self.pairs.append(card["pair"])
+                answer = self.ask(
+                    "answer", pair=card["pair"], decision="same" if len(self.labels) % 3 else "different", seconds=1.0
+                )
+                if "label" in answer:
+                    self.labels.append(answer["label"])
+                if len(self.labels) % 5 == 4 and self.labels and self.labels[-1] not in self.undone:
+                    back = self.ask("undo", label=self.labels[-1])
+                    if "error" not in back:
+                        self.undone.append(self.labels[-1])
+
+    def ask(self, name: str, **more: Any) -> dict[str, Any]:
+        got = self.client.predict({**self.wish, **more}, api_name=f"/review_{name}")
+        if "error" in got:
+            self.refused.append(got["error"])
+        return got
+
+
+def label_for(seconds: float, address: str, *, clients: int = CLIENTS, scene: str = NAME) -> list[Annotator]:
+    """Run the clients for some seconds; returns them with what they noted."""
+    people = [Annotator(address, number, 0.0, scene) for number in range(clients)]
+    for person in people:
+        person.stop_at = time.monotonic() + seconds
+        person.start()
+    for person in people:
+        person.join()
+    return people
+
+
+def check_rows(store: LabelStore, people: list[Annotator]) -> None:
+    """Compare the database with what the clients were told."""
+    rows = store.history()
+    acknowledged = [label for person in people for label in person.labels]
+    undone = [label for person in people for label in person.undone]
+    assert [error for person in people for error in person.refused] == []
+    assert len(rows) == len(acknowledged) + len(undone)
+    assert Counter(row.id for row in rows if row.undoes is None) == Counter(acknowledged)
+    assert Counter(row.undoes for row in rows if row.undoes is not None) == Counter(undone)
+
+
+def test_twenty_clients_end_with_as_many_rows_as_acknowledgements(tmp_path: Path) -> None:
+    write_tiny_room(tmp_path / "scenes")
+    database = tmp_path / "labels.db"
+    with running_app(database, "--scenes", str(tmp_path / "scenes")) as address:
+        people = label_for(SECONDS, address)
+    check_rows(LabelStore(open_database(str(database))), people)
+    assert sum(len(person.labels) for person in people) >= CLIENTS // 2
