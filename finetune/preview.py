@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from engine.types import UInt8Array
 from finetune.corrections import SettledLabel
 from finetune.lora import prompt_of
 from finetune.pairs import build_data_set
 from finetune.sample_sheet import draw_sheet
-from finetune.scene_pool import Role, open_pool
+from finetune.scene_pool import open_pool
 from finetune.train_config import TrainConfig
-from finetune.training_run import build_trainer, data_settings
+from finetune.training_run import build_trainer, data_settings, scenes_of
 
 CALIBRATION_PAIRS = 64
 
@@ -41,10 +40,7 @@ def preview_training(config: TrainConfig, labels: Sequence[SettledLabel]) -> Pre
     Raises:
         MaskgroupError: If it cannot be done.
     """
-    role: Role = "train" if config.evaluation_scenes else "both"
-    folders: list[tuple[str, Role]] = [(folder, role) for folder in config.scenes]
-    folders += [(folder, "evaluate") for folder in config.evaluation_scenes]
-    pools = [open_pool(Path(folder), role=part, style=prompt_of(config).picture) for folder, part in folders]
+    pools = [open_pool(folder, role=role, style=prompt_of(config).picture) for folder, role in scenes_of(config)]
     data = build_data_set(pools, labels if config.use_labels else [], data_settings(config))
     by_name = {pool.name: pool for pool in pools}
     sheet = draw_sheet(data.training, lambda scene, key: by_name[scene].crops[key])

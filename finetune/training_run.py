@@ -22,7 +22,7 @@ from PIL import Image
 
 from engine.errors import RunError
 from engine.evaluation_run import write_atomically
-from engine.judging import CropPair, Judge, load_judge
+from engine.judging import BUNDLED_MODEL, CropPair, Judge, load_judge
 from engine.types import MaskKey, MaskPair
 from finetune.augment import augment_crop
 from finetune.corrections import read_corrections
@@ -40,6 +40,9 @@ from finetune.verdict import compare_judged, decide, judge_frozen, report_verdic
 
 DATASET_FILE, SHEET_FILE, VERDICT_FILE, CORRECTIONS_FILE = "dataset.json", "samples.png", "verdict.json", "corrections.json"
 ADAPTER, BEFORE, AFTER = "adapter", "before", "after"
+
+
+_EVALUATE: Role = "evaluate"
 
 
 class Cancelled(Exception):
@@ -82,11 +85,8 @@ class TrainingRun:
 
     def _open_scenes(self) -> list[ScenePool]:
         self.events.write("stage", "reading the scenes")
-        held = [Path(folder) for folder in self.config.evaluation_scenes]
         style = prompt_of(self.config).picture
-        role: Role = "train" if held else "both"
-        folders: list[tuple[Path, Role]] = [(Path(folder), role) for folder in self.config.scenes]
-        folders += [(folder, "evaluate") for folder in held]
+        folders = scenes_of(self.config)
         names = [folder.name for folder, _ in folders]
         if len(set(names)) < len(names):
             raise RunError(
@@ -194,6 +194,16 @@ class TrainingRun:
             raise Cancelled
 
 
+def scenes_of(config: TrainConfig) -> list[tuple[Path, Role]]:
+    """Return the folders of a run's scenes with what each is for."""
+    trained = [(Path(folder), _training_role(config)) for folder in config.scenes]
+    return [*trained, *((Path(folder), _EVALUATE) for folder in config.evaluation_scenes)]
+
+
+def _training_role(config: TrainConfig) -> Role:
+    return "train" if config.evaluation_scenes else "both"
+
+
 def data_settings(config: TrainConfig) -> DataSettings:
     """Return what of a run's settings concerns its data."""
     return DataSettings(
@@ -250,5 +260,11 @@ def save_adapter(model: Any, folder: Path) -> None:
     partial = folder.with_name(f".{folder.name}")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(str(partial), safe_serialization=True)
+    settings = partial / "adapter_config.json"
+    values = json.loads(settings.read_text(encoding="utf-8"))
+    if values.get("base_model_name_or_path") == str(BUNDLED_MODEL):
+        # PEFT writes where the base lies on this disk: another machine has it elsewhere.
+        values["base_model_name_or_path"] = BUNDLED_MODEL.name
+        settings.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)

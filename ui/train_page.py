@@ -156,11 +156,12 @@ def find_counts(run: Run | None, events: Sequence[Event]) -> dict[str, int]:
 def show_verdict(run: Run | None) -> str:
     """Return a run's verdict: promoted or not, why, and each metric before and after with its interval."""
     verdict: dict[str, Any] = run.result.get("verdict", {}) if run is not None else {}
-    if not verdict:
+    if run is None or not verdict:
         return ""
     head = "It became the tuned model" if verdict["promoted"] else "It did not become the tuned model"
     rows = [
-        f"<tr><th scope='row'>{escape(METRIC_WORDS.get(name, name))}</th><td>{m['before']:.1%}</td><td>{m['after']:.1%}</td>"
+        f"<tr><th scope='row'>{escape(METRIC_WORDS.get(str(name), str(name)))}</th><td>{m['before']:.1%}</td>"
+        f"<td>{m['after']:.1%}</td>"
         f"<td class='{_better(m)}'>{_points(m)}</td></tr>"
         for name, m in verdict["metrics"].items()
     ]

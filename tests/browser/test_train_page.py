@@ -1,0 +1,77 @@
+"""One click on the Retrain page to a finished training, in a real browser against the real app, on a small room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.app_process import running_app
+from tests.training_room import write_training_room
+
+pytestmark = pytest.mark.browser
+
+WAIT_MS = 240_000
+
+
+@pytest.fixture(scope="module")
+def small_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("retrain") / "scenes"
+    write_training_room(folder)
+    return folder
+
+
+def open_page(chromium: Browser, address: str) -> Page:
+    page = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.set_default_timeout(WAIT_MS)
+    page.goto(f"{address}/?page=train")
+    expect(page.locator("#mg-train-start")).to_be_visible(timeout=WAIT_MS)
+    return page
+
+
+@pytest.fixture
+def app(small_scenes: Path) -> Iterator[str]:
+    with running_app(small_scenes.parent / "labels.db", "--scenes", str(small_scenes)) as address:
+        yield address
+
+
+def test_click_trains_judges_promotes_and_survives_reload_and_restart(
+    chromium: Browser, app: str, small_scenes: Path, tmp_path: Path
+) -> None:
+    page = open_page(chromium, app)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.get_by_text("Settings", exact=True).click()
+    for setting, value in (("pairs", "24"), ("epochs", "1"), ("frozen", "12")):
+        page.locator(f"#mg-train-{setting} input").fill(value)
+        page.locator(f"#mg-train-{setting} input").press("Tab")
+    page.locator("#mg-train-promotion input").click()
+    page.get_by_role("option", name="always").click()
+    page.locator("#mg-train-start").click()
+    progress = page.locator("#mg-train-progress")
+    expect(progress).to_contain_text("run-1", timeout=WAIT_MS)
+    page.reload()
+    expect(page.locator("#mg-train-progress")).to_contain_text("run-1", timeout=WAIT_MS)
+    expect(page.locator("#mg-train-verdict")).to_contain_text("It became the tuned model", timeout=WAIT_MS)
+    expect(page.locator("#mg-train-table")).to_contain_text("run-1 ★ tuned", timeout=WAIT_MS)
+    expect(page.locator("#mg-train-table polyline")).to_have_count(1)
+    expect(page.locator("#mg-train-curves figure")).to_have_count(2, timeout=WAIT_MS)
+    expect(page.locator("#mg-train-counts")).to_contain_text("pairs to learn from")
+    expect(page.locator("#mg-train-sheet img")).to_be_visible(timeout=WAIT_MS)
+    page.screenshot(path=tmp_path / "train.png", full_page=True)
+
+    page.locator("#mg-train-run input").click()
+    page.get_by_role("option", name="run-1").click()
+    page.locator("#mg-train-compare").click()
+    expect(page.locator("#mg-train-compared")).to_contain_text("base against run-1", timeout=WAIT_MS)
+    page.locator("#mg-train-delete").click()
+    expect(page.get_by_text("roll back or promote another run, then delete it")).to_be_visible(timeout=WAIT_MS)
+    page.locator("#mg-train-back").click()
+    expect(page.locator("#mg-train-table")).not_to_contain_text("★", timeout=WAIT_MS)
+    assert problems == []
+    with running_app(small_scenes.parent / "labels.db", "--scenes", str(small_scenes)) as again:
+        restarted = open_page(chromium, again)
+        expect(restarted.locator("#mg-train-progress")).to_contain_text("run-1", timeout=WAIT_MS)
+        expect(restarted.locator("#mg-train-table")).to_contain_text("finished", timeout=WAIT_MS)
