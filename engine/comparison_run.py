@@ -163,7 +163,9 @@ def run_comparison(
             runs: list[GroupingRun] = []
             for side in SIDES:
                 words = f"{settings.model(side)} groups {scene.name}"
-                runs.append(_group(scene, frames, load(settings.model(side)), settings.evidence, lambda s, w=words: tell(w, s)))
+                runs.append(
+                    _group(scene, frames, load(settings.model(side)), settings.evidence, lambda s, n, w=words: tell(f"{w}{n}", s))
+                )
                 done += 1
             path.parent.mkdir(exist_ok=True)
             write_atomically(path, summarize_both(*runs))
@@ -172,15 +174,16 @@ def run_comparison(
     tell("done", 0.0)
 
 
-def _group(scene: Scene, frames: FrameSource, judge: Judge, evidence: Evidence, tell: Callable[[float], None]) -> GroupingRun:
+def _group(scene: Scene, frames: FrameSource, judge: Judge, evidence: Evidence, tell: Callable[[float, str], None]) -> GroupingRun:
     stages = ("frames", "poses", "overlap", "judge", "cut", "3D", "scores")
     at = [0.0]
 
     def stage(progress: Any) -> None:
         at[0] = (stages.index(progress.stage) + progress.share) / len(stages)
-        tell(at[0])
+        tell(at[0], "")
 
-    asked = FramePairJudge(judge, frames, tick=lambda _answered: tell(at[0]))
+    # How many pairs will be asked is not known beforehand: the words count them, and the bar waits.
+    asked = FramePairJudge(judge, frames, tick=lambda answered: tell(at[0], f": {answered} pairs asked"))
     return group_scene(scene, frames, options=GroupingOptions(evidence=evidence), judge=asked, report=stage)
 
 

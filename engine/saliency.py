@@ -76,9 +76,14 @@ def explain_pair(
         odds += [_log_odds(verdict.p_same) for verdict in verdicts]
         on_progress(len(odds), len(asked))
     falls = [odds[0] - value for value in odds[1:]]
-    return HeatMaps(
-        spread(pair.a.shape[:2], kept[0], falls[: len(kept[0])]), spread(pair.b.shape[:2], kept[1], falls[len(kept[0]) :]), p_same
-    )
+    maps = [
+        spread(pair.a.shape[:2], kept[0], falls[: len(kept[0])]),
+        spread(pair.b.shape[:2], kept[1], falls[len(kept[0]) :]),
+    ]
+    if on_black:
+        # Patches reach over the mask's border, but only what they hid can have moved the answer.
+        maps = [np.where(crop.any(axis=-1), heat, np.float32(0)) for crop, heat in zip((pair.a, pair.b), maps, strict=True)]
+    return HeatMaps(maps[0], maps[1], p_same)
 
 
 def list_patches(crop: UInt8Array, across: int) -> list[tuple[slice, slice]]:

@@ -40,7 +40,7 @@ GROUPING_WORDS = {
 CHANGE_COLORS = {"fixed": (22, 163, 74), "broken": (225, 29, 72), "moved": (234, 179, 8)}
 NOTHING_YET = (
     "<p>No comparison yet. Choose two models below and press <b>Compare</b>. With only one model there is nothing to compare: "
-    "retrain the judge on the Train page (or with <code>maskgroup train</code>), or start the app with "
+    "retrain the judge on the Retrain page (or with <code>maskgroup train</code>), or start the app with "
     "<code>--also MODEL</code>.</p>"
 )
 

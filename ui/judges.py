@@ -18,7 +18,7 @@ from engine.judging import Judge
 MAX_LOADED = 4
 """Judges kept in memory; the one not asked for longest is dropped first."""
 TUNED = "tuned"
-NO_RIVAL = "There is no second model yet: retrain the judge on the Train page (or with `maskgroup train`), and it appears here."
+NO_RIVAL = "There is no second model yet: retrain the judge on the Retrain page (or with `maskgroup train`), and it appears here."
 
 
 def shipped_models() -> list[str]:
