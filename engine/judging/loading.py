@@ -88,7 +88,8 @@ def _check_before(source: str | Path, adapter: Path | None, *, dtype: torch.dtyp
     """Return how many bytes a model needs, once its configuration and its adapter are seen to be sound."""
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(source)
+    # Said outright: unsaid, transformers asks at the terminal whether to run a model's own code.
+    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
     if adapter is not None:
         check_adapter(adapter, source, build_empty(config))
     values = count_stored(Path(source)) if Path(source).is_dir() else count_configured(config)
@@ -100,10 +101,10 @@ def _load_with_transformers(
 ) -> LoadedModel:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    processor = AutoProcessor.from_pretrained(source)
+    processor = AutoProcessor.from_pretrained(source, trust_remote_code=False)
     extra = {"quantization_config": four_bit_config(dtype), "device_map": {"": device}} if four_bit else {}
     loaded: Any = AutoModelForImageTextToText.from_pretrained(
-        source, dtype=dtype, use_safetensors=True, output_loading_info=True, **extra
+        source, dtype=dtype, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **extra
     )
     model, info = loaded
     if missing := sorted(info["missing_keys"]):

@@ -223,6 +223,18 @@ def test_broken_configurations_are_one_sentence(tmp_path: Path, config: str, sen
     assert len(str(caught.value)) < 400
 
 
+def test_code_that_comes_with_a_model_is_not_run(tmp_path: Path) -> None:
+    model = Path(shutil.copytree(BUNDLED_MODEL, tmp_path / "own-code"))
+    proof = tmp_path / "it-ran"
+    (model / "own.py").write_text(f"open({str(proof)!r}, 'w').close()\nclass Own: pass\n")
+    config = json.loads((model / "config.json").read_text())
+    own = {"AutoConfig": "own.Own", "AutoModelForImageTextToText": "own.Own", "AutoProcessor": "own.Own"}
+    (model / "config.json").write_text(json.dumps({**config, "model_type": "own", "auto_map": own}))
+    with pytest.raises(ModelError, match="could not be loaded"):
+        load_judge(str(model))
+    assert not proof.exists()
+
+
 def test_cut_off_weights_are_one_sentence(tmp_path: Path) -> None:
     model = Path(shutil.copytree(BUNDLED_MODEL, tmp_path / "cut"))
     os.truncate(model / "model.safetensors", 200_000)
