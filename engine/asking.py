@@ -17,6 +17,8 @@ from engine.types import BoolArray, Float32Array, Float64Array, Int32Array, Mask
 
 DEFAULT_CALLS_PER_MASK = 6.0
 ROUNDS = 4
+PROBES = 96
+"""Look-alikes of one view that the judge is tried on where there is no geometry; at most an eighth of the budget."""
 BATCH = 128
 """Pairs asked between two reports of progress."""
 FLIPPABLE = 3.5
@@ -67,6 +69,7 @@ def ask_in_rounds(
     *,
     budget: int | None = None,
     rounds: int = ROUNDS,
+    look_alikes: Sequence[MaskPair] = (),
     tick: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Asked:
     """Ask a judge about the links that matter.
@@ -76,6 +79,7 @@ def ask_in_rounds(
         judge: Whom to ask.
         budget: Calls in all; None = `DEFAULT_CALLS_PER_MASK` for each mask.
         rounds: Rounds of cut and ask.
+        look_alikes: Pairs of one view, known to differ: a few are asked first, as the yardstick where there is no geometry.
         tick: Called with (calls so far, budget) before each round and after each batch; may raise to cancel.
     """
     total = round(DEFAULT_CALLS_PER_MASK * len(graph.keys)) if budget is None else max(0, budget)
@@ -84,6 +88,10 @@ def ask_in_rounds(
     def ask(links: Int32Array) -> MaskGraph:
         return calibrate(_ask(graph, judge, links, tick=lambda done: tick(calls + done, total)))
 
+    probes = [look_alikes[i] for i in _spread(len(look_alikes), min(PROBES, total // 8))] if not graph.use_geometry else []
+    if probes:
+        graph = replace(graph, known_different=np.asarray(judge.ask(probes), np.float32))
+        calls += len(probes)
     chosen = _calibration(graph)[:total]
     if len(chosen):
         graph = ask(chosen)
@@ -99,6 +107,10 @@ def ask_in_rounds(
         used += 1
     tick(calls, total)
     return Asked(graph, calls, used)
+
+
+def _spread(count: int, picks: int) -> list[int]:
+    return np.unique(np.linspace(0, count - 1, min(count, picks)).astype(int)).tolist() if count and picks else []
 
 
 def calibrate(graph: MaskGraph) -> MaskGraph:

@@ -8,7 +8,7 @@ repulsion that views showing them as one mask can overcome. Human constraints bi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 
 from engine.candidates import PairEvidence, unique_pairs
 from engine.constraints import Constraint, Contradiction, settle_constraints
+from engine.look_alikes import MIN_KNOWN, weigh_answers
 from engine.multicut import HARD, cut_energy, solve_multicut
 from engine.types import BoolArray, Float32Array, Float64Array, Int32Array, MaskKey
 
@@ -68,6 +69,9 @@ class MaskGraph:
         geometry: (E,) float64 log-odds from geometry, 0 where there is none.
         p_same: (E,) float32 the judge's mean probability, NaN where it was not asked.
         reliability: What the judge's answers are worth.
+        likeness: (E,) float64 log-odds from looks, used where there is no geometry; None where nothing tells what they are worth.
+        known_different: (K,) float32 the judge's answers about look-alikes of one view, the yardstick for its other answers where
+            there is no geometry; empty until asked.
         geometry_scale: What geometry's log-odds are worth on this scene, [0, 1], as the judge's answers have it; 1 until asked.
         use_geometry: False leaves geometry out of the weights (it may still have chosen the pairs).
         same_view_repulsion: Log-odds against two masks of one view being one object.
@@ -83,6 +87,8 @@ class MaskGraph:
     use_geometry: bool
     same_view_repulsion: float
     geometry_scale: float = 1.0
+    likeness: Float64Array | None = None
+    known_different: Float32Array = field(default_factory=lambda: np.zeros(0, np.float32))
 
     @property
     def is_same_view(self) -> BoolArray:
@@ -98,8 +104,13 @@ class MaskGraph:
         """Return the log-odds of each link, (E,) float64."""
         total = self.geometry_scale * self.geometry if self.use_geometry else np.zeros(len(self.evidence))
         asked = self.asked
-        total[asked] += self.reliability.log_odds(self.p_same[asked])
-        if not self.use_geometry:
+        if not self.use_geometry and self.likeness is not None:
+            total += self.likeness
+        if not self.use_geometry and len(self.known_different) >= MIN_KNOWN and asked.any():
+            total[asked] += weigh_answers(self.p_same[asked], self.known_different)
+        else:
+            total[asked] += self.reliability.log_odds(self.p_same[asked])
+        if not self.use_geometry and self.likeness is None:
             prior = np.clip(self.reliability.prior, 0.02, 0.98)
             total[asked] += np.log(prior / (1 - prior))
         total[self.is_same_view] -= self.same_view_repulsion
@@ -158,6 +169,7 @@ def build_graph(
     pose_error_m: float = 0.0,
     use_geometry: bool = True,
     reliability: Reliability | None = None,
+    likeness: Float64Array | None = None,
 ) -> MaskGraph:
     """Turn evidence into a graph.
 
@@ -170,6 +182,7 @@ def build_graph(
         pose_error_m: Error of the poses in use, metres.
         use_geometry: Whether geometry enters the weights.
         reliability: What the judge is worth, where that is known already.
+        likeness: (E,) float64 log-odds from looks, where there is no geometry.
     """
     geometry = weigh_geometry(evidence, sizes_m=sizes_m, pose_error_m=pose_error_m)
     same_view = view_of[evidence.pairs[:, 0]] == view_of[evidence.pairs[:, 1]]
@@ -187,6 +200,7 @@ def build_graph(
         reliability=reliability or Reliability(),
         use_geometry=use_geometry,
         same_view_repulsion=repulsion,
+        likeness=likeness,
     )
 
 

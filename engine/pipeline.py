@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.appearance import describe_masks
 from engine.asking import MaskEmbedder, PairJudge, ask_in_rounds
-from engine.candidates import PairEvidence, physical_sizes, propose_by_appearance, propose_by_geometry
+from engine.candidates import physical_sizes, propose_by_appearance, propose_by_geometry
 from engine.constraints import Constraint
 from engine.depth_doubt import find_depth_factor
 from engine.errors import MaskgroupError
@@ -24,8 +24,9 @@ from engine.geometry import MaskTable, follow_masks, tabulate_masks
 from engine.grouping import SPLIT_MAX_ERROR_M, Evidence, Grouping, MaskGraph, build_graph, cut
 from engine.grouping_metrics import MaskScores, PointScores, score_masks, score_points
 from engine.instances import InstanceCloud, fuse_cloud, label_mesh
+from engine.look_alikes import MIN_KNOWN, find_look_alikes, weigh_likeness
 from engine.registration import Registration, register_views
-from engine.types import NOTHING, Float32Array, Frame, Int32Array, MaskKey, Scene, UInt8Array
+from engine.types import NOTHING, Float32Array, Frame, Int32Array, MaskKey, MaskPair, Scene, UInt8Array
 from engine.undersegmented import find_undersegmented, without_testimony
 
 Stage = Literal["frames", "poses", "overlap", "judge", "cut", "3D", "scores"]
@@ -225,13 +226,18 @@ def group_frames(
     with clock.time("overlap"):
         landings = follow_masks(table, pose_error_m=error) if table.has_geometry else None
         undersegmented = np.zeros(len(table), bool)
+        look_alikes, likeness = np.zeros((0, 2), np.int32), None
         if landings is not None:
             if error < SPLIT_MAX_ERROR_M:  # beyond it, small masks scatter whatever they show
                 undersegmented = find_undersegmented(table, landings)
             sound = without_testimony(table, landings, undersegmented) if undersegmented.any() else landings
             evidence = propose_by_geometry(table, sound, pose_error_m=error, undersegmented=undersegmented)
         else:
-            evidence = _find_alike(table, frames, embeddings, judge)
+            embeddings = _describe(table, frames, embeddings, judge)
+            evidence = propose_by_appearance(table, embeddings)
+            look_alikes = find_look_alikes(table, embeddings)
+            if len(look_alikes) >= MIN_KNOWN:
+                likeness = weigh_likeness(embeddings, evidence, look_alikes)
         if len(evidence) == 0 and len(table.views) > 1 and len(table) > 1:
             warnings.append("No mask is seen by a second view, so every mask is a group of its own; check the poses and the depth.")
         graph = build_graph(
@@ -242,11 +248,13 @@ def group_frames(
             sizes_m=physical_sizes(table) if table.has_geometry else None,
             pose_error_m=error,
             use_geometry=options.evidence != "vlm" and table.has_geometry,
+            likeness=likeness,
         )
     calls = 0
     if judge is not None and options.evidence != "geometry":
         with clock.time("judge"):
-            asked = ask_in_rounds(graph, judge, budget=options.budget, tick=clock.tick_calls)
+            known = [MaskPair(table.keys[a], table.keys[b]) for a, b in look_alikes.tolist()]
+            asked = ask_in_rounds(graph, judge, budget=options.budget, look_alikes=known, tick=clock.tick_calls)
             graph, calls = asked.graph, asked.calls
             clock.asked = calls
     with clock.time("cut"):
@@ -288,16 +296,15 @@ def group_frames(
     )
 
 
-def _find_alike(
-    table: MaskTable, frames: Sequence[Frame], embeddings: Float32Array | None, judge: PairJudge | None
-) -> PairEvidence:
+def _describe(table: MaskTable, frames: Sequence[Frame], embeddings: Float32Array | None, judge: PairJudge | None) -> Float32Array:
+    """Return how each mask looks, (N, D) float32."""
     if embeddings is None:
         described = [describe_masks(frame) for frame in frames]
         embeddings = np.concatenate(described) if described else np.zeros((0, 1), np.float32)
         seen = judge.embed(table.keys) if isinstance(judge, MaskEmbedder) else None
         if seen is not None:
             embeddings = np.concatenate([embeddings, VISION_WEIGHT * seen], axis=1)
-    return propose_by_appearance(table, embeddings)
+    return embeddings
 
 
 def _doubt_input(table: MaskTable) -> Iterator[str]:

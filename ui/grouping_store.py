@@ -27,7 +27,7 @@ from engine.registration import Registration
 from engine.types import Float64Array, MaskKey
 
 KIND = "grouping"
-LAYOUT = 1
+LAYOUT = 2
 """Version of what `result` holds; others are not opened."""
 SILENT_FOR = timedelta(minutes=10)
 """A run that has not reported for so long belongs to an app that was stopped."""
@@ -140,6 +140,8 @@ def pack_run(run: GroupingRun) -> dict[str, Any]:
         "similarity": graph.evidence.similarity,
         "geometry": graph.geometry,
         "p_same": graph.p_same,
+        "known_different": graph.known_different,
+        **({} if graph.likeness is None else {"likeness": graph.likeness}),
         "posed_views": np.asarray(list(run.registration.poses), np.int32),
         "poses": np.asarray(list(run.registration.poses.values()), np.float64).reshape(-1, 4, 4),
     }
@@ -186,6 +188,8 @@ def unpack_run(run: Run) -> KeptRun:
             use_geometry=bool(result["use_geometry"]),
             same_view_repulsion=float(result["same_view_repulsion"]),
             geometry_scale=float(result["geometry_scale"]),
+            likeness=arrays.get("likeness"),
+            known_different=arrays["known_different"],
         )
         before, after = result["pose_error"]
         poses: dict[int, Float64Array] = dict(zip(arrays["posed_views"].tolist(), arrays["poses"], strict=True))

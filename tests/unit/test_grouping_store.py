@@ -126,7 +126,7 @@ def test_failed_and_forgotten_runs_are_marked(tiny_room: Path, store: RunStore, 
     ("damage", "sentence"),
     [
         ("""{"layout": 99}""", "another version"),
-        ("""{"layout": 1, "arrays": "no archive"}""", "cannot be read"),
+        ("""{"layout": 2, "arrays": "no archive"}""", "cannot be read"),
         ("""{}""", "cannot be read"),
     ],
 )
