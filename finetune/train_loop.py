@@ -29,6 +29,8 @@ from finetune.train_config import TrainConfig
 CHECKPOINTS = "checkpoints"
 MAX_GRADIENT = 1.0
 BETAS = (0.9, 0.999)
+HELD_POINTS = 20
+"""Points of the held-out curve."""
 SORTED_STEPS = 8
 """Steps whose questions are sorted by length among themselves, so that little is padded."""
 
@@ -104,7 +106,7 @@ class Trainer:
         Raises:
             LossNotFinite: If the loss is no number any more; the last good checkpoint stays.
         """
-        every = max(self.total // 20, 1)
+        every = max(self.total // HELD_POINTS, 1)
         if self.step == 0:
             on_held(self.held_out())
         while self.step < self.total:

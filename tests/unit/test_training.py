@@ -26,7 +26,7 @@ from finetune.unsloth_backend import adapter_arguments, chooses_unsloth, load_fo
 from finetune.worker import explain
 from tests.training_room import open_room, write_training_room
 
-CONFIG = TrainConfig(scenes=("small",), pairs=24, epochs=2, batch_pairs=4, learning_rate=2e-3, checkpoint_every=5, device="cpu")
+CONFIG = TrainConfig(scenes=("small",), pairs=12, epochs=2, batch_pairs=4, learning_rate=2e-3, checkpoint_every=5, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> ScenePool:
 
 @pytest.fixture(scope="module")
 def data(pool: ScenePool) -> DataSet:
-    return build_data_set([pool], [], DataSettings(pairs=24, evaluation_pairs=12, validation_pairs=8))
+    return build_data_set([pool], [], DataSettings(pairs=12, evaluation_pairs=8, validation_pairs=2))
 
 
 def weights_of(trainer_model: object) -> dict[str, torch.Tensor]:
@@ -48,7 +48,7 @@ def test_training_sees_what_the_judge_sees(pool: ScenePool, data: DataSet) -> No
     judge.calibration = None  # type: ignore[attr-defined]
     model, processor, _ = load_base(CONFIG)
     answerer = Answerer(model.eval(), processor, prompt_of(CONFIG), trains_vision=True)
-    pairs = data.training[:8]
+    pairs = data.training[:4]
     said = judge.judge([CropPair(pool.crops[p.pair.a], pool.crops[p.pair.b]) for p in pairs])
     with torch.no_grad():
         pictures = [(answerer.picture(pool.crops[p.pair.a]), answerer.picture(pool.crops[p.pair.b])) for p in pairs]
@@ -64,16 +64,16 @@ def test_loss_falls_and_a_resumed_run_equals_an_uninterrupted_one(
     whole, model = build_trainer(config, data, [pool], None)
     losses: list[float] = []
     assert whole.run(on_step=lambda report: losses.append(report.loss))
-    assert sum(losses[-6:]) < sum(losses[:6])
+    assert sum(losses[-3:]) < sum(losses[:3])
 
     stopped, _ = build_trainer(config, data, [pool], tmp_path)
-    assert not stopped.run(is_cancelled=lambda: stopped.step == 7)
+    assert not stopped.run(is_cancelled=lambda: stopped.step == 5)
     resumed, other = build_trainer(config, data, [pool], tmp_path)
     assert resumed.resume()
-    assert resumed.step == 7
+    assert resumed.step == 5
     again: list[float] = []
     assert resumed.run(on_step=lambda report: again.append(report.loss))
-    assert again == losses[7:]
+    assert again == losses[5:]
     for name, weight in weights_of(model).items():
         assert torch.equal(weight, weights_of(other)[name]), name
     touches_vision = any("visual" in name for name in weights_of(model))
@@ -89,18 +89,18 @@ def test_timing_leaves_no_trace(pool: ScenePool, data: DataSet) -> None:
     fresh, _ = build_trainer(CONFIG, data, [pool], None)
     first: list[float] = []
     second: list[float] = []
-    timed.run(on_step=lambda report: first.append(report.loss), is_cancelled=lambda: timed.step == 3)
-    fresh.run(on_step=lambda report: second.append(report.loss), is_cancelled=lambda: fresh.step == 3)
+    timed.run(on_step=lambda report: first.append(report.loss), is_cancelled=lambda: timed.step == 2)
+    fresh.run(on_step=lambda report: second.append(report.loss), is_cancelled=lambda: fresh.step == 2)
     assert first == second
 
 
 def test_saved_adapter_judges_as_the_trained_model_does(pool: ScenePool, data: DataSet, tmp_path: Path) -> None:
     trainer, model = build_trainer(CONFIG, data, [pool], None)
-    trainer.run(is_cancelled=lambda: trainer.step == 4)
-    save_adapter(model, tmp_path / "adapter")
+    trainer.run(is_cancelled=lambda: trainer.step == 2)
+    save_adapter(model, tmp_path / "adapter", base=BUNDLED_MODEL)
     assert not list(tmp_path.rglob("*.bin"))
     judge = load_judge(str(BUNDLED_MODEL), adapter=tmp_path / "adapter", name="run", both_orders=False)
-    pairs = data.training[:6]
+    pairs = data.training[:4]
     said = judge.judge([CropPair(pool.crops[p.pair.a], pool.crops[p.pair.b]) for p in pairs])
     answerer = trainer._answerer
     model.eval()
