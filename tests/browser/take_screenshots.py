@@ -8,8 +8,16 @@ from pathlib import Path
 
 from tests.browser.app_process import browser, find_chromium, running_app
 
-SHOTS = (("judge-light", 1280, 900, "light"), ("judge-dark", 1280, 900, "dark"), ("judge-phone", 390, 844, "light"))
-ROOM_SETTLES_MS = 6000
+SHOTS = (
+    # file, width, height, theme, tab, what is there when the page is ready
+    ("judge-light", 1280, 900, "light", "judge", "#mg-verdict .mg-headline"),
+    ("judge-dark", 1280, 900, "dark", "judge", "#mg-verdict .mg-headline"),
+    ("judge-phone", 390, 844, "light", "judge", "#mg-verdict .mg-headline"),
+    ("review-light", 1280, 900, "light", "review", "text=Same"),
+    ("grouping-light", 1280, 900, "light", "grouping", "text=groups of"),
+    ("compare-light", 1280, 900, "light", "compare", "text=McNemar"),
+)
+ROOM_SETTLES_MS = 8000
 
 
 def main(folder: Path) -> None:
@@ -19,10 +27,12 @@ def main(folder: Path) -> None:
         raise SystemExit("No Chromium found: run tests/browser/install_chromium.sh first.")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, running_app(Path(scratch) / "labels.db") as address, browser(chromium) as opened:
-        for name, width, height, theme in SHOTS:
+        for name, width, height, theme, tab, ready in SHOTS:
             page = opened.new_context(viewport={"width": width, "height": height}).new_page()
-            page.goto(f"{address}/?__theme={theme}")
-            page.wait_for_selector("#mg-verdict .mg-headline", timeout=120_000)
+            page.goto(f"{address}/?__theme={theme}&tab={tab}")
+            if tab == "grouping":
+                page.get_by_role("tab", name="3D grouping").click()
+            page.locator(ready).locator("visible=true").first.wait_for(timeout=120_000)
             page.wait_for_timeout(ROOM_SETTLES_MS)
             page.screenshot(path=folder / f"{name}.png", full_page=True, timeout=120_000)
             page.close()
