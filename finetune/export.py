@@ -7,10 +7,11 @@ import zipfile
 from pathlib import Path
 
 from engine.errors import RunError
+from engine.judging.adapters import BASE_FILE
 from finetune.lora import base_source
 from finetune.train_config import read_config
 
-KEPT = ("adapter_config.json", "adapter_model.safetensors", "README.md", "metrics.json", "calibration.json")
+KEPT = ("adapter_config.json", "adapter_model.safetensors", BASE_FILE, "README.md", "metrics.json", "calibration.json")
 
 
 def export_adapter(run_dir: Path, out: Path) -> Path:

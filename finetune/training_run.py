@@ -23,6 +23,7 @@ from PIL import Image
 from engine.errors import RunError
 from engine.evaluation_run import write_atomically
 from engine.judging import BUNDLED_MODEL, CropPair, Judge, load_judge
+from engine.judging.adapters import record_base
 from engine.types import MaskKey, MaskPair
 from finetune.augment import augment_crop
 from finetune.corrections import read_corrections
@@ -172,7 +173,7 @@ class TrainingRun:
         if not trainer.run(on_step=on_step, on_held=on_held, is_cancelled=self._is_cancelled):
             raise Cancelled
         self.events.write("stage", "saving the adapter")
-        save_adapter(model, self.run_dir / ADAPTER)
+        save_adapter(model, self.run_dir / ADAPTER, base=base_source(self.config.model))
 
     def _decide(self, data: DataSet) -> dict[str, Any]:
         found = compare_judged(self.run_dir / BEFORE, self.run_dir / AFTER)
@@ -255,8 +256,8 @@ def build_trainer(
     return Trainer(answerer, config, variants, held, folder), model
 
 
-def save_adapter(model: Any, folder: Path) -> None:
-    """Write an adapter as PEFT does, whole or not at all."""
+def save_adapter(model: Any, folder: Path, *, base: str | Path) -> None:
+    """Write an adapter as PEFT does, and on which weights it was trained, whole or not at all."""
     partial = folder.with_name(f".{folder.name}")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(str(partial), safe_serialization=True)
@@ -266,5 +267,7 @@ def save_adapter(model: Any, folder: Path) -> None:
         # PEFT writes where the base lies on this disk: another machine has it elsewhere.
         values["base_model_name_or_path"] = BUNDLED_MODEL.name
         settings.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    if Path(base).is_dir():
+        record_base(partial, Path(base))
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
