@@ -42,6 +42,7 @@ def summarise_groups(run: GroupingRun) -> dict[str, Any]:
         "masks": masks,
         "groups": groups,
         "contradictions": [str(contradiction) for contradiction in grouping.contradictions],
+        "undersegmented": [str(key) for key in run.undersegmented],
         "warnings": list(run.warnings),
     }
 
