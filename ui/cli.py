@@ -7,7 +7,9 @@ import sys
 import typer
 
 from engine.errors import MaskgroupError
+from ui.commands.ablation import ablation
 from ui.commands.app import app
+from ui.commands.calibrate import calibrate_model
 from ui.commands.compare import compare
 from ui.commands.doctor import doctor
 from ui.commands.evaluate import evaluate
@@ -33,6 +35,8 @@ cli.command("group")(group)
 cli.command("judge")(judge)
 cli.command("evaluate")(evaluate)
 cli.command("compare")(compare)
+cli.command("ablation")(ablation)
+cli.command("calibrate")(calibrate_model)
 cli.command("train")(train)
 cli.command("doctor")(doctor)
 cli.add_typer(labels, name="labels")

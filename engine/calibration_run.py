@@ -1,0 +1,58 @@
+"""Fits a judge's calibration on one half of the scenes that it has judged, and measures it on the other half."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.errors import ModelError
+from engine.judging.calibration import Calibration, fit_calibration, margin_of
+from engine.predictions import Prediction
+from engine.reliability import Reliability, measure_reliability
+from engine.types import BoolArray, Float64Array
+
+
+@dataclass(frozen=True)
+class CalibrationRun:
+    """What a calibration found.
+
+    Attributes:
+        calibration: Fitted on the scenes at even places.
+        before: Of the raw probabilities, on the scenes at odd places.
+        after: Of the calibrated ones, on the same pairs.
+        checked: Pairs in `before` and `after`.
+    """
+
+    calibration: Calibration
+    before: Reliability
+    after: Reliability
+    checked: int
+
+
+def calibrate(scenes: Sequence[Sequence[Prediction]], *, prompt: str, source: str) -> CalibrationRun:
+    """Fit on every other scene and measure on the rest, so that no object is on both sides.
+
+    Args:
+        scenes: Predictions of each scene, both orders asked.
+        prompt: Reference of the prompt.
+        source: Which scenes these are, in words.
+
+    Raises:
+        ModelError: If there are fewer than two scenes, or nothing can be fitted on them.
+    """
+    if len(scenes) < 2:
+        raise ModelError(f"A calibration is fitted on some scenes and checked on others; got {len(scenes)}, expected 2 or more.")
+    fitted, checked = (_margins([p for scene in half for p in scene]) for half in (scenes[::2], scenes[1::2]))
+    calibration = fit_calibration(*fitted, prompt=prompt, source=source)
+    margins, is_same = checked
+    before, after = (measure_reliability(1 / (1 + np.exp(-logit)), is_same) for logit in (margins, calibration.apply(margins)))
+    return CalibrationRun(calibration, before, after, len(margins))
+
+
+def _margins(predictions: Sequence[Prediction]) -> tuple[Float64Array, BoolArray]:
+    """Return raw margins (N,) float64 and the truth (N,) bool of the predictions that have a probability."""
+    raw = [(p.p_same if p.uncalibrated is None else p.uncalibrated, p.is_same) for p in predictions]
+    known = [(margin_of(p), is_same) for p, is_same in raw if p is not None]
+    return np.array([margin for margin, _ in known]), np.array([is_same for _, is_same in known], bool)

@@ -1,0 +1,67 @@
+"""`maskgroup ablation`: the same pairs asked with every prompt, one table."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from engine.evaluation import Scores
+from engine.evaluation_run import EvaluationSettings, evaluate_scene
+from engine.judging import load_judge, load_prompt
+from engine.judging.base import default_prompt, prompt_names
+from engine.pair_sampling import NegativeMode, SamplingSettings
+from engine.scenes import find_scene
+from ui.commands.evaluate import ProgressBars
+from ui.settings import Settings
+
+COLUMNS = ("accuracy", "precision", "recall", "specificity", "f1", "twin_accuracy", "ece", "swap_disagreement", "ambiguity_rate")
+
+
+def ablation(
+    scene: Annotated[list[str], typer.Argument(help="Scene folders, or names in --scenes.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; <out>/<prompt>/<scene> is what evaluate writes.")],
+    model: Annotated[str, typer.Option(help="base, tuned, a model folder or a hub id.")] = "base",
+    prompt: Annotated[list[str] | None, typer.Option(help="A prompt; may be given several times; default: all.")] = None,
+    pairs: Annotated[int, typer.Option(help="Pairs of each scene; half are positive.")] = 300,
+    negatives: Annotated[str, typer.Option(help="random or hard (same class, else nearest in appearance).")] = "random",
+    seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
+    scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure a model with every prompt on the same pairs; run it again to go on after a stop."""
+    sampling = SamplingSettings(pairs=pairs, negatives=cast("NegativeMode", negatives), seed=seed)  # checked there
+    opened = [find_scene(name, scenes or Settings().scenes) for name in scene]
+    rows: list[tuple[str, str, Scores]] = []
+    for name in [load_prompt(one).name for one in prompt or prompt_names()]:
+        settings = EvaluationSettings(model=model, prompt=name, sampling=sampling)
+        load = cache(lambda name=name: load_judge(model, prompt=name, both_orders=False))
+        for one in opened:
+            with ProgressBars(f"{name}, {one.name}") as bars:
+                rows.append((name, one.name, evaluate_scene(one, out / name / one.name, settings, load, on_progress=bars.update)))
+    if as_json:
+        typer.echo(json.dumps([to_row(name, where, scores) for name, where, scores in rows], indent=2))
+        return
+    typer.echo(as_table(rows, default=default_prompt(model)))
+
+
+def to_row(prompt: str, scene: str, scores: Scores) -> dict[str, object]:
+    """Return one line of the table by name."""
+    values = {name: scores.estimates[name].value for name in COLUMNS}
+    return {"prompt": prompt, "scene": scene, "pairs": scores.samples, "forced": scores.forced, **values}
+
+
+def as_table(rows: list[tuple[str, str, Scores]], *, default: str) -> str:
+    """Return the rows as a Markdown table, best accuracy first; the prompt that is asked by default is marked."""
+    lines = [
+        f"| prompt | scene | pairs | {' | '.join(name.replace('_', ' ') for name in COLUMNS)} |",
+        "|" + "---|" * (len(COLUMNS) + 3),
+    ]
+    for name, scene, scores in sorted(rows, key=lambda row: -(row[2].estimates["accuracy"].value or 0)):
+        values = [scores.estimates[column].value for column in COLUMNS]
+        cells = ["" if value is None else f"{value:.3f}" for value in values]
+        lines.append(f"| {name}{' (default)' if name == default else ''} | {scene} | {scores.samples} | {' | '.join(cells)} |")
+    return "\n".join(lines)

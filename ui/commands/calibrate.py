@@ -1,0 +1,118 @@
+"""`maskgroup calibrate`: makes a judge's probabilities mean what they say, and shows by how much."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.assets import BUNDLED_MODEL, TUNED_ADAPTER
+from engine.calibration_run import CalibrationRun, calibrate
+from engine.errors import ModelError
+from engine.evaluation_run import EvaluationSettings, evaluate_scene
+from engine.judging import load_judge, load_prompt
+from engine.judging.base import default_prompt
+from engine.judging.calibration import save_calibration, weights_fingerprint
+from engine.pair_sampling import NEGATIVE_MODES, SamplingSettings
+from engine.predictions import PREDICTIONS, Prediction, read_predictions
+from engine.scenes import find_scene
+from engine.types import Scene
+from finetune.checking_rooms import write_checking_rooms
+from ui.commands.evaluate import ProgressBars
+from ui.reliability_plot import write_reliability_page
+from ui.settings import Settings
+
+NAMED = {"base": BUNDLED_MODEL, "tuned": TUNED_ADAPTER}
+
+
+def calibrate_model(
+    out: Annotated[Path, typer.Option(help="Folder for the judged pairs, reliability.html and reliability.json.")],
+    scene: Annotated[list[str] | None, typer.Argument(help="Scenes with ground truth; none: generated rooms.")] = None,
+    model: Annotated[str, typer.Option(help="base, tuned, a model folder or an adapter folder.")] = "base",
+    prompt: Annotated[str | None, typer.Option(help="original, context, blurred or views; default: the model's own.")] = None,
+    rooms: Annotated[int, typer.Option(min=2, help="Generated rooms, where no scene is given.")] = 24,
+    furniture: Annotated[Path | None, typer.Option(help="Folder of Sweet Home 3D libraries for the rooms; default: none.")] = None,
+    held_out: Annotated[Path, typer.Option(help="Models that may not furnish them.")] = BUNDLED_MODEL / "held_out_models.tsv",
+    pairs: Annotated[int, typer.Option(help="Pairs of each scene, for each kind of negative.")] = 60,
+    scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure only; leave the model's calibration.json alone.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Fit temperature and bias on half of the scenes, measure them on the other half, and keep them beside the weights."""
+    folder = NAMED.get(model, Path(model).expanduser())
+    weights = weights_fingerprint(folder)
+    if weights is None:
+        raise ModelError(
+            f"{model!r} is no folder with safetensors weights; a calibration is kept beside them: give base or a folder."
+        )
+    asked = load_prompt(prompt or default_prompt(model))
+    if scene:
+        opened = [find_scene(name, scenes or Settings().scenes) for name in scene]
+        source = ", ".join(one.name for one in opened)
+    else:
+        kind = "furnished" if furniture else "parametric"
+        opened = [
+            find_scene(str(room), out) for room in write_checking_rooms(out / kind, rooms, furniture=furniture, held_out=held_out)
+        ]
+        source = f"{rooms} generated rooms, {kind}"
+    # Other weights or another prompt are another run: their pairs must not be taken for these.
+    judged = judge_scenes(opened, out / f"{asked.reference}-{weights[:12]}", model=model, prompt=asked.name, pairs=pairs)
+    run = calibrate(judged, prompt=asked.reference, source=source)
+    curves = {"before": run.before, "after": run.after}
+    write_reliability_page(
+        curves, out / "reliability.html", title=f"{model}, prompt {asked.reference}, {run.checked} held-out pairs"
+    )
+    report = describe(run, model=model, folder=folder)
+    (out / "reliability.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    saved = None if dry_run else save_calibration(folder, run.calibration)
+    typer.echo(json.dumps(report, indent=2) if as_json else in_words(run, saved))
+
+
+def judge_scenes(scenes: list[Scene], out: Path, *, model: str, prompt: str, pairs: int) -> list[list[Prediction]]:
+    """Judge pairs of each scene with every kind of negative, in both orders; what is in `out` already is not asked again."""
+    load = cache(lambda: load_judge(model, prompt=prompt, both_orders=False))
+    judged: list[list[Prediction]] = []
+    for scene in scenes:
+        found: list[Prediction] = []
+        # Other seeds, so that the positives are not the same twice.
+        for seed, negatives in enumerate(NEGATIVE_MODES):
+            sampling = SamplingSettings(pairs=pairs, negatives=negatives, seed=seed)
+            settings = EvaluationSettings(model=model, prompt=prompt, sampling=sampling)
+            folder = out / negatives / scene.name
+            with ProgressBars(scene.name) as bars:
+                evaluate_scene(scene, folder, settings, load, on_progress=bars.update)
+            found += read_predictions(folder / PREDICTIONS)
+        judged.append(found)
+    return judged
+
+
+def describe(run: CalibrationRun, *, model: str, folder: Path) -> dict[str, object]:
+    """Return what `--json` prints and reliability.json holds."""
+    return {
+        "model": model,
+        "folder": str(folder),
+        "calibration": asdict(run.calibration),
+        "checked_pairs": run.checked,
+        "before": asdict(run.before),
+        "after": asdict(run.after),
+    }
+
+
+def in_words(run: CalibrationRun, saved: Path | None) -> str:
+    """Return the run as a few lines."""
+    fitted = run.calibration
+    rows = [
+        f"temperature {fitted.temperature:.3f}, bias {fitted.bias:+.3f}, fitted on {fitted.pairs} pairs of {fitted.source}",
+        f"on {run.checked} pairs of other scenes   before   after",
+    ]
+    for name, before, after in (
+        ("ECE", run.before.ece, run.after.ece),
+        ("log loss", run.before.log_loss, run.after.log_loss),
+        ("accuracy", run.before.accuracy, run.after.accuracy),
+    ):
+        rows.append(f"  {name:<24} {before:8.3f} {after:8.3f}")
+    return "\n".join([*rows, f"wrote {saved}" if saved else "dry run: nothing was written beside the weights"])
