@@ -19,7 +19,8 @@ from engine.errors import ModelError
 from engine.judging import CropPair, load_judge, load_prompt
 from engine.judging.endpoint import AnswerForm, EndpointJudge, load_endpoint, parse_address, png_data_url
 from engine.judging.http_client import LARGEST_REPLY, EndpointSettings, said_in
-from engine.judging.parsing import TEXT_FLOOR
+from engine.judging.parsing import TEXT_FLOOR, VARIANTS, answer_of_token
+from engine.judging.qwen_vl import NO_WORDS, YES_WORDS
 from engine.types import UInt8Array
 from tests.faulty_server import YES, Reply, serve_faults
 from tests.model_process import free_port, model_server, write_adapter
@@ -60,6 +61,12 @@ def test_verdicts_equal_the_local_model(server: str) -> None:
         assert ours.swap_disagreement is not None
         assert (ours.model, ours.prompt) == ("base", "original@1")
         assert ours.latency_s > 0
+
+
+def test_served_and_local_judges_count_the_same_spellings() -> None:
+    assert len(YES_WORDS) == len(NO_WORDS) == VARIANTS
+    assert {answer_of_token(word) for word in YES_WORDS} == {"yes"}
+    assert {answer_of_token(word) for word in NO_WORDS} == {"no"}
 
 
 def test_an_adapter_is_another_model_name(server: str, adapter: Path) -> None:
