@@ -9,7 +9,11 @@ import numpy as np
 
 from engine.constraints import Constraint
 from engine.grouping import Grouping, MaskGraph
+from engine.multicut import HARD
 from engine.types import MaskKey
+
+MAX_SAID = 3
+"""Things people said that are listed before the links, newest last."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,30 @@ def explain_group(
     inside = np.flatnonzero(a & b)
     outside = np.flatnonzero((a ^ b) & (weights > 0))
     ranked = [*inside[np.argsort(-np.abs(weights[inside]), kind="stable")], *outside[np.argsort(-weights[outside], kind="stable")]]
-    return [explain_link(graph, grouping, int(link), constraints=constraints) for link in ranked[:limit]]
+    explained = [explain_link(graph, grouping, int(link), constraints=constraints) for link in ranked[:limit]]
+    shown = {frozenset((link.a, link.b)) for link in explained}
+    # What people said binds whether or not anything else links the two masks.
+    said = [link for link in _said(graph, grouping, group, constraints) if frozenset((link.a, link.b)) not in shown]
+    return [*said[-MAX_SAID:], *explained][:limit]
+
+
+def _said(graph: MaskGraph, grouping: Grouping, group: int, constraints: Sequence[Constraint]) -> list[Link]:
+    row_of = {key: row for row, key in enumerate(graph.keys)} if constraints else {}
+    links: list[Link] = []
+    for constraint in constraints:
+        rows = row_of.get(constraint.a), row_of.get(constraint.b)
+        if None in rows:
+            continue
+        first, second = (int(grouping.labels[row]) for row in rows)
+        if group in (first, second) and (first == second) == constraint.together:
+            log_odds = HARD if constraint.together else -HARD
+            links.append(Link(constraint.a, constraint.b, log_odds, first == second, _say(constraint)))
+    return links
+
+
+def _say(constraint: Constraint) -> str:
+    day = f" on {constraint.said_on}" if constraint.said_on else ""
+    return f"you said {'same' if constraint.together else 'different'}{day}"
 
 
 def explain_link(graph: MaskGraph, grouping: Grouping, link: int, *, constraints: Sequence[Constraint] = ()) -> Link:
@@ -69,7 +96,6 @@ def explain_link(graph: MaskGraph, grouping: Grouping, link: int, *, constraints
         words.append("in one picture")
     for constraint in constraints:
         if {constraint.a, constraint.b} == {a, b}:
-            day = f" on {constraint.said_on}" if constraint.said_on else ""
-            words.append(f"you said {'same' if constraint.together else 'different'}{day}")
+            words.append(_say(constraint))
     joined = bool(grouping.labels[first] == grouping.labels[second])
     return Link(a, b, float(graph.weights()[link]), joined, ", ".join(words) or "no evidence")

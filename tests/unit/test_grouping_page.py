@@ -362,6 +362,13 @@ def test_room_shows_before_and_what_changed(runs: GroupingRuns, both: Pick) -> N
     assert paint_change(np.array([1, 2]), np.array([1, 3])).indices.tolist() == [0, 4]
 
 
+def test_what_people_said_is_among_the_reasons(bench: Workbench, runs: GroupingRuns, both: Pick) -> None:
+    merged = corrections.merge(runs, both)
+    result = runs.result(NAME)
+    said = words.show_groups(bench, NAME, result, page.latest_group(result, merged), None)
+    assert said.count("you said same on 20") >= 3
+
+
 def test_centre_of_a_merge_can_be_taken_out(bench: Workbench, runs: GroupingRuns, both: Pick) -> None:
     merged = corrections.merge(runs, both)
     assert merged.latest is not None
