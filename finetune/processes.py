@@ -57,8 +57,14 @@ def start_worker(run_dir: Path) -> None:
     if worker_state(run_dir).life in ("alive", "silent"):
         raise RunError(f"The training {run_dir.name!r} is under way already; wait for it or cancel it.")
     (run_dir / CANCEL_FILE).unlink(missing_ok=True)
-    # glibc gives freed memory back page by page, which costs much time when tensors come and go.
-    tuned = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "67108864"}
+    # glibc gives freed memory back page by page, which costs much time when tensors come and go; threads that spin while they wait
+    # for one another slow each other down tenfold where other programs want the cores too.
+    tuned = {
+        "MALLOC_MMAP_MAX_": "0",
+        "MALLOC_TRIM_THRESHOLD_": "100000000000",
+        "MALLOC_TOP_PAD_": "67108864",
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
     try:
         with (run_dir / LOG_FILE).open("ab") as log:
             child = subprocess.Popen(

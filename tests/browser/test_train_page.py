@@ -26,7 +26,7 @@ def small_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def open_page(chromium: Browser, address: str) -> Page:
     page = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.set_default_timeout(WAIT_MS)
-    page.goto(f"{address}/?page=train")
+    page.goto(f"{address}/?tab=train")
     expect(page.locator("#mg-train-start")).to_be_visible(timeout=WAIT_MS)
     return page
 
