@@ -46,7 +46,8 @@ const keys = {
 document.addEventListener('keydown', (event) => {
   const at = event.target;
   if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (['INPUT', 'TEXTAREA', 'SELECT'].includes(at.tagName) || at.isContentEditable) return;
+  const isTyped = ['INPUT', 'TEXTAREA', 'SELECT'].includes(at.tagName) && at.type !== 'checkbox';
+  if (isTyped || at.isContentEditable) return;
   const name = keys[event.key.toLowerCase()];
   const button = name && document.getElementById('mg-' + name);
   if (button && button.offsetParent !== null) { event.preventDefault(); button.click(); }
