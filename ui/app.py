@@ -26,7 +26,7 @@ from db.session import open_database
 from engine.assets import ASSETS_DIR
 from engine.errors import MaskgroupError
 from engine.operating_point import OperatingPoints
-from finetune.promotion import judge_names, name_behind
+from finetune.promotion import finished_runs, judge_names, name_behind
 from finetune.registry import Registry
 from ui.compare_page import PAGE as COMPARE_TAB
 from ui.compare_routes import add_compare_routes
@@ -77,7 +77,12 @@ def build_workbench(settings: Settings) -> Workbench:
         sources=given,
         behind=lambda name: name_behind(name, settings.runs_folder),
     )
-    points = OperatingPoints(settings.data_folder)
+
+    def run_folder(name: str) -> Path | None:
+        run = name_behind(name, settings.runs_folder)
+        return settings.runs_folder / run if run in finished_runs(settings.runs_folder) else None
+
+    points = OperatingPoints(settings.data_folder, run_folder=run_folder)
     return Workbench(settings.scenes, LabelStore(open_database(settings.db)), judges, points=points)
 
 
