@@ -105,7 +105,8 @@ def draw_curves(events: Sequence[Event]) -> str:
     steps = {int(e.number("step")): e for e in events if e.kind == "step"}
     held = {int(e.number("step")): e for e in events if e.kind == "validation"}
     plots: list[dict[str, Any]] = []
-    if steps:
+    # Both plots from the start: one that grew to the whole width would not shrink when the other comes.
+    if steps or held:
         order = sorted(steps)
         losses = [_shown(steps[i].number("loss")) for i in order]
         data = [
@@ -114,8 +115,6 @@ def draw_curves(events: Sequence[Event]) -> str:
         points = sorted(held)
         data.append(_line(points, [held[i] for i in points], "loss", "held-out pairs", "#7c5cf0"))
         plots.append({"title": "Loss", "hint": "Lower is better.", "data": data, "layout": {"xaxis": {"title": {"text": "step"}}}})
-    if held:
-        points = sorted(held)
         rows = [held[i] for i in points]
         data = [
             _line(points, rows, "accuracy", "right answers", "#7c5cf0"),
@@ -142,7 +141,7 @@ def show_counts(counts: Mapping[str, int]) -> str:
     rows = "".join(
         f"<tr><th scope='row'>{escape(COUNT_WORDS.get(key, key))}</th><td>{count}</td></tr>" for key, count in counts.items()
     )
-    return f"<table class='mg-table'>{rows}</table>"
+    return f"<table class='mg-table'>{rows}</table><p class='mg-quiet'>In the picture: green = same object, red = different.</p>"
 
 
 def find_counts(run: Run | None, events: Sequence[Event]) -> dict[str, int]:

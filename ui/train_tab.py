@@ -83,7 +83,7 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
         with gr.Row(equal_height=False):
             counts = gr.HTML(elem_id="mg-train-counts")
             sheet = gr.Image(
-                label="Some of the pairs: green = same object, red = different",
+                show_label=False,
                 format="jpeg",
                 interactive=False,
                 buttons=["fullscreen"],
