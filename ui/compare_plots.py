@@ -13,6 +13,9 @@ from engine.comparison_run import FinishedComparison
 COLOR_OF = {"a": "#8b93a1", "b": "#7c5cf0"}
 """Grey for the first model and violet for the second: neither marks a mask, and they differ in lightness too."""
 
+CELL_OF = {"a": "#b6bcc6", "b": "#b3a1f7"}
+"""The same, light enough for dark figures on them in either theme."""
+
 
 @dataclass(frozen=True)
 class Plot:
@@ -49,14 +52,16 @@ def _confusions(pairs: Sequence[ComparedPair], names: dict[str, str]) -> list[Pl
             "z": table,
             "text": table,
             "texttemplate": "%{text}",
-            "textfont": {"size": 18},
-            "colorscale": [[0, "rgba(128,128,128,0.05)"], [1, COLOR_OF[side]]],
+            "textfont": {"size": 18, "color": "#111827"},
+            "colorscale": [[0, "#f3f4f6"], [1, CELL_OF[side]]],
             "showscale": False,
             "hovertemplate": "%{y}, %{x}: %{z} pairs<extra></extra>",
             "xgap": 3,
             "ygap": 3,
         }
-        plots.append(Plot(f"{names[side]}: answers against the truth", "Right answers lie on the rising diagonal.", [data], {}))
+        plots.append(
+            Plot(f"{names[side]}: answers against the truth", "Right answers lie on the diagonal from the top left.", [data], {})
+        )
     return plots
 
 

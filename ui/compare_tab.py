@@ -59,7 +59,14 @@ def build_compare_tab(demo: gr.Blocks, bench: Workbench, runs: ComparisonRuns) -
         outcome = gr.Radio(list(page.FLIPS), value="fixed", show_label=False, elem_id="mg-compare-outcome")
         with gr.Row(equal_height=False):
             flips = gr.Gallery(
-                columns=3, height=420, allow_preview=False, show_label=False, format="jpeg", buttons=[], elem_id="mg-compare-flips"
+                columns=3,
+                height=420,
+                object_fit="contain",
+                allow_preview=False,
+                show_label=False,
+                format="jpeg",
+                buttons=[],
+                elem_id="mg-compare-flips",
             )
             flip = gr.HTML(elem_id="mg-compare-flip")
 
