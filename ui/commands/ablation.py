@@ -11,11 +11,12 @@ import typer
 
 from engine.evaluation import Scores
 from engine.evaluation_run import EvaluationSettings, evaluate_scene
-from engine.judging import load_judge, load_prompt
-from engine.judging.base import default_prompt, prompt_names
+from engine.judging import load_prompt
+from engine.judging.base import prompt_names
 from engine.pair_sampling import NegativeMode, SamplingSettings
 from engine.scenes import find_scene
 from ui.commands.evaluate import ProgressBars
+from ui.open_judge import MODEL_HELP, find_judge, open_judge
 from ui.settings import Settings
 
 COLUMNS = ("accuracy", "precision", "recall", "specificity", "f1", "twin_accuracy", "ece", "swap_disagreement", "ambiguity_rate")
@@ -24,7 +25,7 @@ COLUMNS = ("accuracy", "precision", "recall", "specificity", "f1", "twin_accurac
 def ablation(
     scene: Annotated[list[str], typer.Argument(help="Scene folders, or names in --scenes.")],
     out: Annotated[Path, typer.Option(help="Folder to write; <out>/<prompt>/<scene> is what evaluate writes.")],
-    model: Annotated[str, typer.Option(help="base, tuned, a model folder or a hub id.")] = "base",
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "base",
     prompt: Annotated[list[str] | None, typer.Option(help="A prompt; may be given several times; default: all.")] = None,
     pairs: Annotated[int, typer.Option(help="Pairs of each scene; half are positive.")] = 300,
     negatives: Annotated[str, typer.Option(help="random or hard (same class, else nearest in appearance).")] = "random",
@@ -34,18 +35,19 @@ def ablation(
 ) -> None:
     """Measure a model with every prompt on the same pairs; run it again to go on after a stop."""
     sampling = SamplingSettings(pairs=pairs, negatives=cast("NegativeMode", negatives), seed=seed)  # checked there
-    opened = [find_scene(name, scenes or Settings().scenes) for name in scene]
+    own = Settings()
+    opened = [find_scene(name, scenes or own.scenes) for name in scene]
     rows: list[tuple[str, str, Scores]] = []
     for name in [load_prompt(one).name for one in prompt or prompt_names()]:
         settings = EvaluationSettings(model=model, prompt=name, sampling=sampling)
-        load = cache(lambda name=name: load_judge(model, prompt=name, both_orders=False))
+        load = cache(lambda name=name: open_judge(model, own, prompt=name, both_orders=False))
         for one in opened:
             with ProgressBars(f"{name}, {one.name}") as bars:
                 rows.append((name, one.name, evaluate_scene(one, out / name / one.name, settings, load, on_progress=bars.update)))
     if as_json:
         typer.echo(json.dumps([to_row(name, where, scores) for name, where, scores in rows], indent=2))
         return
-    typer.echo(as_table(rows, default=default_prompt(model)))
+    typer.echo(as_table(rows, default=find_judge(model, own).prompt))
 
 
 def to_row(prompt: str, scene: str, scores: Scores) -> dict[str, object]:

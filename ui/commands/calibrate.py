@@ -10,29 +10,28 @@ from typing import Annotated
 
 import typer
 
-from engine.assets import BUNDLED_MODEL, TUNED_ADAPTER
+from engine.assets import BUNDLED_MODEL
 from engine.calibration_run import CalibrationRun, calibrate
 from engine.errors import ModelError
 from engine.evaluation_run import EvaluationSettings, evaluate_scene
-from engine.judging import load_judge, load_prompt
-from engine.judging.base import default_prompt
+from engine.judging import load_prompt
 from engine.judging.calibration import save_calibration, weights_fingerprint
+from engine.judging.sources import find_source
 from engine.pair_sampling import NEGATIVE_MODES, SamplingSettings
 from engine.predictions import PREDICTIONS, Prediction, read_predictions
 from engine.scenes import find_scene
 from engine.types import Scene
 from finetune.checking_rooms import write_checking_rooms
 from ui.commands.evaluate import ProgressBars
+from ui.open_judge import MODEL_HELP, find_judge, open_judge
 from ui.reliability_plot import write_reliability_page
 from ui.settings import Settings
-
-NAMED = {"base": BUNDLED_MODEL, "tuned": TUNED_ADAPTER}
 
 
 def calibrate_model(
     out: Annotated[Path, typer.Option(help="Folder for the judged pairs, reliability.html and reliability.json.")],
     scene: Annotated[list[str] | None, typer.Argument(help="Scenes with ground truth; none: generated rooms.")] = None,
-    model: Annotated[str, typer.Option(help="base, tuned, a model folder or an adapter folder.")] = "base",
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "base",
     prompt: Annotated[str | None, typer.Option(help="original, context, blurred or views; default: the model's own.")] = None,
     rooms: Annotated[int, typer.Option(min=2, help="Generated rooms, where no scene is given.")] = 24,
     furniture: Annotated[Path | None, typer.Option(help="Folder of Sweet Home 3D libraries for the rooms; default: none.")] = None,
@@ -43,25 +42,28 @@ def calibrate_model(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Fit temperature and bias on half of the scenes, measure them on the other half, and keep them beside the weights."""
-    folder = NAMED.get(model, Path(model).expanduser())
+    own = Settings()
+    source = find_judge(model, own)
+    # Unless it is an address or a hub id: these have no folder to keep a calibration in.
+    folder = source.adapter or find_source(source.model).adapter or Path(find_source(source.model).base)
     weights = weights_fingerprint(folder)
     if weights is None:
         raise ModelError(
-            f"{model!r} is no folder with safetensors weights; a calibration is kept beside them: give base or a folder."
+            f"{model!r} has no folder with safetensors weights here to keep a calibration beside; give base, tuned or a folder."
         )
-    asked = load_prompt(prompt or default_prompt(model))
+    asked = load_prompt(prompt or source.prompt)
     if scene:
-        opened = [find_scene(name, scenes or Settings().scenes) for name in scene]
-        source = ", ".join(one.name for one in opened)
+        opened = [find_scene(name, scenes or own.scenes) for name in scene]
+        rooms_used = ", ".join(one.name for one in opened)
     else:
         kind = "furnished" if furniture else "parametric"
         opened = [
             find_scene(str(room), out) for room in write_checking_rooms(out / kind, rooms, furniture=furniture, held_out=held_out)
         ]
-        source = f"{rooms} generated rooms, {kind}"
+        rooms_used = f"{rooms} generated rooms, {kind}"
     # Other weights or another prompt are another run: their pairs must not be taken for these.
     judged = judge_scenes(opened, out / f"{asked.reference}-{weights[:12]}", model=model, prompt=asked.name, pairs=pairs)
-    run = calibrate(judged, prompt=asked.reference, source=source)
+    run = calibrate(judged, prompt=asked.reference, source=rooms_used)
     curves = {"before": run.before, "after": run.after}
     write_reliability_page(
         curves, out / "reliability.html", title=f"{model}, prompt {asked.reference}, {run.checked} held-out pairs"
@@ -74,7 +76,7 @@ def calibrate_model(
 
 def judge_scenes(scenes: list[Scene], out: Path, *, model: str, prompt: str, pairs: int) -> list[list[Prediction]]:
     """Judge pairs of each scene with every kind of negative, in both orders; what is in `out` already is not asked again."""
-    load = cache(lambda: load_judge(model, prompt=prompt, both_orders=False))
+    load = cache(lambda: open_judge(model, Settings(), prompt=prompt, both_orders=False))
     judged: list[list[Prediction]] = []
     for scene in scenes:
         found: list[Prediction] = []

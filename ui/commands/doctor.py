@@ -15,6 +15,8 @@ import typer
 
 from engine.errors import MaskgroupError
 from engine.judging import BUNDLED_MODEL, load_judge
+from engine.judging.memory import free_bytes, in_gb, needed_bytes
+from engine.judging.published import PUBLISHED_SIZES
 from engine.scenes import list_scenes
 from ui.settings import Settings
 
@@ -44,7 +46,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 def examine() -> list[Finding]:
     """Try everything that the program can use."""
-    return [_machine(), *_packages(), _gpu(), _embree(), _pytorch3d(), _unsloth(), _scenes(), _bundled_model()]
+    return [_machine(), *_packages(), _gpu(), _embree(), _pytorch3d(), _unsloth(), _scenes(), _bundled_model(), *_real_sizes()]
 
 
 def _machine() -> Finding:
@@ -111,3 +113,23 @@ def _bundled_model() -> Finding:
         return Finding("bundled model", False, True, str(error))
     size = sum(path.stat().st_size for path in BUNDLED_MODEL.rglob("*") if path.is_file()) / 2**20
     return Finding("bundled model", True, True, f"{judge.name} loads ({size:.0f} MiB in {BUNDLED_MODEL})")
+
+
+def _real_sizes() -> list[Finding]:
+    """Estimate whether the published sizes of Qwen3-VL fit into the memory that is free now."""
+    import torch
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    free = free_bytes(device)
+    findings: list[Finding] = []
+    for size in PUBLISHED_SIZES:
+        needed = {str(kind).removeprefix("torch."): needed_bytes(size.values, kind) for kind in (torch.float32, torch.bfloat16)}
+        needed["4 bits (NVIDIA)"] = needed_bytes(size.values, torch.bfloat16, quantised=size.quantised)
+        sizes = ", ".join(f"{in_gb(count)} in {kind}" for kind, count in needed.items())
+        fits = needed[str(dtype).removeprefix("torch.")] <= free
+        default = f"the default on {device.type}, {str(dtype).removeprefix('torch.')}, {'fits' if fits else 'does not fit'}"
+        findings.append(
+            Finding(size.model.removeprefix("Qwen/"), fits, False, f"needs about {sizes}; {in_gb(free)} are free: {default}")
+        )
+    return findings
