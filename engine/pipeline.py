@@ -32,6 +32,8 @@ from engine.undersegmented import find_undersegmented, without_testimony
 Stage = Literal["frames", "poses", "overlap", "judge", "cut", "3D", "scores"]
 PLAUSIBLE_DEPTH_M = (0.15, 50.0)
 POOR_POSES_M = 0.03
+MANY_UNDERSEGMENTED = 0.005
+"""Share of masks over several objects that is worth a warning; fewer are listed only."""
 VISION_WEIGHT = 0.5
 """What a judge's embeddings count for beside colours among the neighbours of a mask without geometry; see docs/grouping.md."""
 
@@ -259,11 +261,10 @@ def group_frames(
             clock.asked = calls
     with clock.time("cut"):
         grouping = cut(graph, constraints=constraints)
-    if undersegmented.any():
-        examples = ", ".join(str(table.keys[row]) for row in np.flatnonzero(undersegmented)[:3].tolist())
+    if undersegmented.sum() > MANY_UNDERSEGMENTED * len(table):
         warnings.append(
-            f"{int(undersegmented.sum())} of {len(table)} masks seem to cover several objects ({examples}): "
-            "they stand with the object that most of them shows; split them for a cleaner result."
+            f"{int(undersegmented.sum())} of {len(table)} masks seem to cover several objects: each stands with the object that it "
+            "shows most of; split them for a cleaner result."
         )
     cloud, point_scores = None, None
     mesh = scene.mesh if scene is not None and options.lift else None

@@ -212,7 +212,7 @@ def show_alike(bench: Workbench, runs: GroupingRuns, pick: Pick) -> list[Picture
     pictures: list[Picture] = []
     for alike in [] if group is None else find_alike(result, group.id):
         best = result.grouping.groups[alike.group].best_masks[0]
-        away = "" if alike.distance_m is None else f", {alike.distance_m:.1f} m away"
+        away = "" if alike.distance_m is None else f", {alike.distance_m:.1f} m"
         pictures.append(Picture(_crop(bench, pick.scene, best, THUMBNAIL), f"{result.name(alike.group)}{away}", best))
     return pictures
 

@@ -63,7 +63,14 @@ def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns) -> Non
         with gr.Column(scale=3, min_width=320):
             coloring = gr.Radio(COLORINGS, value="group", label="Colour the room by", elem_id="mg-group-coloring")
             # The Judge page's 3D view brings Plotly's script; a second copy would take seconds.
-            room = gr.HTML(html_template=ROOM_TEMPLATE, js_on_load=VIEW_SCRIPT, elem_id="mg-group-room", label="The room in 3D")
+            # The first scene's room is known beforehand: it is drawn as soon as the tab opens, before the server answers.
+            room = gr.HTML(
+                show_room(runs, Pick(names[0])),
+                html_template=ROOM_TEMPLATE,
+                js_on_load=VIEW_SCRIPT,
+                elem_id="mg-group-room",
+                label="The room in 3D",
+            )
         with gr.Column(scale=2, min_width=320):
             order = gr.Radio(ORDERS, value="largest", label="List groups", elem_id="mg-group-order")
             groups = _gallery("Groups: number, masks, confidence", columns=4, height=540, elem_id="mg-group-list")
@@ -75,7 +82,7 @@ def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns) -> Non
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
             crops = _gallery("The group's masks: view and confidence", columns=8, height=330, elem_id="mg-group-crops")
-            alike = _gallery("Groups that look like it", columns=8, height=150, elem_id="mg-group-alike")
+            alike = _gallery("Groups that look like it, and how far away they are", columns=8, height=150, elem_id="mg-group-alike")
         with gr.Column(scale=2, min_width=320):
             view = gr.Image(
                 label="One view; click a mask to pick it and its group",
@@ -138,7 +145,7 @@ def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns) -> Non
             *show_run(current.scene),
             gr.update(choices=choices, value=result.kept_as if result else None),
             current.coloring,
-            words.show_summary(result) if result else "",
+            words.show_summary(result, name=lambda key: bench.mask_name(current.scene, key)) if result else "",
             _pictures(page.list_groups(bench, runs, current)) if result else gr.update(value=None),
             *show_pick(current),
         ]

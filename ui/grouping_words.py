@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from html import escape
 
 from db.runs import Run
+from engine.constraints import Contradiction
 from engine.explanations import explain_group
 from engine.grouping import Group
+from engine.types import MaskKey
 from ui.grouping_result import Result, RunState
 from ui.pictures import COLOR_A, COLOR_B
 from ui.workbench import Workbench
@@ -45,8 +48,13 @@ def show_progress(state: RunState | None) -> str:
     return f"<div role='status'>{', '.join(words)}<div class='mg-bar'><span style='width:{done:.0f}%'></span></div></div>"
 
 
-def show_summary(result: Result) -> str:
-    """Return what the run found and what the latest correction changed, as HTML."""
+def show_summary(result: Result, *, name: Callable[[MaskKey], str] = str) -> str:
+    """Return what the run found and what the latest correction changed, as HTML.
+
+    Args:
+        result: The groups.
+        name: How masks are called on the page: their ids may give the truth away.
+    """
     run, groups = result.run, result.grouping.groups
     words = [f"<b>{len(groups)} groups</b> of {len(run.table)} masks in {len(run.table.views)} views"]
     words.append(f"ARI {result.ari:.3f}" if result.ari is not None else "no ground truth, so no score")
@@ -64,7 +72,7 @@ def show_summary(result: Result) -> str:
         moved = f"{change.moved} mask{'' if change.moved == 1 else 's'} moved"
         lines.append(f"<p class='mg-change'><b>{escape(change.words)}:</b> {moved}{ari} ({change.seconds:.2f} s).</p>")
     for contradiction in result.grouping.contradictions[-3:]:
-        lines.append(f"<p role='alert'>⚠ {escape(str(contradiction))}</p>")
+        lines.append(f"<p role='alert'>⚠ {escape(tell_contradiction(contradiction, name))}</p>")
     lines.extend(f"<p>⚠ {escape(warning)}</p>" for warning in run.warnings)
     return "".join(lines)
 
@@ -100,6 +108,12 @@ def name_kept_run(run: Run) -> str:
     said = run.config.get("corrections", {}).get("steps", [[]])
     corrected = f", {len(said) - 1} corrections" if len(said) > 1 else ""
     return f"{run.created_at.astimezone():%d %b %H:%M}, {evidence}: {summary.get('groups', '?')} groups{score}{corrected}"
+
+
+def tell_contradiction(contradiction: Contradiction, name: Callable[[MaskKey], str]) -> str:
+    """Return the shortest chain of constraints that cannot hold together, in words."""
+    steps = [f"{name(c.a)} and {name(c.b)} are {'the same' if c.together else 'different'}" for c in contradiction.cycle]
+    return f"These cannot all be true: {'; '.join(steps)}. The last one was set aside; undo one of them."
 
 
 def count_masks(group: Group) -> str:

@@ -59,14 +59,23 @@ async function draw() {
   }
 }
 
-watch('value', draw);
-draw();
+// One drawing at a time, and the next one takes the latest value: two at once would fetch the cloud twice.
+let drawing = Promise.resolve();
+let isQueued = false;
+function redraw() {
+  if (isQueued) return;
+  isQueued = true;
+  drawing = drawing.then(() => { isQueued = false; return draw(); }).catch((error) => console.error(error));
+}
+
+watch('value', redraw);
+redraw();
 // A view in a tab that is not open has no size: it is drawn when the tab opens.
 let width = plot.offsetWidth;
 new ResizeObserver(() => {
   if (plot.offsetWidth === width) return;
   const wasHidden = width === 0;
   width = plot.offsetWidth;
-  if (wasHidden) draw();
+  if (wasHidden) redraw();
 }).observe(plot);
-new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+new MutationObserver(redraw).observe(document.body, { attributes: true, attributeFilter: ['class'] });
