@@ -12,9 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import torch
-from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForImageTextToText
 
 from engine.assets import BUNDLED_MODEL
 
@@ -59,6 +56,11 @@ def write_adapter(
     folder: Path, *, base: Path = BUNDLED_MODEL, targets: str = r".*language_model.*(q|v)_proj", seed: int = 0
 ) -> Path:
     """Save an adapter with random weights, strong enough to change answers, and return its folder."""
+    # Imported here: tests that only start servers need none of it, and it takes seconds.
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForImageTextToText
+
     torch.manual_seed(seed)
     model = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.float32)
     wrapped = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=targets))

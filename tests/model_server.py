@@ -17,7 +17,6 @@ from typing import Any
 import torch
 import uvicorn
 from fastapi import FastAPI, HTTPException
-from peft import PeftModel
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -29,10 +28,13 @@ class Answerer:
         self.processor = AutoProcessor.from_pretrained(folder)
         self.names = ["base", *adapters]
         self.model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
-        for name, path in adapters.items():
-            if isinstance(self.model, PeftModel):
+        self.has_adapters = bool(adapters)
+        for number, (name, path) in enumerate(adapters.items()):
+            if number:
                 self.model.load_adapter(path, adapter_name=name)
             else:
+                from peft import PeftModel
+
                 self.model = PeftModel.from_pretrained(self.model, path, adapter_name=name)
         self._lock = threading.Lock()
 
@@ -53,10 +55,10 @@ class Answerer:
         text = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         inputs = self.processor(text=[text], images=images, return_tensors="pt")
         with self._lock, torch.inference_mode():
-            if isinstance(self.model, PeftModel) and body["model"] == "base":
+            if self.has_adapters and body["model"] == "base":
                 with self.model.disable_adapter():
                     return self.model(**inputs).logits[0, -1].log_softmax(-1)
-            if isinstance(self.model, PeftModel):
+            if self.has_adapters:
                 self.model.set_adapter(body["model"])
             return self.model(**inputs).logits[0, -1].log_softmax(-1)
 

@@ -173,7 +173,7 @@ class HttpClient:
         tries = self._settings.endpoint_tries
         raise ModelError(
             f"The server at {self.base} {why}, {f'{tries} times in a row' if tries > 1 else 'once'}; "
-            "see that it runs, then start again: what is done is kept."
+            "see that it runs, then try again: what is done is kept."
         )
 
     def _accept(self, status: int, path: str, content: bytes) -> Mapping[str, Any]:
