@@ -17,6 +17,8 @@ PromotionRule = Literal["mcnemar", "interval", "always", "never"]
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 RESERVED_NAMES = ("base", "tuned")
 CONFIG_FILE = "config.json"
+BUNDLED_RATE = 5e-4
+"""Learning rate for the bundled model: at 2e-4, chosen for 8 billion parameters, 126 steps left its answers as they were."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,11 @@ class TrainConfig:
             return cls(**ready)
         except TypeError as error:
             raise RunError(f"The training's settings are incomplete ({error}); start a new run.") from error
+
+
+def default_rate(model: str) -> float:
+    """Return the learning rate for a base where none is given."""
+    return BUNDLED_RATE if model == "base" else TrainConfig.learning_rate
 
 
 def read_config(run_dir: Path) -> TrainConfig:

@@ -14,7 +14,7 @@ from engine.types import UInt8Array
 from finetune.export import export_adapter, export_merged
 from finetune.preview import preview_training
 from finetune.registry import FINISHED, Registry
-from finetune.train_config import TrainConfig
+from finetune.train_config import BUNDLED_RATE, TrainConfig
 from finetune.training_run import SHEET_FILE
 from ui import train_page as page
 from ui.compare_tab import PLOTS_SCRIPT
@@ -68,7 +68,7 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
                     TrainConfig.evaluation_pairs, label="Pairs of the verdict", precision=0, minimum=2, elem_id="mg-train-frozen"
                 )
             with gr.Row():
-                rate = gr.Number(TrainConfig.learning_rate, label="Learning rate", elem_id="mg-train-rate")
+                rate = gr.Number(BUNDLED_RATE, label="Learning rate", elem_id="mg-train-rate")
                 rank = gr.Number(TrainConfig.rank, label="LoRA rank", precision=0, minimum=1)
                 alpha = gr.Number(TrainConfig.alpha, label="LoRA alpha", precision=0, minimum=1)
                 dropout = gr.Number(TrainConfig.dropout, label="LoRA dropout", minimum=0, maximum=0.95)

@@ -18,7 +18,7 @@ from engine.scenes import find_scene, list_scenes
 from finetune.events import Event
 from finetune.processes import LOG_FILE
 from finetune.registry import FINISHED, Registry
-from finetune.train_config import Backend, NegativeChoice, PromotionRule, TrainConfig
+from finetune.train_config import Backend, NegativeChoice, PromotionRule, TrainConfig, default_rate
 from ui.settings import Settings
 
 POLL_S = 0.3
@@ -36,7 +36,7 @@ def train(
     model: Annotated[str, typer.Option(help="Base to train: base, a model folder or a hub id.")] = TrainConfig.model,
     against: Annotated[str, typer.Option(help="The judge to beat, which also finds hard negatives: base or a run.")] = "base",
     negatives: Annotated[str, typer.Option(help="hard (look-alikes, and what the judge gets wrong) or random.")] = "hard",
-    rate: Annotated[float, typer.Option(help="Learning rate.")] = TrainConfig.learning_rate,
+    rate: Annotated[float | None, typer.Option(help="Learning rate; default: 2e-4, for the bundled model 5e-4.")] = None,
     rank: Annotated[int, typer.Option(help="LoRA's rank.")] = TrainConfig.rank,
     alpha: Annotated[int, typer.Option(help="LoRA's alpha.")] = TrainConfig.alpha,
     dropout: Annotated[float, typer.Option(help="LoRA's dropout.")] = TrainConfig.dropout,
@@ -76,7 +76,7 @@ def train(
             rank=rank,
             alpha=alpha,
             dropout=dropout,
-            learning_rate=rate,
+            learning_rate=default_rate(model) if rate is None else rate,
             batch_pairs=batch,
             language_only=language_only,
             augment=augment,
