@@ -27,9 +27,10 @@ from ui.open_judge import MODEL_HELP, find_judge, open_judge
 from ui.reliability_plot import write_reliability_page
 from ui.settings import Settings
 
+DEFAULT_OUT = Path("out/calibration")
+
 
 def calibrate_model(
-    out: Annotated[Path, typer.Option(help="Folder for the judged pairs, reliability.html and reliability.json.")],
     scene: Annotated[list[str] | None, typer.Argument(help="Scenes with ground truth; none: generated rooms.")] = None,
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = "base",
     prompt: Annotated[str | None, typer.Option(help="original, context, blurred or views; default: the model's own.")] = None,
@@ -38,6 +39,7 @@ def calibrate_model(
     held_out: Annotated[Path, typer.Option(help="Models that may not furnish them.")] = BUNDLED_MODEL / "held_out_models.tsv",
     pairs: Annotated[int, typer.Option(help="Pairs of each scene, for each kind of negative.")] = 60,
     scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the judged pairs, reliability.html and reliability.json.")] = DEFAULT_OUT,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure only; leave the model's calibration.json alone.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -1,0 +1,68 @@
+"""`maskgroup calibrate` and `ablation` as a person runs them, on two tiny scenes and a copy of the bundled model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.judging import BUNDLED_MODEL, load_judge
+from engine.judging.base import prompt_names
+from tests.e2e.test_evaluate_command import assert_refused, run
+
+
+@pytest.fixture(scope="module")
+def rooms(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two scenes in the processed format: six boxes, each in its own colour, that wander through six views."""
+    folder = tmp_path_factory.mktemp("rooms")
+    for room in range(2):
+        rng = np.random.default_rng(room)
+        colors = rng.integers(30, 255, (6, 3))
+        for view in range(6):
+            rgb, ids = np.zeros((90, 150, 3), np.uint8), np.full((90, 150), -1, np.int32)
+            for i in range(6):
+                row, column = 45 * (i // 3) + rng.integers(2, 15), 50 * (i % 3) + rng.integers(2, 18)
+                ids[row : row + 28, column : column + 30] = 20001 + i
+                rgb[ids == 20001 + i] = colors[i]
+            target = folder / f"room{room}" / str(view)
+            target.mkdir(parents=True)
+            Image.fromarray(rgb).save(target / "rgb.png")
+            np.save(target / "instance_mask.npy", ids)
+            np.save(target / "unique_instances.npy", np.unique(ids[ids >= 0]))
+    return [folder / "room0", folder / "room1"]
+
+
+def test_calibrate_keeps_its_fit_beside_the_weights(rooms: list[Path], tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(BUNDLED_MODEL, model, ignore=shutil.ignore_patterns("calibration.json"))
+    arguments = ("calibrate", *rooms, "--out", tmp_path / "out", "--model", model, "--pairs", 20, "--json")
+    dry = run(*arguments, "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert not (model / "calibration.json").exists()
+    done = run(*arguments)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report == json.loads(dry.stdout) == json.loads((tmp_path / "out" / "reliability.json").read_text())
+    fitted = load_judge(str(model)).calibration  # type: ignore[attr-defined]
+    assert fitted.temperature == report["calibration"]["temperature"]
+    assert fitted.source == "room0, room1"
+    assert "ECE" in (tmp_path / "out" / "reliability.html").read_text()
+
+
+def test_a_model_without_a_folder_is_refused(rooms: list[Path], tmp_path: Path) -> None:
+    assert_refused(run("calibrate", *rooms, "--out", tmp_path / "out", "--model", "Some/Model"), "no folder with safetensors")
+    assert not (tmp_path / "out").exists()
+
+
+def test_ablation_prints_a_line_a_prompt(rooms: list[Path], tmp_path: Path) -> None:
+    done = run("ablation", rooms[0], "--out", tmp_path, "--pairs", 8)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("|")][2:]
+    assert sorted(line.split("|")[1].removesuffix("(default) ").strip() for line in lines) == prompt_names()
+    assert sum("(default)" in line for line in lines) == 1
+    samples = {(tmp_path / name / "room0" / "predictions.jsonl").read_text().count("\n") for name in prompt_names()}
+    assert samples == {8}
