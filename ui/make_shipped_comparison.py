@@ -13,12 +13,13 @@ from engine.assets import ASSETS_DIR, SCENES_DIR
 from engine.comparison_run import ComparisonSettings, Step, run_comparison
 from engine.frames import FrameSource
 from engine.judging import load_judge
+from engine.pair_sampling import SamplingSettings
 from engine.scenes import find_scene, list_scenes
 from ui.compare_words import headline_html
 from ui.judges import Judges
 
 FOLDER = ASSETS_DIR / "comparisons" / "shipped"
-SETTINGS = ComparisonSettings(scenes=("sh3d_living",), model_a="base", model_b="tuned")
+SETTINGS = ComparisonSettings(("sh3d_living",), "base", "tuned", SamplingSettings(pairs=200, negatives="hard"))
 
 
 def make(folder: Path, settings: ComparisonSettings, judges: Judges) -> None:

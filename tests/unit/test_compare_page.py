@@ -19,7 +19,7 @@ import pytest
 from db.labels import LabelStore
 from db.runs import RunStore
 from db.session import open_database
-from engine.comparison_run import ComparisonSettings
+from engine.comparison_run import ComparisonSettings, read_comparison
 from engine.errors import MaskgroupError
 from engine.judging import CropPair
 from engine.operating_point import OperatingPoints
@@ -28,10 +28,11 @@ from engine.types import Verdict
 from tests.tiny_room import NAME, write_tiny_room
 from ui import compare_page as page
 from ui.compare_routes import figure_of, report_of
-from ui.compare_runs import ComparisonRuns
+from ui.compare_runs import SHIPPED, ComparisonRuns
 from ui.compare_words import grouping_html
 from ui.judge_page import first_choice
 from ui.judges import Judges
+from ui.make_shipped_comparison import make
 from ui.workbench import Workbench
 
 SAMPLING = SamplingSettings(pairs=12, negatives="random", min_area_px=4)
@@ -210,3 +211,26 @@ def test_without_comparisons_the_page_says_what_to_do(tmp_path: Path) -> None:
     assert "maskgroup train" in page.show_tables(None)
     with pytest.raises(MaskgroupError, match="no such comparison"):
         runs.result("nothing")
+
+
+def test_first_visit_shows_the_shipped_comparison(finished: tuple[Path, Workbench, ComparisonRuns, str], tmp_path: Path) -> None:
+    folder, bench, runs, key = finished
+    labels = LabelStore(open_database(str(tmp_path / "new.db")))
+    visit = ComparisonRuns(bench, RunStore(labels.engine), tmp_path / "c", shipped=folder / "comparisons" / key)
+    assert page.first_key(visit, {}) == SHIPPED
+    assert page.show_tables(visit.result(SHIPPED)) == page.show_tables(runs.result(key))
+    assert page.show_progress(visit, SHIPPED) == ""
+    with pytest.raises(MaskgroupError, match="cannot be changed"):
+        visit.delete(SHIPPED)
+
+
+def test_shipped_comparison_is_made_anew_in_one_step(tmp_path: Path) -> None:
+    judges = Judges(Ruler, "base", others=lambda: ["contrary"])
+    settings = ComparisonSettings(("sh3d_living",), "base", "contrary", SamplingSettings(pairs=4), grouping=False)
+    (tmp_path / "shipped").mkdir()
+    (tmp_path / "shipped" / "old.txt").write_text("of other weights")
+    make(tmp_path / "shipped", settings, judges)
+    found = read_comparison(tmp_path / "shipped")
+    assert [pair.a.model for pair in found.scenes[0].pairs] == ["base"] * 4
+    assert [path.name for path in tmp_path.iterdir()] == ["shipped"]
+    assert not (tmp_path / "shipped" / "old.txt").exists()
