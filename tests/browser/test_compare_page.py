@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from engine.judging import BUNDLED_MODEL
 from tests.browser.app_process import running_app
 from tests.tiny_room import NAME, write_tiny_room
+from ui.judges import shipped_models
 
 pytestmark = [
     pytest.mark.browser,
@@ -22,6 +23,8 @@ pytestmark = [
 ]
 
 WAIT_MS = 120_000
+RIVAL = "tuned" if "tuned" in shipped_models() else "shaken"
+"""The pages open with the shipped adapter beside the base, and with another model where that is missing."""
 
 
 def shake_model(folder: Path) -> Path:
@@ -67,7 +70,7 @@ def page(chromium: Browser) -> Iterator[Page]:
 def test_two_models_side_by_side_then_blind_vote_and_heat(page: Page, app: str, data: Path) -> None:
     page.goto(app)
     expect(page.locator("#mg-verdict .mg-card")).to_have_count(2, timeout=WAIT_MS)
-    expect(page.locator("#mg-verdict .mg-model")).to_have_text(["base", "shaken"])
+    expect(page.locator("#mg-verdict .mg-model")).to_have_text(["base", RIVAL])
     expect(page.locator("#mg-verdict .mg-banner")).to_have_text(re.compile("They disagree|Both say"))
 
     page.locator("#mg-heat-box button").first.click()
@@ -77,12 +80,12 @@ def test_two_models_side_by_side_then_blind_vote_and_heat(page: Page, app: str, 
     page.locator("#mg-blind input").check()
     expect(page.locator("#mg-vote-left")).to_be_visible(timeout=WAIT_MS)
     expect(page.locator("#mg-verdict .mg-model")).to_have_text(["Model 1", "Model 2"])
-    assert "shaken" not in page.locator("#mg-verdict").inner_html()
+    assert RIVAL not in page.locator("#mg-verdict").inner_html()
     page.keyboard.press("1")
     expect(page.locator("#mg-verdict .mg-reveal")).to_contain_text("Model 1 was", timeout=WAIT_MS)
     expect(page.locator("#mg-score")).to_contain_text("of the decided votes [95 %:", timeout=WAIT_MS)
     (line,) = (data / "votes.jsonl").read_text().splitlines()
-    assert {json.loads(line)["left"], json.loads(line)["right"]} == {"base", "shaken"}
+    assert {json.loads(line)["left"], json.loads(line)["right"]} == {"base", RIVAL}
     assert page.problems == []  # type: ignore[attr-defined]
 
 
@@ -111,8 +114,8 @@ def test_comparison_runs_and_shows_the_commands_numbers(page: Page, app: str, da
     expect(page.locator("#mg-threshold-rates")).to_contain_text("from 90%", timeout=WAIT_MS)
     assert page.locator("#mg-threshold-rates").inner_text() != before
     page.locator("#mg-keep-threshold").click()
-    expect(page.locator("#mg-threshold-kept")).to_contain_text("From now on shaken says", timeout=WAIT_MS)
-    assert json.loads((data / "operating_point.json").read_text())["shaken"]["threshold"] == 0.9
+    expect(page.locator("#mg-threshold-kept")).to_contain_text(f"From now on {RIVAL} says", timeout=WAIT_MS)
+    assert json.loads((data / "operating_point.json").read_text())[RIVAL]["threshold"] == 0.9
 
     report_page = page.request.get(app + (page.locator("#mg-report").get_attribute("href") or ""))
     assert "Plotly.newPlot" in report_page.text()
