@@ -43,9 +43,6 @@ DATASET_FILE, SHEET_FILE, VERDICT_FILE, CORRECTIONS_FILE = "dataset.json", "samp
 ADAPTER, BEFORE, AFTER = "adapter", "before", "after"
 
 
-_EVALUATE: Role = "evaluate"
-
-
 class Cancelled(Exception):
     """The run was asked to stop."""
 
@@ -197,12 +194,12 @@ class TrainingRun:
 
 def scenes_of(config: TrainConfig) -> list[tuple[Path, Role]]:
     """Return the folders of a run's scenes with what each is for."""
-    trained = [(Path(folder), _training_role(config)) for folder in config.scenes]
-    return [*trained, *((Path(folder), _EVALUATE) for folder in config.evaluation_scenes)]
-
-
-def _training_role(config: TrainConfig) -> Role:
-    return "train" if config.evaluation_scenes else "both"
+    found: list[tuple[Path, Role]] = []
+    for folder in config.scenes:
+        found.append((Path(folder), "train" if config.evaluation_scenes else "both"))
+    for folder in config.evaluation_scenes:
+        found.append((Path(folder), "evaluate"))
+    return found
 
 
 def data_settings(config: TrainConfig) -> DataSettings:

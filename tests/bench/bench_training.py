@@ -81,7 +81,7 @@ def measure(judge: Judge, drawn: dict[Style, list[CropPair]]) -> Figures:
 
 def table(args: argparse.Namespace) -> None:
     """Print base against tuned."""
-    judges = [load_judge("base"), *(load_judge("base", adapter=folder, name=folder.parent.name) for folder in args.adapter)]
+    judges = [load_judge("base"), *(load_judge("base", adapter=folder, name=folder.resolve().name) for folder in args.adapter)]
     print(HEADER, flush=True)
     tests = [(folder.name, lambda folder=folder: [scene_table(folder)]) for folder in args.scene]
     if args.rooms:
