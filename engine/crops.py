@@ -99,11 +99,6 @@ def select_mask(frame: Frame, key: MaskKey) -> BoolArray:
     return frame.instance_map == key.mask
 
 
-def crop_mask(frame: Frame, key: MaskKey, *, padding: int = PADDING_PX) -> UInt8Array:
-    """Cut the mask `key` out of its frame on black, (h, w, 3) uint8."""
-    return crop_on_black(frame.rgb, select_mask(frame, key), padding=padding)
-
-
 def show_mask(frame: Frame, key: MaskKey, *, style: PictureStyle = "on_black") -> UInt8Array:
     """Show the mask `key` of its frame as a judge's prompt wants it.
 

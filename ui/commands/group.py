@@ -28,6 +28,7 @@ def group(
     out: Annotated[Path, typer.Option(help="Folder to write groups.json, metrics.json, instances.ply and scene.html to.")],
     evidence: Annotated[str, typer.Option(help="vlm, geometry or both.")] = "geometry",
     model: Annotated[str, typer.Option(help=f"For vlm and both: {MODEL_HELP}")] = "base",
+    prompt: Annotated[str | None, typer.Option(help="original, context, blurred or views; default: the model's own.")] = None,
     budget: Annotated[int | None, typer.Option(min=0, help="Pairs to ask in all; default: 6 for each mask.")] = None,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT within which frames fit, pixels.")] = "640x360",
     repair: Annotated[bool, typer.Option(help="Repair poses where depth shows that they are off.")] = True,
@@ -53,7 +54,7 @@ def group(
 
         judge: PairJudge | None = None
         if kind != "geometry":
-            found = open_judge(model, settings, options=loading)
+            found = open_judge(model, settings, options=loading, prompt=prompt)
             judge = FramePairJudge(found, frames, tick=lambda n: bar.set_postfix_str(f"judge, {n} pairs asked"))
         options = GroupingOptions(evidence=kind, budget=budget, repair=repair)
         run = group_scene(opened, frames, options=options, judge=judge, report=report)
