@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -55,6 +56,7 @@ def running_app(database: Path, *flags: str) -> Iterator[str]:
             process.kill()
             raise RuntimeError("The app did not start:\n" + "".join(lines))
         time.sleep(0.05)
+    _wait_until_open(address[0], deadline)
     try:
         yield address[0]
     finally:
@@ -63,6 +65,17 @@ def running_app(database: Path, *flags: str) -> Iterator[str]:
             process.wait(timeout=20)
         except subprocess.TimeoutExpired:
             process.kill()
+
+
+def _wait_until_open(address: str, deadline: float) -> None:
+    """Wait until the port answers: the address is printed just before the server begins to listen."""
+    host, port = address.removeprefix("http://").split(":")
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.05)
 
 
 @contextmanager
