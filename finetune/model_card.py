@@ -34,6 +34,7 @@ def describe(*, name: str, config: TrainConfig, verdict: Mapping[str, Any], comm
         "```python",
         "from peft import PeftModel",
         "from transformers import AutoModelForImageTextToText",
+        "",
         f'model = AutoModelForImageTextToText.from_pretrained("{_base_name(config)}")',
         'model = PeftModel.from_pretrained(model, "PATH/OF/THIS/FOLDER")',
         "```",
