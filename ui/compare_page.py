@@ -125,10 +125,10 @@ def can_resume(entry: Entry | None) -> bool:
     return entry is not None and entry.status in ("cancelled", "failed")
 
 
-def show_tables(found: FinishedComparison | None) -> str:
+def show_tables(found: FinishedComparison | None, *, is_running: bool = False) -> str:
     """Return the outcome and all tables, as HTML."""
     if found is None:
-        return NOTHING_YET
+        return "<p>The numbers stand here once both models have judged.</p>" if is_running else NOTHING_YET
     a, b = found.settings.model_a, found.settings.model_b
     return headline_html(found) + "".join(table_html(comparison, a, b) for comparison in reversed(found.table))
 

@@ -118,7 +118,7 @@ def build_compare_tab(demo: gr.Blocks, bench: Workbench, runs: ComparisonRuns) -
         at = page.kept_threshold(points, found, which)
         return [
             page.links_html(key) if found is not None else "",
-            page.show_tables(found),
+            page.show_tables(found, is_running=bool(key) and runs.is_running(key)),
             page.show_plots(found),
             gr.update(value=[(one.picture, one.caption) for one in listed], selected_index=None),
             "",
@@ -161,9 +161,12 @@ def build_compare_tab(demo: gr.Blocks, bench: Workbench, runs: ComparisonRuns) -
         return [*show_run(key), *show_result(key, kind, which)]
 
     @shown_as_toast
-    def start(names: list[str], a: str, b: str, count: float, mode: str, number: float, with_groups: bool) -> list[Any]:
+    def start(
+        names: list[str], a: str, b: str, count: float, mode: str, number: float, with_groups: bool, kind: Outcome, which: Side
+    ) -> list[Any]:
         key = runs.start(page.settings_of(names, a, b, count, mode, number or 0, with_groups))
-        return [gr.update(choices=page.list_entries(runs), value=key), gr.update(open=False), *show_run(key)]
+        listed = gr.update(choices=page.list_entries(runs), value=key)
+        return [listed, gr.update(open=False), *show_run(key), *show_result(key, kind, which)]
 
     @shown_as_toast
     def resume(key: str) -> list[Any]:
@@ -218,9 +221,9 @@ def build_compare_tab(demo: gr.Blocks, bench: Workbench, runs: ComparisonRuns) -
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     shown = [chosen, outcome, side]
-    start_button.click(
-        start, [on_scenes, model_a, model_b, pairs, negatives, seed, grouping], [chosen, form, *run_outputs], **quiet
-    ).success(None, chosen, None, js=ADDRESS_SCRIPT, **quiet)
+    asked = [on_scenes, model_a, model_b, pairs, negatives, seed, grouping, outcome, side]
+    started = start_button.click(start, asked, [chosen, form, *run_outputs, *result_outputs], **quiet)
+    started.success(None, chosen, None, js=ADDRESS_SCRIPT, **quiet)
     chosen.input(choose, shown, [*run_outputs, *result_outputs], **quiet).then(None, chosen, None, js=ADDRESS_SCRIPT, **quiet)
     cancel_button.click(cancel, chosen, None, **quiet)
     resume_button.click(resume, chosen, run_outputs, **quiet)
