@@ -3,7 +3,8 @@
 A simulated annotator answers from ground truth. The scene's poses are off by 5 cm (1.4 degrees) and are not repaired, so that
 there is something to correct; groups start from geometry alone. The judges that some queues need are SIMULATED too (base 0.80 /
 0.80, tuned 0.94 / 0.91, independent errors); their answers order those queues and stay out of the groups. After each batch of
-labels the groups are cut again with all labels as constraints, spread over the masks that go with them; a queue is done when ARI over masks has reached the goal.
+labels the groups are cut again with all labels as constraints, spread over the masks that go with them; a queue is done when ARI
+over masks has reached the goal.
 """
 
 from __future__ import annotations

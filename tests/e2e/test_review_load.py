@@ -17,7 +17,9 @@ from tests.tiny_room import NAME, write_tiny_room
 
 CLIENTS = 20
 SECONDS = 5.0
-FIXED = ["0", 1, "2", 1]
+ENOUGH = CLIENTS // 2
+"""Labels by which a crew has worked at once at all; on a slow machine it goes on until it has them."""
+PATIENCE_S = 90.0
 
 
 class Annotator(threading.Thread):
@@ -32,9 +34,15 @@ class Annotator(threading.Thread):
         self.undone: list[int] = []
         self.refused: list[str] = []
         self.pairs: list[Any] = []
+        self.crew: list[Annotator] = [self]
+
+    def goes_on(self) -> bool:
+        """Whether there is time left, or the crew has too few labels to tell anything."""
+        has_enough = sum(len(person.labels) for person in self.crew) >= ENOUGH
+        return time.monotonic() < self.stop_at + (0 if has_enough else PATIENCE_S)
 
     def run(self) -> None:
-        while time.monotonic() < self.stop_at:
+        while self.goes_on():
             got = self.ask("next_cards", count=2, blind=True)
             cards = got.get("cards", [])
             if not cards:
@@ -64,6 +72,7 @@ def label_for(seconds: float, address: str, *, clients: int = CLIENTS, scene: st
     """Run the clients for some seconds; returns them with what they noted."""
     people = [Annotator(address, number, 0.0, scene) for number in range(clients)]
     for person in people:
+        person.crew = people
         person.stop_at = time.monotonic() + seconds
         person.start()
     for person in people:
@@ -88,4 +97,4 @@ def test_twenty_clients_end_with_as_many_rows_as_acknowledgements(tmp_path: Path
     with running_app(database, "--scenes", str(tmp_path / "scenes")) as address:
         people = label_for(SECONDS, address)
     check_rows(LabelStore(open_database(str(database))), people)
-    assert sum(len(person.labels) for person in people) >= CLIENTS // 2
+    assert sum(len(person.labels) for person in people) >= ENOUGH
