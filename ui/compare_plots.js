@@ -21,13 +21,14 @@ async function draw() {
   while (!window.Plotly) await new Promise((resolve) => setTimeout(resolve, 50));
   const plots = props.value ? JSON.parse(props.value) : [];
   while (root.children.length > plots.length) root.lastChild.remove();
+  // All boxes first: a plot takes the width of its box, and the boxes share rows.
+  while (root.children.length < plots.length) {
+    const box = document.createElement('figure');
+    box.className = 'mg-figure';
+    box.append(document.createElement('figcaption'), document.createElement('div'), document.createElement('small'));
+    root.append(box);
+  }
   for (const [i, plot] of plots.entries()) {
-    if (!root.children[i]) {
-      const box = document.createElement('figure');
-      box.className = 'mg-figure';
-      box.append(document.createElement('figcaption'), document.createElement('div'), document.createElement('small'));
-      root.append(box);
-    }
     const [title, area, hint] = root.children[i].children;
     title.textContent = plot.title;
     hint.textContent = plot.hint;
@@ -43,5 +44,6 @@ new ResizeObserver(() => {
   const wasHidden = width === 0;
   width = root.offsetWidth;
   if (wasHidden) draw();
+  else for (const area of root.querySelectorAll('.js-plotly-plot')) Plotly.Plots.resize(area);
 }).observe(root);
 new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ['class'] });
