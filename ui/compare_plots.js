@@ -44,6 +44,5 @@ new ResizeObserver(() => {
   const wasHidden = width === 0;
   width = root.offsetWidth;
   if (wasHidden) draw();
-  else for (const area of root.querySelectorAll('.js-plotly-plot')) Plotly.Plots.resize(area);
 }).observe(root);
 new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ['class'] });
