@@ -113,6 +113,13 @@ def worker_state(run_dir: Path) -> WorkerState:
     return WorkerState("alive", pid)
 
 
+def wait_for_end(run_dir: Path, timeout_s: float = 15.0) -> None:
+    """Wait until a run's process, which has written how it ended, is gone; give up after `timeout_s` seconds."""
+    until = time.monotonic() + timeout_s
+    while worker_state(run_dir).life in ("alive", "silent") and time.monotonic() < until:
+        time.sleep(0.1)
+
+
 def explain_death(state: WorkerState) -> str:
     """Return a sentence about a process that ended without saying why."""
     if state.exit_code == -9:

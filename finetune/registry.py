@@ -26,6 +26,7 @@ from finetune.processes import (
     kill_worker,
     request_cancel,
     start_worker,
+    wait_for_end,
     worker_state,
 )
 from finetune.promotion import JudgeSource, finished_runs, forget, promote, resolve_judge, roll_back, tuned_run
@@ -111,6 +112,9 @@ class Registry:
         run = self.get(name)
         if run.status == "done":
             raise RunError(f"The run {name!r} is done; start a new one.")
+        if run.status in FINISHED:
+            # It has said its last word; whoever clicks at once should not be told that it is still under way.
+            wait_for_end(self.folder(name))
         start_worker(self.folder(name))
         return self._store.update(run.id, status="queued", note="")
 

@@ -1,7 +1,9 @@
-"""One click on the Retrain page to a finished training, in a real browser against the real app, on a small room."""
+"""The Retrain page in a real browser against the real app, on a small room: one click to a finished training, and what else one can
+do there: look at the data first, stop and go on, write notes, take the adapter away."""
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +33,13 @@ def open_page(chromium: Browser, address: str) -> Page:
     return page
 
 
+def set_small(page: Page, **settings: str) -> None:
+    page.get_by_text("Settings", exact=True).click()
+    for setting, value in settings.items():
+        page.locator(f"#mg-train-{setting} input").fill(value)
+        page.locator(f"#mg-train-{setting} input").press("Tab")
+
+
 @pytest.fixture
 def app(small_scenes: Path) -> Iterator[str]:
     with running_app(small_scenes.parent / "labels.db", "--scenes", str(small_scenes)) as address:
@@ -43,10 +52,7 @@ def test_click_trains_judges_promotes_and_survives_reload_and_restart(
     page = open_page(chromium, app)
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.get_by_text("Settings", exact=True).click()
-    for setting, value in (("pairs", "24"), ("epochs", "1"), ("frozen", "12")):
-        page.locator(f"#mg-train-{setting} input").fill(value)
-        page.locator(f"#mg-train-{setting} input").press("Tab")
+    set_small(page, pairs="24", epochs="1", frozen="12")
     page.locator("#mg-train-promotion input").click()
     page.get_by_role("option", name="always").click()
     page.locator("#mg-train-start").click()
@@ -75,3 +81,43 @@ def test_click_trains_judges_promotes_and_survives_reload_and_restart(
         restarted = open_page(chromium, again)
         expect(restarted.locator("#mg-train-progress")).to_contain_text("run-1", timeout=WAIT_MS)
         expect(restarted.locator("#mg-train-table")).to_contain_text("finished", timeout=WAIT_MS)
+
+
+def test_look_first_then_stop_go_on_note_and_export(chromium: Browser, app: str, tmp_path: Path) -> None:
+    page = open_page(chromium, app)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    set_small(page, pairs="24", epochs="40", frozen="12")
+    page.locator("#mg-train-name textarea, #mg-train-name input").fill("stopped")
+    page.locator("#mg-train-preview").click()
+    expect(page.locator("#mg-train-counts")).to_contain_text("pairs to learn from", timeout=WAIT_MS)
+    expect(page.locator("#mg-train-counts")).to_contain_text("steps, about")
+    expect(page.locator("#mg-train-sheet img")).to_be_visible(timeout=WAIT_MS)
+
+    progress = page.locator("#mg-train-progress")
+    page.locator("#mg-train-start").click()
+    expect(progress).to_contain_text("stopped: training, step", timeout=WAIT_MS)
+    page.locator("#mg-train-cancel").click()
+    expect(page.locator("#mg-train-resume")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#mg-train-cancel")).to_be_hidden()
+    page.locator("#mg-train-resume").click()
+    expect(page.locator("#mg-train-verdict")).to_contain_text("pairs that it was not trained on", timeout=WAIT_MS)
+
+    page.locator("#mg-train-run input").click()
+    page.get_by_role("option", name="stopped").click()
+    note = page.locator("#mg-train-note textarea, #mg-train-note input")
+    note.fill("a <b>note</b>")
+    note.press("Enter")
+    expect(page.locator("#mg-train-table")).to_contain_text("a <b>note</b>", timeout=WAIT_MS)
+    page.locator("#mg-train-export").click()
+    file = page.locator("#mg-train-file a[download]").first
+    expect(file).to_be_visible(timeout=WAIT_MS)
+    with page.expect_download() as download:
+        file.click()
+    download.value.save_as(tmp_path / "stopped.zip")
+    with zipfile.ZipFile(tmp_path / "stopped.zip") as packed:
+        names = {Path(name).name for name in packed.namelist()}
+    assert {"adapter_model.safetensors", "adapter_config.json", "README.md"} <= names
+    page.locator("#mg-train-merged").click()
+    expect(page.get_by_text("The whole model lies in")).to_be_visible(timeout=WAIT_MS)
+    assert problems == []
