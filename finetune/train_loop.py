@@ -150,7 +150,7 @@ class Trainer:
             margins.append((yes - no).view(2, -1).mean(dim=0).cpu())
             same = torch.tensor([question.is_same for question in both], device=yes.device)
             losses.append(-torch.where(same, yes, no).cpu())
-        truth = torch.tensor([question.is_same for question in self._held_out])
+        truth = torch.tensor([question.is_same for question in self._held_out], dtype=torch.bool)
         right = (torch.cat(margins) >= 0) == truth if margins else torch.zeros(0, dtype=torch.bool)
         shares = [_mean(right), _mean(right[truth]), _mean(right[~truth])]
         return Held(self.step, *shares, loss=_mean(torch.cat(losses)) if losses else math.nan)
