@@ -25,11 +25,12 @@ from engine.frames import FrameSource
 from engine.grouping import Evidence
 from engine.grouping_comparison import summarize_both
 from engine.judging.base import Judge
+from engine.operating_point import USUAL_THRESHOLD
 from engine.pair_facts import PairFacts, collect_facts, read_facts, write_facts
 from engine.pair_judge import FramePairJudge
 from engine.pair_sampling import SamplingSettings
 from engine.pipeline import GroupingOptions, GroupingRun, group_scene
-from engine.predictions import PREDICTIONS, EvaluationError, read_predictions
+from engine.predictions import PREDICTIONS, EvaluationError, Prediction, read_predictions
 from engine.types import Scene
 
 CONFIG = "comparison.json"
@@ -47,6 +48,8 @@ class ComparisonSettings:
         sampling: Which pairs of each scene.
         grouping: Whether both also group the scenes.
         evidence: What the groups' links are weighed by; the judge alone shows most of it.
+        threshold_a: P(same) from which the first judge says "same".
+        threshold_b: The same of the second.
     """
 
     scenes: tuple[str, ...]
@@ -55,10 +58,16 @@ class ComparisonSettings:
     sampling: SamplingSettings = field(default_factory=lambda: SamplingSettings(negatives="hard"))
     grouping: bool = True
     evidence: Evidence = "vlm"
+    threshold_a: float = USUAL_THRESHOLD
+    threshold_b: float = USUAL_THRESHOLD
 
     def model(self, side: Literal["a", "b"]) -> str:
         """Return the model of a side."""
         return self.model_a if side == "a" else self.model_b
+
+    def threshold(self, side: Literal["a", "b"]) -> float:
+        """Return the threshold of a side."""
+        return self.threshold_a if side == "a" else self.threshold_b
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -118,12 +127,11 @@ def run_comparison(
         EvaluationError: If the folder holds another comparison.
         MaskgroupError: As evaluating and grouping do.
     """
-    wanted = settings.to_json()
     folder.mkdir(parents=True, exist_ok=True)
     there = _read(folder / CONFIG)
-    if there is not None and there != json.loads(json.dumps(wanted)):
+    if there is not None and _settings_in(folder, there) != settings:
         raise EvaluationError(f"{folder} holds another comparison; choose another folder.")
-    write_atomically(folder / CONFIG, wanted)
+    write_atomically(folder / CONFIG, settings.to_json())
     parts = 5 if settings.grouping else 3
     started, done, total = time.perf_counter(), 0, parts * len(scenes)
 
@@ -142,7 +150,7 @@ def run_comparison(
             evaluate_scene(
                 scene,
                 folder / side / scene.name,
-                EvaluationSettings(model=model, sampling=settings.sampling),
+                EvaluationSettings(model=model, sampling=settings.sampling, threshold=settings.threshold(side)),
                 lambda model=model: load_one_order(model),
                 frames=frames,
                 on_progress=judging,
@@ -163,18 +171,26 @@ def run_comparison(
             runs: list[GroupingRun] = []
             for side in SIDES:
                 words = f"{settings.model(side)} groups {scene.name}"
-                runs.append(
-                    _group(scene, frames, load(settings.model(side)), settings.evidence, lambda s, n, w=words: tell(f"{w}{n}", s))
-                )
+                judge = load(settings.model(side))
+                runs.append(_group(scene, frames, judge, settings, side, lambda s, n, w=words: tell(f"{w}{n}", s)))
                 done += 1
             path.parent.mkdir(exist_ok=True)
-            write_atomically(path, summarize_both(*runs))
+            words = f"{scene.name}: groups at every threshold"
+            thresholds = (settings.threshold_a, settings.threshold_b)
+            write_atomically(path, summarize_both(*runs, decided_at=thresholds, tick=lambda w=words: tell(w, 0.0)))
         else:
             done += 2
     tell("done", 0.0)
 
 
-def _group(scene: Scene, frames: FrameSource, judge: Judge, evidence: Evidence, tell: Callable[[float, str], None]) -> GroupingRun:
+def _group(
+    scene: Scene,
+    frames: FrameSource,
+    judge: Judge,
+    settings: ComparisonSettings,
+    side: Literal["a", "b"],
+    tell: Callable[[float, str], None],
+) -> GroupingRun:
     stages = ("frames", "poses", "overlap", "judge", "cut", "3D", "scores")
     at = [0.0]
 
@@ -183,8 +199,10 @@ def _group(scene: Scene, frames: FrameSource, judge: Judge, evidence: Evidence, 
         tell(at[0], "")
 
     # How many pairs will be asked is not known beforehand: the words count them, and the bar waits.
-    asked = FramePairJudge(judge, frames, tick=lambda answered: tell(at[0], f": {answered} pairs asked"))
-    return group_scene(scene, frames, options=GroupingOptions(evidence=evidence), judge=asked, report=stage)
+    asked = FramePairJudge(
+        judge, frames, tick=lambda answered: tell(at[0], f": {answered} pairs asked"), threshold=settings.threshold(side)
+    )
+    return group_scene(scene, frames, options=GroupingOptions(evidence=settings.evidence), judge=asked, report=stage)
 
 
 def read_comparison(folder: Path) -> FinishedComparison:
@@ -196,10 +214,7 @@ def read_comparison(folder: Path) -> FinishedComparison:
     config = _read(folder / CONFIG)
     if config is None:
         raise EvaluationError(f"{folder} holds no comparison: it has no {CONFIG}; start one on the Compare page.")
-    try:
-        settings = settings_from_json(config)
-    except (KeyError, TypeError, MaskgroupError) as error:
-        raise EvaluationError(f"{folder / CONFIG} has another form ({error}); start the comparison again.") from error
+    settings = _settings_in(folder, config)
     matched = match_folders(folder / "a", folder / "b")
     facts = {
         (scene.scene, *names): known
@@ -208,6 +223,18 @@ def read_comparison(folder: Path) -> FinishedComparison:
     }
     grouping = {s.scene: found for s in matched if (found := _read(folder / "grouping" / f"{s.scene}.json")) is not None}
     return FinishedComparison(folder, settings, tuple(matched), tuple(compare_matched(matched)), facts, grouping)
+
+
+def predictions_of(found: FinishedComparison, side: Literal["a", "b"]) -> list[Prediction]:
+    """Return what one side's model said of every pair that both judged."""
+    return [pair.a if side == "a" else pair.b for scene in found.scenes for pair in scene.pairs]
+
+
+def _settings_in(folder: Path, config: dict[str, Any]) -> ComparisonSettings:
+    try:
+        return settings_from_json(config)
+    except (KeyError, TypeError, MaskgroupError) as error:
+        raise EvaluationError(f"{folder / CONFIG} has another form ({error}); start the comparison again.") from error
 
 
 def settings_from_json(config: dict[str, Any]) -> ComparisonSettings:

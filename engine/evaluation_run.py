@@ -21,6 +21,7 @@ from engine.evaluation import Scores, score, to_report
 from engine.frames import DEFAULT_HEIGHT, DEFAULT_WIDTH, FrameSource
 from engine.identical_copies import find_identical_copies
 from engine.judging.base import AMBIGUOUS_ABOVE, DEFAULT_PROMPT, CropPair, Judge, load_prompt, picture_style
+from engine.operating_point import USUAL_THRESHOLD
 from engine.pair_sampling import SampledPair, SamplingSettings, SeenMask, sample_pairs
 from engine.predictions import PREDICTIONS, EvaluationError, Prediction, PredictionWriter, read_predictions
 from engine.types import Float32Array, MaskKey, Scene, Verdict
@@ -44,6 +45,7 @@ class EvaluationSettings:
         prompt: Name of the prompt.
         both_orders: Ask (a, b) and (b, a) and average the logits; False = as the original, in one order.
         ambiguous_above: Probability mass on neither yes nor no above which an answer counts as ambiguous.
+        threshold: P(same) from which the answer is "same".
     """
 
     model: str = "base"
@@ -51,6 +53,16 @@ class EvaluationSettings:
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     both_orders: bool = True
     ambiguous_above: float = AMBIGUOUS_ABOVE
+    threshold: float = USUAL_THRESHOLD
+
+    def __post_init__(self) -> None:
+        """Refuse a threshold that is none.
+
+        Raises:
+            EvaluationError: If it is not between 0 and 1.
+        """
+        if not 0 < self.threshold < 1:
+            raise EvaluationError(f"The threshold is {self.threshold}, expected a probability between 0 and 1.")
 
     def to_json(self, scene: Scene) -> dict[str, object]:
         """Return what settings.json holds."""
@@ -59,6 +71,7 @@ class EvaluationSettings:
             "prompt": load_prompt(self.prompt).reference,
             "both_orders": self.both_orders,
             "ambiguous_above": self.ambiguous_above,
+            "threshold": self.threshold,
         }
         return {"scene": scene.name, "frame_size": f"{DEFAULT_WIDTH}x{DEFAULT_HEIGHT}", **own, **asdict(self.sampling)}
 
@@ -162,8 +175,9 @@ def check_folder(folder: Path, settings: EvaluationSettings, scene: Scene) -> No
     except (OSError, ValueError) as error:
         raise EvaluationError(f"{path} cannot be read ({error}); choose another --out or remove the folder.") from error
     wanted = settings.to_json(scene)
-    if there != wanted:
-        old = there if isinstance(there, dict) else {}
+    # Older runs do not say their threshold: it was the usual one.
+    old = {"threshold": USUAL_THRESHOLD, **there} if isinstance(there, dict) else {}
+    if old != wanted:
         changed = [f"{name} {old.get(name)!r} there, {value!r} now" for name, value in wanted.items() if old.get(name) != value]
         raise EvaluationError(
             f"{folder} holds a run with other settings ({'; '.join(changed) or 'unknown ones'}); choose another --out."
@@ -210,12 +224,21 @@ def _judge_batch(
             verdicts[i],
             verdicts[len(batch) + i] if settings.both_orders else None,
             ambiguous_above=settings.ambiguous_above,
+            threshold=settings.threshold,
         )
         for i, pair in enumerate(batch)
     ]
 
 
-def to_prediction(index: int, sampled: SampledPair, ab: Verdict, ba: Verdict | None, *, ambiguous_above: float) -> Prediction:
+def to_prediction(
+    index: int,
+    sampled: SampledPair,
+    ab: Verdict,
+    ba: Verdict | None,
+    *,
+    ambiguous_above: float,
+    threshold: float = USUAL_THRESHOLD,
+) -> Prediction:
     """Join the verdicts of one pair, the second with the images swapped: the logits are averaged."""
     both = [ab] if ba is None else [ab, ba]
     p_same = mean_in_logit_space([verdict.p_same for verdict in both])
@@ -225,11 +248,11 @@ def to_prediction(index: int, sampled: SampledPair, ab: Verdict, ba: Verdict | N
         index=index,
         pair=sampled.pair,
         is_same=sampled.is_same,
-        said_same=None if ambiguity > ambiguous_above else p_same >= ab.threshold,
+        said_same=None if ambiguity > ambiguous_above else p_same >= threshold,
         p_same=p_same,
         p_same_ab=ab.p_same,
         p_same_ba=None if ba is None else ba.p_same,
-        threshold=ab.threshold,
+        threshold=threshold,
         ambiguity=ambiguity,
         negative_kind=sampled.negative_kind,
         twin=sampled.twin,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,10 +12,12 @@ from scipy.optimize import linear_sum_assignment
 from engine.asking import calibrate
 from engine.grouping import Grouping, MaskGraph, cut
 from engine.grouping_metrics import score_masks
+from engine.operating_point import USUAL_THRESHOLD
 from engine.pipeline import GroupingRun
-from engine.types import NOTHING, BoolArray, Int32Array, MaskKey
+from engine.types import NOTHING, BoolArray, Float32Array, Int32Array, MaskKey
 
-THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
+THRESHOLDS = tuple(round(0.01 * k, 2) for k in range(5, 96))
+"""Every step of the page's slider."""
 Change = Literal["fixed", "broken", "moved"]
 """What became of a mask that is in another group now: right at last, wrong now, or neither (both wrong, or no ground truth)."""
 
@@ -39,28 +41,49 @@ class ChangedMask:
     change: Change
 
 
-def cut_at(graph: MaskGraph, threshold: float) -> Grouping:
+def cut_at(graph: MaskGraph, threshold: float, *, decided_at: float = USUAL_THRESHOLD) -> Grouping:
     """Cut a graph as if its judge said "same" from `threshold` on: every answer is shifted by the threshold's log-odds.
 
-    What the judge is worth is measured anew on the shifted answers. Pairs that it was not asked stay unasked.
+    What the judge is worth is measured anew on the shifted answers. Pairs that it was not asked stay unasked. The yardstick of
+    scenes without geometry (answers about look-alikes of one view) shifts with the rest, so there a threshold changes little.
+
+    Args:
+        graph: Masks and links, with the judge's answers.
+        threshold: In (0, 1).
+        decided_at: The threshold to which the answers in `graph` are shifted already.
     """
     asked = np.flatnonzero(graph.asked).astype(np.int32)
-    p = np.clip(graph.p_same[asked].astype(np.float64), 1e-6, 1 - 1e-6)
-    shifted = np.log(p / (1 - p)) - np.log(threshold / (1 - threshold))
-    return cut(calibrate(graph.with_answers(asked, (1 / (1 + np.exp(-shifted))).astype(np.float32))))
+    moved = replace(graph, known_different=_shift(graph.known_different, threshold, decided_at))
+    return cut(calibrate(moved.with_answers(asked, _shift(graph.p_same[asked], threshold, decided_at))))
 
 
-def sweep_thresholds(graph: MaskGraph, truth: Int32Array | None, *, thresholds: Sequence[float] = THRESHOLDS) -> list[ThresholdCut]:
+def _shift(p_same: Float32Array, threshold: float, decided_at: float) -> Float32Array:
+    p = np.clip(p_same.astype(np.float64), 1e-6, 1 - 1e-6)
+    there, here = (np.log(t / (1 - t)) for t in (threshold, decided_at))
+    return (1 / (1 + np.exp(-(np.log(p / (1 - p)) + here - there)))).astype(np.float32)
+
+
+def sweep_thresholds(
+    graph: MaskGraph,
+    truth: Int32Array | None,
+    *,
+    thresholds: Sequence[float] = THRESHOLDS,
+    decided_at: float = USUAL_THRESHOLD,
+    tick: Callable[[], None] = lambda: None,
+) -> list[ThresholdCut]:
     """Return what the grouping would be at each threshold.
 
     Args:
         graph: Masks and links, with the judge's answers.
         truth: (N,) int32 object of each mask, -1 = unknown; None without ground truth.
         thresholds: In (0, 1).
+        decided_at: The threshold to which the answers in `graph` are shifted already.
+        tick: Called before each; may raise to stop.
     """
     found: list[ThresholdCut] = []
     for threshold in thresholds:
-        grouping = cut_at(graph, threshold)
+        tick()
+        grouping = cut_at(graph, threshold, decided_at=decided_at)
         scores = score_masks(truth, grouping.labels) if truth is not None else None
         found.append(
             ThresholdCut(
@@ -106,9 +129,12 @@ def agree(labels: Int32Array, others: Int32Array) -> BoolArray:
     return partner[a] == b
 
 
-def summarize_run(run: GroupingRun) -> dict[str, Any]:
+def summarize_run(
+    run: GroupingRun, *, decided_at: float = USUAL_THRESHOLD, tick: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
     """Return what a comparison keeps of one model's grouping, as JSON values: scores, labels, the threshold sweep."""
     scores, points = run.mask_scores, run.point_scores
+    sweep = sweep_thresholds(run.graph, run.truth, decided_at=decided_at, tick=tick)
     return {
         "groups": len(run.grouping.groups),
         "calls": run.calls,
@@ -120,19 +146,32 @@ def summarize_run(run: GroupingRun) -> dict[str, Any]:
         "ap": points.ap if points else None,
         "ap50": points.ap50 if points else None,
         "labels": run.grouping.labels.tolist(),
-        "sweep": [[c.threshold, c.groups, c.ari, c.precision, c.recall] for c in sweep_thresholds(run.graph, run.truth)],
+        "sweep": [[c.threshold, c.groups, c.ari, c.precision, c.recall] for c in sweep],
     }
 
 
-def summarize_both(run_a: GroupingRun, run_b: GroupingRun) -> dict[str, Any]:
-    """Return what a comparison keeps of two models' groupings of one scene, as JSON values."""
+def summarize_both(
+    run_a: GroupingRun,
+    run_b: GroupingRun,
+    *,
+    decided_at: tuple[float, float] = (USUAL_THRESHOLD, USUAL_THRESHOLD),
+    tick: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Return what a comparison keeps of two models' groupings of one scene, as JSON values.
+
+    Args:
+        run_a: The first model's run.
+        run_b: The second model's.
+        decided_at: Both models' thresholds in these runs.
+        tick: Called often; may raise to stop.
+    """
     keys = run_a.table.keys
     assert keys == run_b.table.keys, "both models group the same masks"
     changes = find_changes(keys, run_a.grouping.labels, run_b.grouping.labels, run_a.truth)
     return {
         "evidence": run_a.options.evidence,
         "masks": [str(key) for key in keys],
-        "a": summarize_run(run_a),
-        "b": summarize_run(run_b),
+        "a": summarize_run(run_a, decided_at=decided_at[0], tick=tick),
+        "b": summarize_run(run_b, decided_at=decided_at[1], tick=tick),
         "changed": [[str(change.key), change.change] for change in changes],
     }

@@ -20,6 +20,8 @@ from engine.predictions import Prediction
 from engine.types import BoolArray, Float64Array
 
 FILE = "operating_point.json"
+USUAL_THRESHOLD = 0.5
+"""Where "same" begins for a model for which nobody chose another."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,17 @@ def split_scores(predictions: Sequence[Prediction]) -> tuple[Float64Array, BoolA
     return np.array([p.p_same for p in scored], np.float64), np.array([p.is_same for p in scored], bool)
 
 
+def shift_probability(p_same: float, threshold: float) -> float:
+    """Return a probability as it stands to a threshold: shifted in log-odds so that the threshold itself becomes 1/2.
+
+    What weighs answers as evidence (grouping) hears of a chosen threshold in this way.
+    """
+    if threshold == USUAL_THRESHOLD:
+        return p_same
+    p = min(max(p_same, 1e-6), 1 - 1e-6)
+    return 1 / (1 + (1 - p) / p * threshold / (1 - threshold))
+
+
 def rates_at(p_same: Float64Array, is_same: BoolArray, threshold: float) -> Rates:
     """Count what "same from `threshold` on" gives.
 
@@ -92,16 +105,20 @@ class OperatingPoints:
     Args:
         folder: User's data folder, for models that have no folder of their own to write to.
         run_folder: Returns the folder of a run by its name, None where the name is no run's.
+        key: Returns under what name any other model's threshold is kept.
     """
 
-    def __init__(self, folder: Path, *, run_folder: Callable[[str], Path | None] = lambda _: None) -> None:
+    def __init__(
+        self, folder: Path, *, run_folder: Callable[[str], Path | None] = lambda _: None, key: Callable[[str], str] = str
+    ) -> None:
         self._folder = folder
         self._run_folder = run_folder
+        self._key = key
 
     def get(self, model: str) -> OperatingPoint | None:
         """Return a model's threshold, None where none was chosen or the file is of no use."""
         own = self._run_folder(model)
-        stored = _read(own / FILE) if own is not None else _read(self._folder / FILE).get(model)
+        stored = _read(own / FILE) if own is not None else _read(self._folder / FILE).get(self._key(model))
         if not isinstance(stored, dict):
             return None
         fields = cast("dict[str, Any]", stored)
@@ -124,9 +141,9 @@ class OperatingPoints:
         if own is not None:
             content = asdict(point) if point else {}
         elif point is None:
-            content.pop(model, None)
+            content.pop(self._key(model), None)
         else:
-            content[model] = asdict(point)
+            content[self._key(model)] = asdict(point)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ import numpy as np
 from engine.crops import PictureStyle, show_mask
 from engine.frames import FrameSource
 from engine.judging.base import CropPair, Judge, picture_style
+from engine.operating_point import USUAL_THRESHOLD, shift_probability
 from engine.types import Float32Array, MaskKey, MaskPair, UInt8Array
 
 BATCH = 64
@@ -22,21 +23,29 @@ class FramePairJudge:
         judge: Answers about crops.
         frames: Where the crops are cut from.
         tick: Called with the number of pairs answered in all, after each batch; may raise to cancel.
+        threshold: P(same) from which the judge says "same"; answers are shifted in log-odds so that it becomes 1/2.
     """
 
-    def __init__(self, judge: Judge, frames: FrameSource, *, tick: Callable[[int], None] = lambda _: None) -> None:
-        self._judge, self._frames, self._tick = judge, frames, tick
+    def __init__(
+        self,
+        judge: Judge,
+        frames: FrameSource,
+        *,
+        tick: Callable[[int], None] = lambda _: None,
+        threshold: float = USUAL_THRESHOLD,
+    ) -> None:
+        self._judge, self._frames, self._tick, self._threshold = judge, frames, tick, threshold
         self._style: PictureStyle = picture_style(judge)
         self._crops: dict[MaskKey, UInt8Array] = {}
         self._answered = 0
 
     def ask(self, pairs: Sequence[MaskPair]) -> list[float]:
-        """Return the probability of "same" for each pair, in order."""
+        """Return the probability of "same" for each pair, in order, as it stands to the threshold."""
         answers: list[float] = []
         for start in range(0, len(pairs), BATCH):
             batch = pairs[start : start + BATCH]
             verdicts = self._judge.judge([CropPair(self._crop(pair.a), self._crop(pair.b)) for pair in batch])
-            answers.extend(verdict.p_same for verdict in verdicts)
+            answers.extend(shift_probability(verdict.p_same, self._threshold) for verdict in verdicts)
             self._answered += len(batch)
             self._tick(self._answered)
         return answers

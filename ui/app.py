@@ -25,7 +25,6 @@ from db.runs import RunStore
 from db.session import open_database
 from engine.assets import ASSETS_DIR
 from engine.errors import MaskgroupError
-from engine.operating_point import OperatingPoints
 from finetune.promotion import finished_runs, judge_names, name_behind
 from finetune.registry import Registry
 from ui.compare_page import PAGE as COMPARE_TAB
@@ -39,7 +38,8 @@ from ui.history_page import HISTORY_TAB
 from ui.history_tab import build_history_tab
 from ui.judge_tab import build_judge_tab
 from ui.judges import Judges, name_models, shipped_models
-from ui.open_judge import open_judge
+from ui.kept_points import open_points
+from ui.open_judge import database_setting, loading_flags, open_judge
 from ui.people_page import PEOPLE_TAB
 from ui.people_tab import build_people_tab
 from ui.plotly_view import CLOUD_ROUTE, PLOTLY_ROUTE, cloud_trace
@@ -76,13 +76,10 @@ def build_workbench(settings: Settings) -> Workbench:
         others=lambda: [*shipped_models(), *judge_names(settings.runs_folder), *given],
         sources=given,
         behind=lambda name: name_behind(name, settings.runs_folder),
+        flags=loading_flags(settings),
+        environment=lambda name: database_setting(settings) if name in finished_runs(settings.runs_folder) else [],
     )
-
-    def run_folder(name: str) -> Path | None:
-        run = name_behind(name, settings.runs_folder)
-        return settings.runs_folder / run if run in finished_runs(settings.runs_folder) else None
-
-    points = OperatingPoints(settings.data_folder, run_folder=run_folder)
+    points = open_points(settings, sources=given)
     return Workbench(settings.scenes, LabelStore(open_database(settings.db)), judges, points=points)
 
 

@@ -1,20 +1,5 @@
-// Draws a list of plots with the page's one copy of Plotly; colours of text and grid follow the theme.
+// Draws a list of plots with the page's one copy of Plotly. Follows plot_theme.js, which gives `themed`.
 const root = element.querySelector('.mg-plots');
-
-function themed(layout) {
-  const isDark = document.body.classList.contains('dark');
-  const axis = { gridcolor: isDark ? '#3f3f46' : '#e5e7eb', zeroline: false, automargin: true };
-  return {
-    ...layout,
-    xaxis: { ...axis, ...layout.xaxis },
-    yaxis: { ...axis, ...layout.yaxis },
-    margin: { l: 50, r: 15, t: 10, b: 45 },
-    paper_bgcolor: 'rgba(0,0,0,0)',
-    plot_bgcolor: 'rgba(0,0,0,0)',
-    font: { color: isDark ? '#e5e7eb' : '#1f2937', family: 'system-ui, sans-serif' },
-    legend: { orientation: 'h', y: 1.12 },
-  };
-}
 
 async function draw() {
   if (!root.offsetWidth) return;
@@ -32,7 +17,7 @@ async function draw() {
     const [title, area, hint] = root.children[i].children;
     title.textContent = plot.title;
     hint.textContent = plot.hint;
-    await Plotly.react(area, plot.data, themed(plot.layout), { displaylogo: false, responsive: true, displayModeBar: false });
+    await Plotly.react(area, plot.data, themed(plot.layout, document.body.classList.contains('dark')), { displaylogo: false, responsive: true, displayModeBar: false });
   }
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from engine.comparison import ComparedPair
@@ -34,6 +35,11 @@ def make_plots(found: FinishedComparison) -> list[Plot]:
     plots = [*_confusions(pairs, names), *_reliability(pairs, names), *_curves(pairs, names)]
     plots += [_bars(f"Accuracy by {dimension}", slices, names) for dimension, slices in break_down(pairs, found.facts).items()]
     return plots
+
+
+def read_beside(name: str) -> str:
+    """Return a script or style sheet that lies beside this module."""
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
 def _runs(pairs: Sequence[ComparedPair]) -> list[tuple[str, list[Any]]]:

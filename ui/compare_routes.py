@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, Response
 from engine.errors import MaskgroupError
 from ui import compare_page as page
 from ui import compare_share as share
-from ui.compare_page import Flip
+from ui.compare_flips import FLIPS, Flip, list_flips
 from ui.compare_runs import ComparisonRuns
 from ui.workbench import Workbench
 
@@ -55,7 +55,7 @@ def figure_of(bench: Workbench, runs: ComparisonRuns, key: str) -> bytes:
 
 
 def _galleries(bench: Workbench, runs: ComparisonRuns, key: str) -> dict[str, list[Flip]]:
-    return {words: page.list_flips(bench, runs.result(key), outcome) for words, outcome in page.FLIPS}
+    return {words: list_flips(bench, runs.result(key), outcome) for words, outcome in FLIPS}
 
 
 def _download(content: bytes, name: str, media_type: str) -> Response:

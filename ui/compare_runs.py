@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,7 @@ from db.runs import Run, RunStatus, RunStore
 from engine.comparison_run import CONFIG, ComparisonSettings, FinishedComparison, Step, read_comparison, run_comparison
 from engine.comparison_run import settings_from_json as read_settings
 from engine.errors import MaskgroupError
+from engine.operating_point import USUAL_THRESHOLD
 from ui.workbench import Workbench
 
 KIND: Literal["comparison"] = "comparison"
@@ -102,6 +103,9 @@ class ComparisonRuns:
         unknown = {settings.model_a, settings.model_b} - set(self._bench.judges.names())
         if unknown:
             raise MaskgroupError(f"There is no model {', '.join(sorted(unknown))}; choose one of the list.")
+        # A model decides as it does on every other page; kept with the run, so that another choice later does not change it.
+        a, b = (self._bench.threshold(name) or USUAL_THRESHOLD for name in (settings.model_a, settings.model_b))
+        settings = replace(settings, threshold_a=a, threshold_b=b)
         run = self._store.add(KIND, self._new_name(settings), config=settings.to_json())
         self._launch(run)
         return run.uuid

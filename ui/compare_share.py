@@ -4,58 +4,49 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import shlex
+from dataclasses import asdict
 from datetime import UTC, datetime
 from html import escape
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import plotly.graph_objects as go
 from PIL import Image, ImageDraw
 
+from engine.assets import SCENES_DIR
 from engine.comparison import ComparedPair
-from engine.comparison_run import FinishedComparison
+from engine.comparison_run import SIDES, FinishedComparison, predictions_of
 from engine.predictions import Prediction
 from engine.types import UInt8Array
-from ui.compare_page import Flip, flip_caption
-from ui.compare_plots import Plot, make_plots
+from ui.compare_flips import Flip, caption_html, to_jpeg_url
+from ui.compare_plots import Plot, make_plots, read_beside
 from ui.compare_words import grouping_html, headline_html, table_html
-from ui.judges import Judges
+from ui.judges import TUNED, Judges
 
 COLUMNS = 6
 MARGIN = 14
 LABEL_WIDTH = 110
 RIGHT_RGB, WRONG_RGB, INK, FAINT = (22, 120, 60), (190, 18, 60), (20, 20, 20), (110, 110, 110)
-REPORT_STYLE = """
-body { font-family: system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #1f2937; }
-table { border-collapse: collapse; margin: 1rem 0; }
-th, td { padding: 0.2rem 0.8rem; text-align: right; border-bottom: 1px solid #e5e7eb; }
-th[scope=row] { text-align: left; font-weight: 400; } caption { text-align: left; font-weight: 700; padding-bottom: 0.4rem; }
-.mg-outcome { font-size: 1.4rem; font-weight: 700; } .mg-better { color: #15803d; } .mg-worse { color: #be123c; }
-pre { background: #f3f4f6; padding: 0.8rem; overflow-x: auto; } img { max-width: 100%; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr)); gap: 1rem; }
-.flips { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; } figcaption { font-size: 0.85rem; }
-"""
 
 
 def commands(found: FinishedComparison, judges: Judges, *, scenes_dir: Path) -> str:
-    """Return the exact commands that give the same numbers."""
+    """Return the exact commands that give the same numbers, one a line."""
     settings, sampling = found.settings, found.settings.sampling
     lines: list[str] = []
-    for side in ("a", "b"):
-        parts = [
-            "maskgroup",
-            "evaluate",
-            *settings.scenes,
-            "--scenes",
-            str(scenes_dir),
-            "--model",
-            judges.source(settings.model(side)),
-        ]
+    for side in SIDES:
+        # What "tuned" stood for then: another run may have been promoted since.
+        judged_by = {prediction.model for prediction in predictions_of(found, side)}
+        model = settings.model(side)
+        model = judged_by.pop() if model == TUNED and len(judged_by) == 1 else model
+        parts = ["maskgroup", "evaluate", *settings.scenes]
+        if scenes_dir.resolve() != SCENES_DIR.resolve():
+            parts += ["--scenes", str(scenes_dir)]
+        parts += ["--model", judges.source(model), *judges.flags, "--threshold", f"{settings.threshold(side):g}"]
         parts += ["--pairs", str(sampling.pairs), "--negatives", sampling.negatives, "--seed", str(sampling.seed)]
         parts += ["--min-area", str(sampling.min_area_px), "--max-per-instance", str(sampling.max_per_instance)]
-        lines.append(shlex.join([*parts, "--out", f"results/{side}"]))
+        lines.append(" ".join([*judges.environment(model), shlex.join([*parts, "--out", f"results/{side}"])]))
     return "\n".join([*lines, "maskgroup compare results/a results/b --json"])
 
 
@@ -113,37 +104,45 @@ def make_report(
     """
     a, b = found.settings.model_a, found.settings.model_b
     script = (resources.files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
-    plots = "".join(_plot_html(plot) for plot in make_plots(found))
+    plots = make_plots(found)
     galleries = "".join(
         f"<h2>{escape(heading.capitalize())} ({len(shown)})</h2><div class='flips'>"
-        + "".join(_flip_html(flip) for flip in shown)
+        + "".join(_flip_html(found, flip) for flip in shown)
         + "</div>"
         for heading, shown in flips.items()
     )
     groupings = "".join(grouping_html(found, scene) for scene in found.grouping)
     return (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
-        f"<title>{escape(a)} against {escape(b)}</title><style>{REPORT_STYLE}</style><script>{script}</script></head><body>"
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<title>{escape(a)} against {escape(b)}</title><style>{read_beside('compare_report.css')}</style><script>{script}</script></head><body>"
         f"<h1>{escape(a)} against {escape(b)}</h1><p>{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, maskgroup</p>{headline_html(found)}"
         f"<img src='{_inline(np.asarray(figure))}' alt='Two rows of pairs: verdicts of {escape(a)} above, of {escape(b)} below'>"
         f"<h2>How to get these numbers</h2><pre>{escape(commands(found, judges, scenes_dir=scenes_dir))}</pre>"
         f"{''.join(table_html(comparison, a, b) for comparison in reversed(found.table))}{groupings}"
-        f"<div class='plots'>{plots}</div>{galleries}</body></html>"
+        f"<div class='plots'>{''.join(_plot_html(i, plot) for i, plot in enumerate(plots))}</div>{galleries}"
+        f"<script type='application/json' id='plots'>{_inline_json([asdict(plot) for plot in plots])}</script>"
+        f"<script>{read_beside('plot_theme.js')}{read_beside('compare_report.js')}</script></body></html>"
     )
 
 
-def _plot_html(plot: Plot) -> str:
-    margin = {"l": 60, "r": 15, "t": 30, "b": 45}
-    figure = go.Figure({"data": plot.data, "layout": {**plot.layout, "margin": margin, "legend": {"orientation": "h", "y": 1.12}}})
-    drawn = figure.to_html(include_plotlyjs=False, full_html=False, default_height=340, config={"displaylogo": False})
-    return f"<figure><figcaption><b>{escape(plot.title)}.</b> {escape(plot.hint)}</figcaption>{drawn}</figure>"
+def _plot_html(number: int, plot: Plot) -> str:
+    return (
+        f"<figure><figcaption><b>{escape(plot.title)}.</b> {escape(plot.hint)}</figcaption>"
+        f"<div class='plot' id='plot-{number}'></div></figure>"
+    )
 
 
-def _flip_html(flip: Flip) -> str:
+def _inline_json(values: object) -> str:
+    # A name that holds "</script>" must not end the element.
+    return json.dumps(values).replace("<", "\\u003c")
+
+
+def _flip_html(found: FinishedComparison, flip: Flip) -> str:
     pair = flip.pair
     where = f"{escape(pair.scene)}, views {escape(pair.a.pair.a.view)} and {escape(pair.a.pair.b.view)}"
-    caption = f"<figcaption>{where}<br>{escape(flip_caption(pair))}</figcaption>"
-    return f"<figure><img src='{_inline(flip.picture)}' alt='Two crops'>{caption}</figure>"
+    caption = f"<figcaption>{where}<br>{caption_html(found, pair)}</figcaption>"
+    return f"<figure><img src='{to_jpeg_url(flip.picture)}' alt='Two crops'>{caption}</figure>"
 
 
 def _inline(picture: UInt8Array) -> str:

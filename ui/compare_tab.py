@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -10,7 +9,9 @@ import gradio as gr
 from engine.comparison import Outcome
 from engine.pair_sampling import NEGATIVE_MODES
 from ui import compare_page as page
-from ui.compare_page import Flip, Side
+from ui.compare_flips import FLIPS, gallery_html
+from ui.compare_page import Side
+from ui.compare_plots import read_beside
 from ui.compare_runs import SHIPPED, ComparisonRuns
 from ui.compare_words import grouping_html
 from ui.errors import shown_as_toast
@@ -19,7 +20,7 @@ from ui.plotly_view import VIEW_SCRIPT
 from ui.workbench import Workbench
 
 POLL_S = 1.0
-PLOTS_SCRIPT = (Path(__file__).parent / "compare_plots.js").read_text(encoding="utf-8")
+PLOTS_SCRIPT = read_beside("plot_theme.js") + read_beside("compare_plots.js")
 ADDRESS_SCRIPT = "(key) => { if (key) history.replaceState(null, '', '?tab=compare&run=' + encodeURIComponent(key)); }"
 
 
@@ -29,7 +30,6 @@ def build_compare_tab(demo: gr.Blocks, bench: Workbench, runs: ComparisonRuns) -
     assert points is not None, "the app keeps thresholds"
     scenes = bench.scene_names()
     with gr.Tab("Compare", id=page.PAGE) as tab:
-        picked_pair = gr.State(None)
         timer = gr.Timer(POLL_S, active=False)
         was_running = gr.State(False)
         with gr.Row(elem_classes="mg-bar-row"):
@@ -55,20 +55,9 @@ def build_compare_tab(demo: gr.Blocks, bench: Workbench, runs: ComparisonRuns) -
         tables = gr.HTML(elem_id="mg-compare-tables")
         plots = gr.HTML(html_template='<div class="mg-plots"></div>', js_on_load=PLOTS_SCRIPT, elem_id="mg-compare-plots")
 
-        gr.Markdown("### Answers that changed\nClick one to see it in words; from there it opens on the Judge page.")
-        outcome = gr.Radio(list(page.FLIPS), value="fixed", show_label=False, elem_id="mg-compare-outcome")
-        with gr.Row(equal_height=False):
-            flips = gr.Gallery(
-                columns=3,
-                height=420,
-                object_fit="contain",
-                allow_preview=False,
-                show_label=False,
-                format="jpeg",
-                buttons=[],
-                elem_id="mg-compare-flips",
-            )
-            flip = gr.HTML(elem_id="mg-compare-flip")
+        gr.Markdown("### Answers that changed")
+        outcome = gr.Radio(list(FLIPS), value="fixed", show_label=False, elem_id="mg-compare-outcome")
+        flips = gr.HTML(elem_id="mg-compare-flips")
 
         gr.Markdown('### Where each model says "same"\nA higher threshold finds fewer pairs, and is right more often about them.')
         with gr.Row(equal_height=False):
@@ -91,10 +80,7 @@ def build_compare_tab(demo: gr.Blocks, bench: Workbench, runs: ComparisonRuns) -
                 )
 
     run_outputs = [progress, cancel_button, resume_button, delete_button, timer, was_running]
-    result_outputs = [links, tables, plots, flips, flip, picked_pair, side, threshold, rates, kept, group_scene, groups, room]
-
-    def flips_of(key: str, kind: Outcome) -> list[Flip]:
-        return page.list_flips(bench, page.result_of(runs, key), kind)
+    result_outputs = [links, tables, plots, flips, side, threshold, rates, kept, group_scene, groups, room]
 
     def show_run(key: str) -> list[Any]:
         running = bool(key) and runs.is_running(key)
@@ -111,7 +97,6 @@ def build_compare_tab(demo: gr.Blocks, bench: Workbench, runs: ComparisonRuns) -
 
     def show_result(key: str, kind: Outcome, which: Side) -> list[Any]:
         found = page.result_of(runs, key)
-        listed = flips_of(key, kind)
         names = ("A", "B") if found is None else (found.settings.model_a, found.settings.model_b)
         grouped = list(found.grouping) if found is not None else []
         scene = grouped[0] if grouped else None
@@ -120,9 +105,7 @@ def build_compare_tab(demo: gr.Blocks, bench: Workbench, runs: ComparisonRuns) -
             page.links_html(key) if found is not None else "",
             page.show_tables(found, is_running=bool(key) and runs.is_running(key)),
             page.show_plots(found),
-            gr.update(value=[(one.picture, one.caption) for one in listed], selected_index=None),
-            "",
-            None,
+            gallery_html(bench, found, kind),
             gr.update(choices=[(name, side) for name, side in zip(names, ("a", "b"), strict=True)], value=which),
             at,
             page.show_threshold(found, which, at),
@@ -191,14 +174,8 @@ def build_compare_tab(demo: gr.Blocks, bench: Workbench, runs: ComparisonRuns) -
         return [listed, *now, *(show_result(key, kind, which) if ended else [gr.skip()] * len(result_outputs))]
 
     @shown_as_toast
-    def show_outcome(key: str, kind: Outcome) -> Any:
-        return gr.update(value=[(one.picture, one.caption) for one in flips_of(key, kind)], selected_index=None)
-
-    @shown_as_toast
-    def take_flip(key: str, kind: Outcome, event: gr.SelectData) -> str:
-        found = runs.result(key)
-        listed = flips_of(key, kind)
-        return page.show_flip(bench, found, listed[int(event.index)].pair) if int(event.index) < len(listed) else ""
+    def show_outcome(key: str, kind: Outcome) -> str:
+        return gallery_html(bench, page.result_of(runs, key), kind)
 
     @shown_as_toast
     def move_threshold(key: str, which: Side, at: float) -> str:
@@ -230,7 +207,6 @@ def build_compare_tab(demo: gr.Blocks, bench: Workbench, runs: ComparisonRuns) -
     delete_button.click(delete, shown, [chosen, *run_outputs, *result_outputs], **quiet)
     timer.tick(poll, [chosen, was_running, outcome, side], [chosen, *run_outputs, *result_outputs], **quiet)
     outcome.input(show_outcome, [chosen, outcome], flips, **quiet)
-    flips.select(take_flip, [chosen, outcome], flip, **quiet)
     side.input(choose_side, [chosen, side], [threshold, rates], **quiet)
     threshold.input(move_threshold, [chosen, side, threshold], rates, **quiet)
     keep_button.click(keep, [chosen, side, threshold], kept, **quiet)

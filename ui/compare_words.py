@@ -6,9 +6,9 @@ from html import escape
 from typing import Any
 
 from engine.comparison import SceneComparison
-from engine.comparison_run import FinishedComparison
+from engine.comparison_run import SIDES, FinishedComparison
 from engine.evaluation import METRICS
-from engine.operating_point import Rates
+from engine.operating_point import USUAL_THRESHOLD, Rates
 
 METRIC_WORDS = {
     "accuracy": "accuracy",
@@ -37,6 +37,8 @@ GROUPING_WORDS = {
     "ap50": "AP in 3D at IoU 0.5",
     "calls": "pairs asked",
 }
+HALF_A_STEP = 0.0051
+"""Half of the slider's step."""
 CHANGE_COLORS = {"fixed": (22, 163, 74), "broken": (225, 29, 72), "moved": (234, 179, 8)}
 NOTHING_YET = (
     "<p>No comparison yet. Choose two models below and press <b>Compare</b>. With only one model there is nothing to compare: "
@@ -61,8 +63,17 @@ def headline_html(found: FinishedComparison) -> str:
         f"<div class='mg-verdict mg-compared'><div class='mg-outcome'>{verdict}.</div>"
         f"<div>Accuracy {a} <b>{accuracy.a:.1%}</b> → {b} <b>{accuracy.b:.1%}</b>, {change.value * 100:+.1f} points{spread}, "
         f"on {total.pairs} pairs of {len(found.scenes)} scene{'' if len(found.scenes) == 1 else 's'}. {b} fixed {test.fixed} and "
-        f"broke {test.broken} answers (McNemar p = {test.p_value:.2g}).</div></div>"
+        f"broke {test.broken} answers (McNemar p = {test.p_value:.2g}).{_thresholds(found)}</div></div>"
     )
+
+
+def _thresholds(found: FinishedComparison) -> str:
+    chosen = [
+        f"{escape(found.settings.model(side))} from {found.settings.threshold(side):.0%} on"
+        for side in SIDES
+        if found.settings.threshold(side) != USUAL_THRESHOLD
+    ]
+    return f' As chosen, {" and ".join(chosen)} said "same".' if chosen else ""
 
 
 def table_html(comparison: SceneComparison, a: str, b: str) -> str:
@@ -138,6 +149,7 @@ def threshold_html(model: str, rates: Rates, usual: Rates, groups: list[tuple[st
         rates: At the chosen threshold.
         usual: At 0.5.
         groups: Scene, sweep row at the chosen threshold, sweep row at 0.5; rows are [threshold, groups, ari, precision, recall].
+            Where the sweep has wider steps than the slider, the row says at which threshold it was measured.
     """
     lines = (("precision", 'precision of "same"'), ("recall", 'recall of "same"'), ("accuracy", "accuracy"))
     rows = "".join(
@@ -146,7 +158,8 @@ def threshold_html(model: str, rates: Rates, usual: Rates, groups: list[tuple[st
         for name, words in lines
     )
     rows += "".join(
-        f"<tr><th scope='row'>{escape(scene)}: {words}</th><td>{_plain(before[k])}</td><td><b>{_plain(after[k])}</b></td></tr>"
+        f"<tr><th scope='row'>{escape(scene)}: {words}{_measured_at(after[0], rates.threshold)}</th>"
+        f"<td>{_plain(before[k])}</td><td><b>{_plain(after[k])}</b></td></tr>"
         for scene, after, before in groups
         for k, words in ((1, "groups"), (2, "ARI of the groups"))
     )
@@ -155,6 +168,10 @@ def threshold_html(model: str, rates: Rates, usual: Rates, groups: list[tuple[st
         f"{rates.pairs} pairs)</caption><thead><tr><th></th><th>from 50%</th><th>from {rates.threshold:.0%}</th></tr></thead>"
         f"<tbody>{rows}</tbody></table>"
     )
+
+
+def _measured_at(threshold: float, chosen: float) -> str:
+    return "" if abs(threshold - chosen) < HALF_A_STEP else f" (at {threshold:.0%})"
 
 
 def _percent(value: float | None) -> str:

@@ -23,6 +23,7 @@ from engine.errors import MaskgroupError, RunError
 from engine.geometry import tabulate_masks
 from engine.grouping import Evidence, cut
 from engine.grouping_metrics import score_masks
+from engine.operating_point import USUAL_THRESHOLD
 from engine.pair_judge import FramePairJudge
 from engine.pipeline import GroupingCancelled, GroupingOptions, GroupingRun, Progress, find_truth, group_scene
 from engine.types import Frame
@@ -251,7 +252,10 @@ class GroupingRuns:
             if job.cancel.is_set():
                 raise GroupingCancelled("Grouping was stopped while the judge was asked; start it again to get a result.")
 
-        judge = FramePairJudge(self._bench.judge(model), opened.frames, tick=stop_if_asked) if evidence != "geometry" else None
+        judge: FramePairJudge | None = None
+        if evidence != "geometry":
+            threshold = self._bench.threshold(model or self._bench.judges.default) or USUAL_THRESHOLD
+            judge = FramePairJudge(self._bench.judge(model), opened.frames, tick=stop_if_asked, threshold=threshold)
         run = group_scene(
             opened.scene,
             opened.frames,

@@ -75,6 +75,13 @@ def first_choice(bench: Workbench, query: dict[str, str]) -> Choice:
     return next_choice(bench, scene, seed=0)
 
 
+def models_of(bench: Workbench, query: dict[str, str]) -> tuple[str, str | None]:
+    """Return the two models that the page opens with: those of its address where they exist, else the default and its rival."""
+    names = bench.judges.names()
+    model, rival = query.get("model", ""), query.get("rival", "")
+    return (model if model in names else bench.judges.default), (rival if rival in names else bench.judges.rival())
+
+
 def parse_side(text: str) -> tuple[str, int | None]:
     """Split "VIEW:NUMBER" of an address (the number may be missing) at its last colon.
 

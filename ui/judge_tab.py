@@ -194,11 +194,13 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, defaul
         current = page.first_choice(bench, dict(request.query_params))
         models = bench.judges.names()
         rivals = models[1:]
+        # The gallery of a comparison opens a pair with the two models that were compared.
+        model, rival = page.models_of(bench, dict(request.query_params))
         return [
             *show_scene(current),
             name,
-            gr.update(choices=models, value=bench.judges.default),
-            gr.update(choices=[*models] if rivals else [NOBODY], value=bench.judges.rival() or NOBODY[1], interactive=bool(rivals)),
+            gr.update(choices=models, value=model),
+            gr.update(choices=[*models] if rivals else [NOBODY], value=rival or NOBODY[1], interactive=bool(rivals)),
             gr.update(interactive=bool(rivals)),
         ]
 

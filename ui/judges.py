@@ -46,6 +46,8 @@ class Judges:
         others: Lists the other names, in the order in which pages offer them; asked anew each time, as runs come and go.
         sources: What to give as `--model` on the command line for names that mean nothing there.
         behind: Gives the name of what a name stands for now: "tuned" is another model once another run is promoted.
+        flags: What the command line needs besides the name to load them as here.
+        environment: Returns the settings (NAME=VALUE, quoted) that the command line needs to find a model.
     """
 
     def __init__(
@@ -56,8 +58,12 @@ class Judges:
         others: Callable[[], Sequence[str]] = list,
         sources: Mapping[str, str] | None = None,
         behind: Callable[[str], str] = str,
+        flags: Sequence[str] = (),
+        environment: Callable[[str], Sequence[str]] = lambda _: (),
     ) -> None:
         self.behind = behind
+        self.flags = tuple(flags)
+        self.environment = environment
         self._open_judge = open_judge
         self.default = default
         self._others = others

@@ -5,6 +5,7 @@ A name is a run of this database, "base", "tuned", a folder, a hub id, or the ad
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import Annotated
 
@@ -13,7 +14,7 @@ import typer
 from engine.judging import Judge, load_judge
 from engine.judging.sources import LoadOptions, is_address
 from finetune.promotion import JudgeSource, resolve_judge
-from ui.settings import Settings
+from ui.settings import Settings, default_database
 
 MODEL_HELP = "base, tuned, a run, a model or adapter folder, a hub id, or http://HOST:PORT/v1#MODEL."
 
@@ -34,6 +35,22 @@ def choose_options(
     """Return the settings' options with a command's flags over them."""
     flags = {"device": device, "dtype": dtype, "four_bit": four_bit or None, "loader": loader}
     return replace(given_options(settings), **{name: value for name, value in flags.items() if value is not None})
+
+
+def loading_flags(settings: Settings) -> list[str]:
+    """Return the flags that make a command load local models as the settings say; none for the defaults."""
+    chosen, usual = given_options(settings), LoadOptions()
+    flags = [
+        f"--{name}={getattr(chosen, name)}"
+        for name in ("device", "dtype", "loader")
+        if getattr(chosen, name) != getattr(usual, name)
+    ]
+    return [*flags, "--four-bit"] if chosen.four_bit else flags
+
+
+def database_setting(settings: Settings) -> list[str]:
+    """Return the setting that makes a command find the runs beside this database, quoted for a shell; none for the default one."""
+    return [] if settings.db == default_database() else [f"MASKGROUP_DB={shlex.quote(settings.db)}"]
 
 
 def find_judge(model: str, settings: Settings) -> JudgeSource:

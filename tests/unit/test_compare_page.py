@@ -11,7 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from html import unescape
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -27,12 +29,14 @@ from engine.pair_sampling import SamplingSettings
 from engine.types import Verdict
 from tests.tiny_room import NAME, write_tiny_room
 from ui import compare_page as page
+from ui.compare_flips import gallery_html, list_flips
 from ui.compare_routes import figure_of, report_of
 from ui.compare_runs import SHIPPED, ComparisonRuns
 from ui.compare_words import grouping_html
-from ui.judge_page import first_choice
+from ui.judge_page import first_choice, models_of
 from ui.judges import Judges
 from ui.make_shipped_comparison import make
+from ui.review_page import REVIEW_TAB, first_pair, read_pair
 from ui.workbench import Workbench
 
 SAMPLING = SamplingSettings(pairs=12, negatives="random", min_area_px=4)
@@ -105,17 +109,27 @@ def test_outcome_is_said_first(finished: tuple[Path, Workbench, ComparisonRuns, 
     assert shown.index("good is better") < shown.index("<table")
 
 
-def test_every_flip_opens_on_the_judge_page(finished: tuple[Path, Workbench, ComparisonRuns, str]) -> None:
+def test_every_flip_is_a_click_from_judging_and_from_labelling(finished: tuple[Path, Workbench, ComparisonRuns, str]) -> None:
     _, bench, runs, key = finished
     found = runs.result(key)
-    broken = page.list_flips(bench, found, "broken")
+    broken = list_flips(bench, found, "broken")
     assert len(broken) == len(found.table[-1].broken) > 0
-    for flip in broken:
-        assert flip.picture.ndim == 3
-        link = re.search(r"href='\?([^']+)'", page.show_flip(bench, found, flip.pair))
-        assert link is not None
-        query = dict(part.split("=") for part in link[1].replace("&amp;", "&").replace("%3A", ":").split("&"))
-        assert first_choice(bench, query).pair == flip.pair.a.pair
+    shown = gallery_html(bench, found, "broken")
+    assert shown.count("<img") == len(broken)
+    queries = [dict(parse_qsl(unescape(link))) for link in re.findall(r"href='\?([^']+)'", shown)]
+    for flip, judging, labelling in zip(broken, queries[::2], queries[1::2], strict=True):
+        assert first_choice(bench, judging).pair == flip.pair.a.pair
+        assert models_of(bench, judging) == ("good", "contrary")
+        sides = first_pair(labelling["a"], labelling["b"])
+        assert labelling["tab"] == REVIEW_TAB
+        assert read_pair(bench, labelling["scene"], sides) == flip.pair.a.pair
+    assert gallery_html(bench, found, "fixed") == "<p>None.</p>"
+
+
+def test_the_judge_page_opens_with_models_that_exist(finished: tuple[Path, Workbench, ComparisonRuns, str]) -> None:
+    _, bench, _, _ = finished
+    assert models_of(bench, {"model": "contrary", "rival": "good"}) == ("contrary", "good")
+    assert models_of(bench, {"model": "../x", "rival": "<b>"}) == ("good", "contrary")
 
 
 def test_plots_hold_every_pair(finished: tuple[Path, Workbench, ComparisonRuns, str]) -> None:
@@ -159,9 +173,11 @@ def test_report_stands_alone_and_names_the_commands(finished: tuple[Path, Workbe
     commands = re.search(r"<pre>(.*?)</pre>", report, re.DOTALL)
     assert commands is not None
     lines = commands[1].splitlines()
-    assert lines[0].startswith(f"maskgroup evaluate {NAME} --scenes {folder / 'scenes'} --model good --pairs 12 --negatives random")
+    assert lines[0].startswith(f"maskgroup evaluate {NAME} --scenes {folder / 'scenes'} --model good --threshold 0.5 --pairs 12")
     assert lines[2] == "maskgroup compare results/a results/b --json"
-    assert report.count("Plotly.newPlot") >= 8
+    held = re.search(r"<script type='application/json' id='plots'>(.*?)</script>", report, re.DOTALL)
+    assert held is not None
+    assert len(json.loads(held[1])) == report.count("<div class='plot'") >= 8
     assert figure_of(bench, runs, key).startswith(b"\x89PNG")
 
 

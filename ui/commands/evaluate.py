@@ -15,6 +15,7 @@ from engine.evaluation_run import EvaluationSettings, evaluate_scene
 from engine.pair_sampling import NegativeMode, SamplingSettings
 from engine.predictions import EvaluationError
 from engine.scenes import find_scene
+from ui.kept_points import ThresholdOption, choose_threshold
 from ui.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption, choose_options, find_judge, open_judge
 from ui.settings import Settings
 
@@ -30,6 +31,7 @@ def evaluate(
     min_area: Annotated[int, typer.Option(help="Smaller masks are not sampled, pixels.")] = 100,
     max_per_instance: Annotated[int, typer.Option(help="Most positive pairs of one instance.")] = 30,
     one_order: Annotated[bool, typer.Option("--one-order", help="Ask (a, b) only, not (b, a) too; as the original.")] = False,
+    threshold: ThresholdOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     four_bit: FourBitOption = False,
@@ -47,9 +49,9 @@ def evaluate(
     )
     own = Settings()
     options = choose_options(own, device, dtype, four_bit, loader)
-    settings = EvaluationSettings(
-        model=model, prompt=prompt or find_judge(model, own).prompt, sampling=sampling, both_orders=not one_order
-    )
+    asked = prompt or find_judge(model, own).prompt
+    decided_at = choose_threshold(threshold, model, own, prompt=asked)
+    settings = EvaluationSettings(model=model, prompt=asked, sampling=sampling, both_orders=not one_order, threshold=decided_at)
     opened = [find_scene(name, scenes or own.scenes) for name in scene]
     names = [one.name for one in opened]
     if len(set(names)) < len(names):

@@ -14,10 +14,12 @@ from engine.errors import MaskgroupError
 from engine.frames import FrameSource
 from engine.grouping import Evidence
 from engine.grouping_files import summarise_metrics, write_grouping
+from engine.operating_point import USUAL_THRESHOLD
 from engine.pair_judge import FramePairJudge
 from engine.pipeline import GroupingOptions, Progress, group_scene
 from engine.scenes import find_scene
 from ui.commands.render import parse_size
+from ui.kept_points import ThresholdOption, choose_threshold
 from ui.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption, choose_options, open_judge
 from ui.scene_page import write_scene_page
 from ui.settings import Settings
@@ -32,6 +34,7 @@ def group(
     budget: Annotated[int | None, typer.Option(min=0, help="Pairs to ask in all; default: 6 for each mask.")] = None,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT within which frames fit, pixels.")] = "640x360",
     repair: Annotated[bool, typer.Option(help="Repair poses where depth shows that they are off.")] = True,
+    threshold: ThresholdOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     four_bit: FourBitOption = False,
@@ -43,6 +46,7 @@ def group(
     width, height = parse_size(size)
     kind = parse_evidence(evidence)
     settings = Settings()
+    decided_at = choose_threshold(threshold, model, settings, prompt=prompt) if kind != "geometry" else USUAL_THRESHOLD
     loading = choose_options(settings, device, dtype, four_bit, loader)
     opened = find_scene(scene, scenes or settings.scenes)
     frames = FrameSource(opened, width=width, height=height, max_frames=max(64, len(opened.view_names)))
@@ -55,7 +59,9 @@ def group(
         judge: PairJudge | None = None
         if kind != "geometry":
             found = open_judge(model, settings, options=loading, prompt=prompt)
-            judge = FramePairJudge(found, frames, tick=lambda n: bar.set_postfix_str(f"judge, {n} pairs asked"))
+            judge = FramePairJudge(
+                found, frames, tick=lambda n: bar.set_postfix_str(f"judge, {n} pairs asked"), threshold=decided_at
+            )
         options = GroupingOptions(evidence=kind, budget=budget, repair=repair)
         run = group_scene(opened, frames, options=options, judge=judge, report=report)
     written = write_grouping(run, out)

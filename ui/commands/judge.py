@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from engine.frames import FrameSource
 from engine.judging import CropPair, load_prompt
 from engine.scenes import find_scene
 from engine.types import MaskKey, MaskPair, Scene, Verdict
+from ui.kept_points import ThresholdOption, choose_threshold
 from ui.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption, choose_options, find_judge, open_judge
 from ui.settings import Settings
 
@@ -25,6 +27,7 @@ def judge(
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = "base",
     prompt: Annotated[str | None, typer.Option(help="original, context, blurred or views; default: the model's own.")] = None,
     one_order: Annotated[bool, typer.Option("--one-order", help="Ask (a, b) only, not (b, a) too.")] = False,
+    threshold: ThresholdOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     four_bit: FourBitOption = False,
@@ -39,11 +42,12 @@ def judge(
     frames = FrameSource(opened)
     asked = prompt or find_judge(model, settings).prompt
     style = load_prompt(asked).picture
+    decided_at = choose_threshold(threshold, model, settings, prompt=asked)
     # Before the model is loaded: a mistyped mask should not wait for it.
     pictures = [show_mask(frames.frame(key.view), key, style=style) for key in (pair.a, pair.b)]
     options = choose_options(settings, device, dtype, four_bit, loader)
     found = open_judge(model, settings, options=options, prompt=asked, both_orders=not one_order)
-    verdict = found.judge([CropPair(*pictures)])[0]
+    verdict = replace(found.judge([CropPair(*pictures)])[0], threshold=decided_at)
     typer.echo(json.dumps(describe(verdict, pair, opened)) if as_json else in_words(verdict, pair))
 
 
