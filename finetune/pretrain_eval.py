@@ -28,7 +28,7 @@ from engine.judging.qwen_vl import load_qwen_vl
 from engine.rendering.base import shade
 from engine.rendering.embree import EmbreeRenderer
 from engine.scenes import open_scene
-from engine.scenes.procedural import STRUCTURE_CLASSES, make_room
+from engine.scenes.procedural import STRUCTURE_CLASSES, Room, make_room
 from engine.types import NOTHING, Int32Array, UInt8Array
 from finetune.pretrain_crops import MIN_AREA_PX, load_pieces
 
@@ -167,14 +167,26 @@ def room_tables(rooms: int, furniture: Path | None, held_out: Path | None, *, vi
             assert view.pose is not None
             image = shade(renderer.rasterize(view.camera, view.pose), room.mesh, view.camera, view.pose)
             images.append((image.rgb, image.instance_map))
-        leaders: dict[str, int] = {}
-        copies = {instance: leaders.setdefault(model, instance) for instance, model in room.models.items()}
+        copies = _copies_in(room)
 
         def crop(view: int, instance: int, images: list[tuple[UInt8Array, Int32Array]] = images) -> UInt8Array:
             return crop_on_black(images[view][0], images[view][1] == instance)
 
         tables.append(table_of_maps([m for _, m in images], copies, crop))
     return [t for t in tables if len(t.views)]
+
+
+def _copies_in(room: Room) -> dict[int, int]:
+    """Return the group of every instance that has copies: of one model, or by the rule that scenes without models are judged by.
+
+    A look-alike that differs in brightness alone, or a grey model with its colour channels exchanged, is a copy to the eye.
+    """
+    by_geometry = find_identical_copies(room.mesh)
+    leaders: dict[str, int] = {}
+    groups: dict[int, int] = {}
+    for instance, model in sorted(room.models.items()):
+        groups[instance] = leaders.setdefault(model, by_geometry.get(instance, instance))
+    return groups
 
 
 def main() -> None:

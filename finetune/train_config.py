@@ -36,7 +36,7 @@ class TrainConfig:
         negatives: "hard" = of the same class, and those that the judge to beat gets wrong; "random" = any other object.
         use_labels: Whether corrections are used.
         evaluation_pairs: Pairs of the verdict, over all its scenes.
-        validation_pairs: Pairs of the held-out curve.
+        validation_pairs: Held-out pairs: about 120 of them make the curve, all of them the calibration.
         rank, alpha, dropout, learning_rate: The LoRA's.
         warmup: Share of the steps in which the learning rate rises.
         weight_decay: AdamW's.
@@ -62,7 +62,7 @@ class TrainConfig:
     negatives: NegativeChoice = "hard"
     use_labels: bool = True
     evaluation_pairs: int = 600
-    validation_pairs: int = 120
+    validation_pairs: int = 360
     rank: int = 16
     alpha: int = 16
     dropout: float = 0.05

@@ -23,14 +23,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from engine.errors import RunError
+from engine.types import BoolArray, Float64Array
 from finetune.lora import Answerer, Question, trained_weights
 from finetune.train_config import TrainConfig
 
 CHECKPOINTS = "checkpoints"
 MAX_GRADIENT = 1.0
 BETAS = (0.9, 0.999)
-HELD_POINTS = 20
-"""Points of the held-out curve."""
+HELD_POINTS, CURVE_PAIRS = 20, 120
+"""Points of the held-out curve, and about how many of the held-out pairs each asks; the calibration takes all of them."""
 SORTED_STEPS = 8
 """Steps whose questions are sorted by length among themselves, so that little is padded."""
 
@@ -138,22 +139,35 @@ class Trainer:
         # The first step warms up.
         return float(np.mean(times[1:]))
 
-    @torch.no_grad()
     def held_out(self) -> Held:
-        """Return how the adapter does now on the held-out pairs, both orders averaged."""
+        """Return how the adapter does now on the curve's held-out pairs, both orders averaged."""
+        # Evenly spread, as the pairs lie by scene and answer.
+        stride = max(len(self._held_out) // CURVE_PAIRS, 1)
+        asked = self._held_out[::stride]
+        margins, losses = self._ask(asked)
+        truth = torch.tensor([question.is_same for question in asked], dtype=torch.bool)
+        right = (margins >= 0) == truth
+        shares = [_mean(right), _mean(right[truth]), _mean(right[~truth])]
+        return Held(self.step, *shares, loss=_mean(losses))
+
+    def held_out_margins(self) -> tuple[Float64Array, BoolArray]:
+        """Return log P(yes) - log P(no) of all held-out pairs, both orders averaged, (N,) float64, and the truth, (N,) bool."""
+        margins, _ = self._ask(self._held_out)
+        return margins.double().numpy(), np.array([question.is_same for question in self._held_out], dtype=np.bool_)
+
+    @torch.no_grad()
+    def _ask(self, questions: Sequence[Question]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (N,) margins, both orders averaged, and (2 N,) losses."""
         self._answerer.model.eval()
-        margins, losses = [], []
-        for start in range(0, len(self._held_out), 32):
-            asked = self._held_out[start : start + 32]
+        margins, losses = [torch.zeros(0)], [torch.zeros(0)]
+        for start in range(0, len(questions), 32):
+            asked = questions[start : start + 32]
             both = [*asked, *(_swapped(question) for question in asked)]
             yes, no = self._answerer.log_odds(both)
-            margins.append((yes - no).view(2, -1).mean(dim=0).cpu())
+            margins.append((yes - no).view(2, -1).mean(dim=0).float().cpu())
             same = torch.tensor([question.is_same for question in both], device=yes.device)
-            losses.append(-torch.where(same, yes, no).cpu())
-        truth = torch.tensor([question.is_same for question in self._held_out], dtype=torch.bool)
-        right = (torch.cat(margins) >= 0) == truth if margins else torch.zeros(0, dtype=torch.bool)
-        shares = [_mean(right), _mean(right[truth]), _mean(right[~truth])]
-        return Held(self.step, *shares, loss=_mean(torch.cat(losses)) if losses else math.nan)
+            losses.append(-torch.where(same, yes, no).float().cpu())
+        return torch.cat(margins), torch.cat(losses)
 
     def save(self) -> None:
         """Write a checkpoint, whole or not at all, and drop the older ones.

@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from engine.errors import RunError
+from engine.errors import ModelError, RunError
 from engine.evaluation_run import write_atomically
 from engine.judging import BUNDLED_MODEL, CropPair, Judge, load_judge
 from engine.judging.adapters import record_base
+from engine.judging.calibration import Calibration, fit_calibration, save_calibration
 from engine.types import MaskKey, MaskPair
 from finetune.augment import augment_crop
 from finetune.corrections import read_corrections
@@ -41,6 +42,8 @@ from finetune.verdict import compare_judged, decide, judge_frozen, report_verdic
 
 DATASET_FILE, SHEET_FILE, VERDICT_FILE, CORRECTIONS_FILE = "dataset.json", "samples.png", "verdict.json", "corrections.json"
 ADAPTER, BEFORE, AFTER = "adapter", "before", "after"
+MIN_CALIBRATION_PAIRS = 100
+"""Fewer held-out pairs say less about a bias than the training's own."""
 
 
 class Cancelled(Exception):
@@ -170,7 +173,10 @@ class TrainingRun:
         if not trainer.run(on_step=on_step, on_held=on_held, is_cancelled=self._is_cancelled):
             raise Cancelled
         self.events.write("stage", "saving the adapter")
-        save_adapter(model, self.run_dir / ADAPTER, base=base_source(self.config.model))
+        found = fit_on_held_out(trainer, prompt_of(self.config).reference)
+        if found is not None:
+            self.events.write("log", f"calibrated on {found.pairs} held-out pairs", temperature=found.temperature, bias=found.bias)
+        save_adapter(model, self.run_dir / ADAPTER, base=base_source(self.config.model), calibration=found)
 
     def _decide(self, data: DataSet) -> dict[str, Any]:
         found = compare_judged(self.run_dir / BEFORE, self.run_dir / AFTER)
@@ -253,8 +259,23 @@ def build_trainer(
     return Trainer(answerer, config, variants, held, folder), model
 
 
-def save_adapter(model: Any, folder: Path, *, base: str | Path) -> None:
-    """Write an adapter as PEFT does, and on which weights it was trained, whole or not at all."""
+def fit_on_held_out(trainer: Trainer, prompt: str) -> Calibration | None:
+    """Fit temperature and bias on the held-out pairs; None where there are too few to tell.
+
+    Training on the hardest negatives moves the balance of both answers towards "different": this puts it right again.
+    """
+    margins, is_same = trainer.held_out_margins()
+    if min(is_same.sum(), (~is_same).sum()) < MIN_CALIBRATION_PAIRS // 2:
+        return None
+    try:
+        return fit_calibration(margins, is_same, prompt=prompt, source="held-out pairs of the training")
+    except ModelError:
+        # Its answers say nothing about the truth: the verdict will say so.
+        return None
+
+
+def save_adapter(model: Any, folder: Path, *, base: str | Path, calibration: Calibration | None = None) -> None:
+    """Write an adapter as PEFT does, on which weights it was trained, and its calibration; whole or not at all."""
     partial = folder.with_name(f".{folder.name}")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(str(partial), safe_serialization=True)
@@ -266,5 +287,7 @@ def save_adapter(model: Any, folder: Path, *, base: str | Path) -> None:
         settings.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     if Path(base).is_dir():
         record_base(partial, Path(base))
+    if calibration is not None:
+        save_calibration(partial, calibration)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)

@@ -8,6 +8,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -21,7 +22,7 @@ from finetune.pairs import DataSet, DataSettings, build_data_set
 from finetune.scene_pool import ScenePool
 from finetune.train_config import TrainConfig, check_run_name
 from finetune.train_loop import LossNotFinite, schedule
-from finetune.training_run import build_trainer, save_adapter
+from finetune.training_run import build_trainer, fit_on_held_out, save_adapter
 from finetune.unsloth_backend import adapter_arguments, chooses_unsloth, load_for_training, loading_arguments
 from finetune.worker import explain
 from tests.training_room import open_room, write_training_room
@@ -111,9 +112,29 @@ def test_saved_adapter_judges_as_the_trained_model_does(pool: ScenePool, data: D
     assert (yes - no).tolist() == pytest.approx([margin_of(v.p_same) for v in said], abs=5e-3)
 
 
-def test_variants_are_reproducible_and_stay_crops_on_black(pool: ScenePool) -> None:
-    import numpy as np
+def test_adapter_is_saved_with_a_calibration_fitted_on_held_out_pairs(pool: ScenePool, data: DataSet, tmp_path: Path) -> None:
+    many = replace(data, validation=tuple(replace(data.training[i % 12], source="groups") for i in range(120)))
+    trainer, model = build_trainer(CONFIG, many, [pool], None)
+    found = fit_on_held_out(trainer, prompt_of(CONFIG).reference)
+    assert found is not None
+    assert found.pairs == 120
+    margins, is_same = trainer.held_out_margins()
 
+    def loss(calibrated: np.ndarray) -> float:
+        return float(np.logaddexp(0, np.where(is_same, -1, 1) * calibrated).mean())
+
+    assert loss(found.apply(margins)) < loss(margins)
+    save_adapter(model, tmp_path / "adapter", base=BUNDLED_MODEL, calibration=found)
+    judge = load_judge(str(BUNDLED_MODEL), adapter=tmp_path / "adapter", name="run")
+    unsure = int(np.abs(found.apply(margins)).argmin())
+    pair = many.validation[unsure].pair
+    (verdict,) = judge.judge([CropPair(pool.crops[pair.a], pool.crops[pair.b])])
+    assert margin_of(verdict.p_same) == pytest.approx(float(found.apply(margins[unsure])), abs=2e-2)
+    few, _ = build_trainer(CONFIG, data, [pool], None)
+    assert fit_on_held_out(few, prompt_of(CONFIG).reference) is None
+
+
+def test_variants_are_reproducible_and_stay_crops_on_black(pool: ScenePool) -> None:
     crop = max(pool.crops.values(), key=lambda c: c.size)
     one, two = (augment_crop(crop, np.random.default_rng(3)) for _ in range(2))
     assert (one == two).all()
