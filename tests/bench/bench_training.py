@@ -20,6 +20,7 @@ from unittest import mock
 import numpy as np
 import torch
 
+from engine.assets import SCENES_DIR, TUNED_ADAPTER
 from engine.errors import ModelError
 from engine.judging import CropPair, Judge, load_judge
 from engine.types import MaskPair, UInt8Array
@@ -194,7 +195,9 @@ def curve(args: argparse.Namespace) -> None:
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.bench_training", description=__doc__)
-    commands = parser.add_subparsers(required=True)
+    # Alone, for `make bench`: what ships, on the room that ships.
+    parser.set_defaults(run=table, adapter=[TUNED_ADAPTER], scene=[SCENES_DIR / "sh3d_living"], rooms=0, count=1000)
+    commands = parser.add_subparsers()
     one = commands.add_parser("table")
     one.add_argument("--adapter", type=Path, action="append", required=True)
     one.add_argument("--scene", type=Path, action="append", default=[])
