@@ -1,4 +1,4 @@
-"""Fits a judge's calibration on one half of the scenes that it has judged, and measures it on the other half."""
+"""Fits a judge's calibration on one half of the scenes that it has judged, and decides on the other half whether it helps."""
 
 from __future__ import annotations
 
@@ -29,6 +29,14 @@ class CalibrationRun:
     before: Reliability
     after: Reliability
     checked: int
+
+    @property
+    def helps(self) -> bool:
+        """Whether calibrated probabilities are better on scenes that they were not fitted on: lower log loss, no larger ECE.
+
+        The log loss is a proper score, which only better probabilities lower; the ECE alone can fall by chance of its bins.
+        """
+        return self.after.log_loss < self.before.log_loss and self.after.ece <= self.before.ece
 
 
 def calibrate(scenes: Sequence[Sequence[Prediction]], *, prompt: str, source: str) -> CalibrationRun:

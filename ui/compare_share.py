@@ -115,7 +115,8 @@ def make_report(
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{escape(a)} against {escape(b)}</title><style>{read_beside('compare_report.css')}</style><script>{script}</script></head><body>"
+        f"<title>{escape(a)} against {escape(b)}</title><style>{read_beside('compare_report.css')}</style>"
+        f"<script>{script}</script></head><body>"
         f"<h1>{escape(a)} against {escape(b)}</h1><p>{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, maskgroup</p>{headline_html(found)}"
         f"<img src='{_inline(np.asarray(figure))}' alt='Two rows of pairs: verdicts of {escape(a)} above, of {escape(b)} below'>"
         f"<h2>How to get these numbers</h2><pre>{escape(commands(found, judges, scenes_dir=scenes_dir))}</pre>"

@@ -37,7 +37,7 @@ def build_compare_tab(demo: gr.Blocks, bench: Workbench, runs: ComparisonRuns) -
             cancel_button = gr.Button("Cancel", elem_id="mg-compare-cancel", visible=False, min_width=90)
             resume_button = gr.Button("Resume", elem_id="mg-compare-resume", visible=False, min_width=90)
             delete_button = gr.Button("Delete", elem_id="mg-compare-delete", visible=False, min_width=90)
-            links = gr.HTML(elem_id="mg-compare-links")
+        links = gr.HTML(elem_id="mg-compare-links")
         progress = gr.HTML(elem_id="mg-compare-progress")
         with gr.Accordion("Compare two models", open=False, elem_id="mg-compare-form") as form:
             with gr.Row():

@@ -14,6 +14,7 @@ import typer
 from engine.judging import Judge, load_judge
 from engine.judging.sources import LoadOptions, is_address
 from finetune.promotion import JudgeSource, resolve_judge
+from ui.kept_calibrations import find_kept
 from ui.settings import Settings, default_database
 
 MODEL_HELP = "base, tuned, a run, a model or adapter folder, a hub id, or http://HOST:PORT/v1#MODEL."
@@ -97,4 +98,5 @@ def open_judge(
         dtype=chosen.dtype,
         four_bit=chosen.four_bit,
         loader=chosen.loader,
+        calibration=find_kept(model, prompt or source.prompt, settings),
     )

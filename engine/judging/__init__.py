@@ -7,6 +7,7 @@ from pathlib import Path
 from engine.assets import BUNDLED_MODEL
 from engine.errors import ModelError
 from engine.judging.base import DEFAULT_PROMPT, CropPair, Judge, Prompt, default_prompt, load_prompt
+from engine.judging.calibration import Calibration
 from engine.judging.sources import LoadOptions, find_source, is_address
 
 __all__ = ["BUNDLED_MODEL", "DEFAULT_PROMPT", "CropPair", "Judge", "Prompt", "load_judge", "load_prompt"]
@@ -23,6 +24,7 @@ def load_judge(
     dtype: str = "auto",
     four_bit: bool = False,
     loader: str = "transformers",
+    calibration: Calibration | None = None,
 ) -> Judge:
     """Load a judge.
 
@@ -37,6 +39,7 @@ def load_judge(
         dtype: "auto" (bfloat16 on a GPU, else float32), "float32", "bfloat16", "float16".
         four_bit: Load the language model's weights in 4 bits; needs bitsandbytes, and is slow without an NVIDIA GPU.
         loader: "transformers", or "unsloth" on NVIDIA.
+        calibration: Fitted on this model and prompt; default: the one beside the weights, if any.
 
     Raises:
         ModelError: If there is no such model, it cannot be loaded here, or its server does not answer.
@@ -51,11 +54,17 @@ def load_judge(
             )
         from engine.judging.endpoint import load_endpoint
 
-        return load_endpoint(model, prompt=load_prompt(asked), both_orders=both_orders, name=name)
+        return load_endpoint(model, prompt=load_prompt(asked), both_orders=both_orders, name=name, calibration=calibration)
     # transformers takes seconds to import: only who judges with local weights pays for it.
     from engine.judging.qwen_vl import load_qwen_vl
 
     source = find_source(model, adapter)
     return load_qwen_vl(
-        source.base, name=name or source.name, adapter=source.adapter, prompt=asked, both_orders=both_orders, options=options
+        source.base,
+        name=name or source.name,
+        adapter=source.adapter,
+        prompt=asked,
+        both_orders=both_orders,
+        options=options,
+        calibration=calibration,
     )

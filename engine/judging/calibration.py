@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import math
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -55,7 +56,7 @@ class Calibration:
 
 
 def fit_calibration(margins: Float64Array, is_same: BoolArray, *, prompt: str, source: str = "") -> Calibration:
-    """Fit temperature and bias by maximum likelihood.
+    """Fit temperature and bias by maximum likelihood, with Platt's smoothed targets.
 
     Args:
         margins: (N,) float64, mean of both orders.
@@ -73,13 +74,15 @@ def fit_calibration(margins: Float64Array, is_same: BoolArray, *, prompt: str, s
         raise ModelError(
             f"A calibration needs pairs that are the same and pairs that are not; got {int(is_same.sum())} of {len(is_same)} same."
         )
-    sign = np.where(is_same, -1.0, 1.0)
+    # Platt's targets stop short of 0 and 1, so that pairs which the margins separate do not drive the fit to certainty.
+    same = int(is_same.sum())
+    target = np.where(is_same, (same + 1) / (same + 2), 1 / (len(is_same) - same + 2))
 
     def loss(free: Float64Array) -> tuple[float, Float64Array]:
         slope, bias = free
-        z = sign * (slope * margins + bias)
-        pull = sign / (1 + np.exp(-np.clip(z, -500, 500))) / len(z)
-        return float(np.logaddexp(0, z).mean()), np.array([pull @ margins, pull.sum()])
+        z = slope * margins + bias
+        pull = (1 / (1 + np.exp(-np.clip(z, -500, 500))) - target) / len(z)
+        return float((np.logaddexp(0, z) - target * z).mean()), np.array([pull @ margins, pull.sum()])
 
     found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B")
     slope, bias = (float(value) for value in found.x)
@@ -107,12 +110,10 @@ def save_calibration(folder: Path, calibration: Calibration) -> Path:
     weights = weights_fingerprint(folder)
     if weights is None:
         raise ModelError(f"{folder} holds no safetensors weights, so no calibration can belong to them; give a model's folder.")
-    content = _read(path)
+    content = read_calibration_file(path, "prompts")
     kept = cast("dict[str, Any]", content["prompts"]) if content.get("weights") == weights else {}
     kept[calibration.prompt] = {name: value for name, value in asdict(calibration).items() if name != "prompt"}
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(json.dumps({"weights": weights, "prompts": kept}, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_calibration_file(path, {"weights": weights, "prompts": kept})
     return path
 
 
@@ -125,19 +126,26 @@ def load_calibration(source: str | Path, prompt: Prompt) -> Calibration | None:
     path = Path(source) / CALIBRATION_FILE
     if not path.is_file():
         return None
-    content = _read(path)
+    content = read_calibration_file(path, "prompts")
     if content.get("weights") != weights_fingerprint(path.parent):
         logger.warning("%s was fitted on other weights than those beside it and is left out; fit it again.", path)
         return None
     fields = content["prompts"].get(prompt.reference)
-    if fields is None:
-        return None
+    return None if fields is None else read_fields(prompt.reference, fields, path)
+
+
+def read_fields(prompt: str, fields: Any, path: Path) -> Calibration:
+    """Return what a file holds for one prompt.
+
+    Raises:
+        ModelError: If it is no calibration.
+    """
     try:
-        found = Calibration(prompt.reference, **fields)
+        found = Calibration(prompt, **fields)
         if not (found.temperature > 0 and math.isfinite(found.temperature) and math.isfinite(found.bias)):
             raise ValueError(f"temperature {found.temperature}, bias {found.bias}")
     except (TypeError, ValueError) as error:
-        raise ModelError(f"{path} is broken for {prompt.reference} ({error}); fit it again or remove it.") from error
+        raise ModelError(f"{path} is broken for {prompt} ({error}); fit it again or remove it.") from error
     return found
 
 
@@ -151,13 +159,29 @@ def weights_fingerprint(folder: Path) -> str | None:
     return digest.hexdigest() if files else None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def write_calibration_file(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON so that the file is there whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def read_calibration_file(path: Path, part: str) -> dict[str, Any]:
+    """Return what a file of calibrations holds, {} where there is none.
+
+    Args:
+        path: The file.
+        part: The field that must be there and hold a table.
+
+    Raises:
+        ModelError: If it has another form.
+    """
     if not path.is_file():
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or not isinstance(content.get("prompts"), dict):
-            raise ValueError("expected weights and prompts")
+        if not isinstance(content, dict) or not isinstance(content.get(part), dict):
+            raise ValueError(f"expected a table {part!r}")
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} is no calibration ({error}); fit it again or remove it.") from error
     return cast("dict[str, Any]", content)

@@ -20,6 +20,7 @@ from PIL import Image
 
 from engine.errors import ModelError
 from engine.judging.base import AMBIGUOUS_ABOVE, CropPair, Prompt
+from engine.judging.calibration import Calibration
 from engine.judging.http_client import EndpointSettings, HttpClient, Refusal
 from engine.judging.parsing import UNCLEAR, AnswerMass, mass_from_logprobs, mass_from_text
 from engine.types import UInt8Array, Verdict
@@ -92,6 +93,7 @@ class EndpointJudge:
         both_orders: Ask (a, b) and (b, a), and average their logits.
         form: What the server gives.
         client: Sends the requests.
+        calibration: Makes P(same) of a share of right answers; used only with the prompt that it was fitted on.
     """
 
     def __init__(
@@ -103,8 +105,10 @@ class EndpointJudge:
         prompt: Prompt,
         both_orders: bool = False,
         form: AnswerForm = FORMS[0],
+        calibration: Calibration | None = None,
     ) -> None:
         self.name = name
+        self.calibration = calibration if calibration is not None and calibration.prompt == prompt.reference else None
         self.prompt = prompt
         self.both_orders = both_orders
         self.form = form
@@ -135,7 +139,8 @@ class EndpointJudge:
         return [self._verdict([answers[i + k * len(pairs)] for k in range(orders)], forced=i in forced) for i in range(len(pairs))]
 
     def _verdict(self, orders: Sequence[tuple[AnswerMass, float]], *, forced: bool) -> Verdict:
-        margins = np.clip([mass.margin for mass, _ in orders], -FARTHEST_MARGIN, FARTHEST_MARGIN)
+        raw = np.clip([mass.margin for mass, _ in orders], -FARTHEST_MARGIN, FARTHEST_MARGIN)
+        margins = raw if self.calibration is None else self.calibration.apply(raw)
         p_orders = 1 / (1 + np.exp(-margins))
         return Verdict(
             p_same=float(1 / (1 + np.exp(-margins.mean()))),
@@ -145,6 +150,7 @@ class EndpointJudge:
             latency_s=sum(seconds for _, seconds in orders),
             swap_disagreement=float(abs(p_orders[0] - p_orders[-1])) if self.both_orders else None,
             forced=forced,
+            uncalibrated=None if self.calibration is None else float(1 / (1 + np.exp(-raw.mean()))),
         )
 
     def try_once(self) -> None:
@@ -222,7 +228,13 @@ def png_data_url(crop: UInt8Array) -> str:
 
 
 def load_endpoint(
-    model: str, *, prompt: Prompt, both_orders: bool = False, name: str | None = None, settings: EndpointSettings | None = None
+    model: str,
+    *,
+    prompt: Prompt,
+    both_orders: bool = False,
+    name: str | None = None,
+    settings: EndpointSettings | None = None,
+    calibration: Calibration | None = None,
 ) -> EndpointJudge:
     """Connect to a served model and make sure that it answers.
 
@@ -232,6 +244,7 @@ def load_endpoint(
         both_orders: Ask both orders of a pair and average their logits.
         name: Stored with every verdict; default: the model's name there.
         settings: Key, timeout and limits; default: from the environment.
+        calibration: Fitted on this model and prompt.
 
     Raises:
         ModelError: If the address is none, nobody answers there, or the model does not.
@@ -240,7 +253,9 @@ def load_endpoint(
     client = HttpClient(address.base, settings or EndpointSettings.from_environment())
     if not address.model:
         address = replace(address, model=_only_model(client))
-    judge = EndpointJudge(address, client, name=name or address.model, prompt=prompt, both_orders=both_orders)
+    judge = EndpointJudge(
+        address, client, name=name or address.model, prompt=prompt, both_orders=both_orders, calibration=calibration
+    )
     try:
         judge.try_once()
     except Refusal as refusal:

@@ -166,6 +166,7 @@ def load_qwen_vl(
     prompt: str = DEFAULT_PROMPT,
     both_orders: bool = False,
     options: LoadOptions | None = None,
+    calibration: Calibration | None = None,
 ) -> QwenVlJudge:
     """Load a model by folder or hub id, optionally with a LoRA adapter.
 
@@ -176,6 +177,7 @@ def load_qwen_vl(
         prompt: Name of a prompt.
         both_orders: Ask both orders of a pair and average their logits.
         options: Device, dtype and loader.
+        calibration: Used instead of the one beside the weights.
 
     Raises:
         ModelError: If the model or the adapter cannot be loaded.
@@ -188,7 +190,7 @@ def load_qwen_vl(
         name=name,
         prompt=asked,
         both_orders=both_orders,
-        calibration=load_calibration(adapter or source, asked),
+        calibration=load_calibration(adapter or source, asked) if calibration is None else calibration,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from engine.judging import BUNDLED_MODEL, load_judge
 from engine.judging.base import prompt_names
@@ -36,26 +37,42 @@ def rooms(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [folder / "room0", folder / "room1"]
 
 
-def test_calibrate_keeps_its_fit_beside_the_weights(rooms: list[Path], tmp_path: Path) -> None:
-    model = tmp_path / "model"
-    shutil.copytree(BUNDLED_MODEL, model, ignore=shutil.ignore_patterns("calibration.json"))
-    arguments = ("calibrate", *rooms, "--out", tmp_path / "out", "--model", model, "--pairs", 20, "--json")
+@pytest.fixture(scope="module")
+def timid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled model with its logits halved: as right as before, and far less sure than it could be."""
+    folder = tmp_path_factory.mktemp("models") / "timid"
+    shutil.copytree(BUNDLED_MODEL, folder, ignore=shutil.ignore_patterns("calibration.json", "model.safetensors"))
+    weights = load_file(BUNDLED_MODEL / "model.safetensors")
+    (name,) = [name for name in weights if name.endswith("language_model.norm.weight")]
+    save_file({**weights, name: 0.5 * weights[name]}, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def test_a_calibration_that_helps_is_kept_beside_the_weights(rooms: list[Path], timid: Path, tmp_path: Path) -> None:
+    arguments = ("calibrate", *rooms, "--out", tmp_path / "out", "--model", timid, "--pairs", 20, "--json")
     dry = run(*arguments, "--dry-run")
     assert dry.returncode == 0, dry.stderr
-    assert not (model / "calibration.json").exists()
+    assert not (timid / "calibration.json").exists()
     done = run(*arguments)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert report == json.loads(dry.stdout) == json.loads((tmp_path / "out" / "reliability.json").read_text())
-    fitted = load_judge(str(model)).calibration  # type: ignore[attr-defined]
-    assert fitted.temperature == report["calibration"]["temperature"]
+    assert report["helps"] is True
+    assert report["after"]["log_loss"] < report["before"]["log_loss"]
+    assert Path(report["kept_in"]) == timid / "calibration.json"
+    assert report == {**json.loads(dry.stdout), "kept_in": report["kept_in"]}
+    assert report == json.loads((tmp_path / "out" / "reliability.json").read_text())
+    fitted = load_judge(str(timid)).calibration  # type: ignore[attr-defined]
+    assert fitted.temperature == report["calibration"]["temperature"] < 1
     assert fitted.source == "room0, room1"
     assert "ECE" in (tmp_path / "out" / "reliability.html").read_text()
+    picture = Image.open(tmp_path / "out" / "reliability.png")
+    assert picture.width > picture.height > 300
+    assert (tmp_path / "out" / "reliability.png").stat().st_size < 60_000
 
 
-def test_a_model_without_a_folder_is_refused(rooms: list[Path], tmp_path: Path) -> None:
-    assert_refused(run("calibrate", *rooms, "--out", tmp_path / "out", "--model", "Some/Model"), "no folder with safetensors")
-    assert not (tmp_path / "out").exists()
+def test_a_hub_id_that_is_not_here_is_refused(rooms: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert_refused(run("calibrate", *rooms, "--out", tmp_path / "out", "--model", "Some/Model"), "could not be loaded")
 
 
 def test_ablation_prints_a_line_a_prompt(rooms: list[Path], tmp_path: Path) -> None:

@@ -32,6 +32,12 @@ def test_a_known_temperature_and_bias_are_found_again() -> None:
     np.testing.assert_allclose(found.apply(margins), logits, atol=0.4)
 
 
+def test_pairs_that_are_all_told_apart_do_not_make_it_certain() -> None:
+    is_same = np.arange(40) % 2 == 0
+    found = fit_calibration(np.where(is_same, 1.0, -1.0) + np.linspace(-0.1, 0.1, 40), is_same, prompt="original@1")
+    assert found.apply(1.0) == pytest.approx(np.log(21), abs=0.4), "20 of 20 right is taken for 21 of 22"
+
+
 def test_margins_that_tell_nothing_or_one_answer_alone_are_refused() -> None:
     is_same = np.arange(100) % 2 == 0
     with pytest.raises(ModelError, match="do not rise with the truth"):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from engine.calibration_run import calibrate
 from engine.errors import ModelError
 from engine.predictions import Prediction
 from engine.reliability import measure_reliability
 from engine.types import MaskKey, MaskPair
-from ui.reliability_plot import draw_reliability
+from ui.reliability_plot import draw_reliability, write_reliability_picture
 
 PAIR = MaskPair(MaskKey("0", 1), MaskKey("1", 1))
 
@@ -43,6 +47,25 @@ def test_calibration_on_some_scenes_helps_on_others() -> None:
     assert run.after.log_loss < run.before.log_loss
     figure = draw_reliability({"before": run.before, "after": run.after}, title="both")
     assert [trace.name for trace in figure.data][1:] == [f"before: ECE {run.before.ece:.3f}", f"after: ECE {run.after.ece:.3f}"]
+
+
+def test_a_calibration_that_changes_nothing_for_the_better_does_not_help() -> None:
+    # It is fitted on the scenes of an overconfident judge, and the others are judged soberly: what it learns hurts there.
+    sober = [[replace(p, p_same=1 / (1 + (1 / (p.p_same or 1) - 1) ** (1 / 3))) for p in overconfident(seed)] for seed in (1, 3)]
+    run = calibrate([overconfident(0), sober[0], overconfident(2), sober[1]], prompt="original@1", source="rooms")
+    assert not run.helps
+    assert run.after.log_loss > run.before.log_loss
+    assert calibrate([overconfident(seed) for seed in range(4)], prompt="original@1", source="rooms").helps
+
+
+def test_the_picture_shows_both_curves(tmp_path: Path) -> None:
+    run = calibrate([overconfident(seed) for seed in range(2)], prompt="original@1", source="rooms")
+    write_reliability_picture({"before": run.before, "after": run.after}, tmp_path / "both.png", title="both")
+    write_reliability_picture({"before": run.before}, tmp_path / "one.png", title="one")
+    both, one = (Image.open(tmp_path / name).convert("RGB") for name in ("both.png", "one.png"))
+    assert both.width > one.width
+    left, right = (np.asarray(both.crop((half, 0, half + both.width // 2, both.height))) for half in (0, both.width // 2))
+    assert (left != right).any(axis=-1).sum() > 500, "the curves differ"
 
 
 def test_a_single_scene_is_refused() -> None:

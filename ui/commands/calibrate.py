@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict
 from functools import cache
@@ -12,19 +13,18 @@ import typer
 
 from engine.assets import BUNDLED_MODEL
 from engine.calibration_run import CalibrationRun, calibrate
-from engine.errors import ModelError
 from engine.evaluation_run import EvaluationSettings, evaluate_scene
 from engine.judging import load_prompt
-from engine.judging.calibration import save_calibration, weights_fingerprint
-from engine.judging.sources import find_source
 from engine.pair_sampling import NEGATIVE_MODES, SamplingSettings
 from engine.predictions import PREDICTIONS, Prediction, read_predictions
 from engine.scenes import find_scene
 from engine.types import Scene
 from finetune.checking_rooms import write_checking_rooms
 from ui.commands.evaluate import ProgressBars
+from ui.kept_calibrations import find_home, save_at_home
+from ui.kept_points import open_points
 from ui.open_judge import MODEL_HELP, find_judge, open_judge
-from ui.reliability_plot import write_reliability_page
+from ui.reliability_plot import write_reliability_page, write_reliability_picture
 from ui.settings import Settings
 
 DEFAULT_OUT = Path("out/calibration")
@@ -39,21 +39,17 @@ def calibrate_model(
     held_out: Annotated[Path, typer.Option(help="Models that may not furnish them.")] = BUNDLED_MODEL / "held_out_models.tsv",
     pairs: Annotated[int, typer.Option(help="Pairs of each scene, for each kind of negative.")] = 60,
     scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the judged pairs, reliability.html and reliability.json.")] = DEFAULT_OUT,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure only; leave the model's calibration.json alone.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the judged pairs and reliability.{html,png,json}.")] = DEFAULT_OUT,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure only; keep nothing.")] = False,
+    beside_weights: Annotated[
+        bool, typer.Option("--beside-weights", help="Write into a bundled model's folder too, not into the data folder.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Fit temperature and bias on half of the scenes, measure them on the other half, and keep them beside the weights."""
+    """Fit temperature and bias on half of the scenes, measure them on the other half, and keep them if they help there."""
     own = Settings()
-    source = find_judge(model, own)
-    # Unless it is an address or a hub id: these have no folder to keep a calibration in.
-    folder = source.adapter or find_source(source.model).adapter or Path(find_source(source.model).base)
-    weights = weights_fingerprint(folder)
-    if weights is None:
-        raise ModelError(
-            f"{model!r} has no folder with safetensors weights here to keep a calibration beside; give base, tuned or a folder."
-        )
-    asked = load_prompt(prompt or source.prompt)
+    home = find_home(model, own)
+    asked = load_prompt(prompt or find_judge(model, own).prompt)
     if scene:
         opened = [find_scene(name, scenes or own.scenes) for name in scene]
         rooms_used = ", ".join(one.name for one in opened)
@@ -64,16 +60,19 @@ def calibrate_model(
         ]
         rooms_used = f"{rooms} generated rooms, {kind}"
     # Other weights or another prompt are another run: their pairs must not be taken for these.
-    judged = judge_scenes(opened, out / f"{asked.reference}-{weights[:12]}", model=model, prompt=asked.name, pairs=pairs)
+    judge_id = (home.weights or hashlib.sha256(home.judge.encode()).hexdigest())[:12]
+    judged = judge_scenes(opened, out / f"{asked.reference}-{judge_id}", model=model, prompt=asked.name, pairs=pairs)
     run = calibrate(judged, prompt=asked.reference, source=rooms_used)
     curves = {"before": run.before, "after": run.after}
-    write_reliability_page(
-        curves, out / "reliability.html", title=f"{model}, prompt {asked.reference}, {run.checked} held-out pairs"
-    )
-    report = describe(run, model=model, folder=folder)
+    title = f"{model}, prompt {asked.reference}, {run.checked} held-out pairs"
+    write_reliability_page(curves, out / "reliability.html", title=title)
+    write_reliability_picture(curves, out / "reliability.png", title=title)
+    saved = save_at_home(home, run.calibration, own, beside_weights=beside_weights) if run.helps and not dry_run else None
+    report = describe(run, model=model, saved=saved)
     (out / "reliability.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    saved = None if dry_run else save_calibration(folder, run.calibration)
-    typer.echo(json.dumps(report, indent=2) if as_json else in_words(run, saved))
+    typer.echo(json.dumps(report, indent=2) if as_json else in_words(run, saved, is_dry=dry_run))
+    if saved is not None and open_points(own).get(model) is not None:
+        typer.echo(f"The threshold kept for {model} was chosen on other probabilities; choose it anew.", err=True)
 
 
 def judge_scenes(scenes: list[Scene], out: Path, *, model: str, prompt: str, pairs: int) -> list[list[Prediction]]:
@@ -94,11 +93,12 @@ def judge_scenes(scenes: list[Scene], out: Path, *, model: str, prompt: str, pai
     return judged
 
 
-def describe(run: CalibrationRun, *, model: str, folder: Path) -> dict[str, object]:
+def describe(run: CalibrationRun, *, model: str, saved: Path | None) -> dict[str, object]:
     """Return what `--json` prints and reliability.json holds."""
     return {
         "model": model,
-        "folder": str(folder),
+        "helps": run.helps,
+        "kept_in": None if saved is None else str(saved),
         "calibration": asdict(run.calibration),
         "checked_pairs": run.checked,
         "before": asdict(run.before),
@@ -106,8 +106,8 @@ def describe(run: CalibrationRun, *, model: str, folder: Path) -> dict[str, obje
     }
 
 
-def in_words(run: CalibrationRun, saved: Path | None) -> str:
-    """Return the run as a few lines."""
+def in_words(run: CalibrationRun, saved: Path | None, *, is_dry: bool) -> str:
+    """Return the run as a few lines, the last one says what became of it."""
     fitted = run.calibration
     rows = [
         f"temperature {fitted.temperature:.3f}, bias {fitted.bias:+.3f}, fitted on {fitted.pairs} pairs of {fitted.source}",
@@ -119,4 +119,10 @@ def in_words(run: CalibrationRun, saved: Path | None) -> str:
         ("accuracy", run.before.accuracy, run.after.accuracy),
     ):
         rows.append(f"  {name:<24} {before:8.3f} {after:8.3f}")
-    return "\n".join([*rows, f"wrote {saved}" if saved else "dry run: nothing was written beside the weights"])
+    if not run.helps:
+        rows.append("it does not help on the other scenes, so it was not kept; what was there before stays as it is")
+    elif is_dry:
+        rows.append("it helps; dry run: it was not kept")
+    else:
+        rows.append(f"it helps; kept in {saved}")
+    return "\n".join(rows)
