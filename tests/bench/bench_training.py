@@ -1,11 +1,13 @@
 """What retraining is worth on scenes that it was not trained on: look-alikes and random negatives, base against tuned.
 
     python -m tests.bench.bench_training table --adapter DIR --scene DIR --rooms 20 --furniture DIR --held-out TSV
+    python -m tests.bench.bench_training breakdown --scene DIR --rooms 15 --furniture DIR --held-out TSV
     python -m tests.bench.bench_training curve --train DIR --train DIR --test DIR --pairs 50 --pairs 200 --pairs 1000
 
-`table` asks the app's judges. `curve` trains language-only adapters on ever more pairs, with hard and with random negatives, and
-with corrections of a simulated annotator (pairs that the base gets wrong, 5 % of the answers flipped) alone and beside generated
-ones; vision features are computed once for all of them. Identical copies are left out, as no crop tells them apart.
+`table` asks the app's judges; alone it takes what ships. `breakdown` says where the base is right. `curve` trains language-only
+adapters on ever more pairs, with hard and with random negatives, and with corrections of a simulated annotator (pairs that the base
+gets wrong, 5 % of the answers flipped) alone and beside generated ones; vision features are computed once for all. Identical
+copies are left out, as no crop tells them apart.
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from engine.assets import SCENES_DIR, TUNED_ADAPTER
 from engine.errors import ModelError
@@ -91,6 +95,31 @@ def table(args: argparse.Namespace) -> None:
         drawn = crops_of(make(), args.count // 2)
         for judge in judges:
             print(f"| {name} | {judge.name} | {measure(judge, drawn)} |", flush=True)
+
+
+def breakdown(args: argparse.Namespace) -> None:
+    """Print where the base is right: by the smaller crop's pixels and by the darker crop's brightness, look-alikes as negatives."""
+    judge = load_judge("base")
+    tables = [scene_table(folder) for folder in args.scene]
+    tables += room_tables(args.rooms, args.furniture, args.held_out) if args.rooms else []
+    drawn = crops_of(tables, args.count // 2)
+    print("| smaller of both | recall | pairs | specificity, look-alikes | pairs |\n|---|---|---|---|---|", flush=True)
+    kinds: dict[Style, NDArray[np.float64]] = {}
+    for style in ("same", "look_alike"):
+        said = [(verdict.answer == "same") == (style == "same") for verdict in judge.judge(drawn[style])]
+        least = [np.minimum(_extent(pair.a), _extent(pair.b)) for pair in drawn[style]]
+        kinds[style] = np.column_stack([said, least])
+    for column, what, edges in ((1, "pixels", (0, 400, 1600, 6400, np.inf)), (2, "brightness", (0, 30, 60, 256))):
+        for low, high in pairwise(edges):
+            parts = [rows[(rows[:, column] >= low) & (rows[:, column] < high), 0] for rows in kinds.values()]
+            cells = " | ".join(f"{part.mean():.3f} | {len(part)}" if len(part) else "- | 0" for part in parts)
+            print(f"| {what} {low:g} to {high:g} | {cells} |", flush=True)
+
+
+def _extent(crop: UInt8Array) -> NDArray[np.float64]:
+    """Return how many pixels of a crop are not black, and their mean."""
+    seen = crop.max(axis=2) > 0
+    return np.array([seen.sum(), crop[seen].mean() if seen.any() else 0.0])
 
 
 class Curve:
@@ -206,6 +235,13 @@ def main() -> None:
     one.add_argument("--held-out", type=Path)
     one.add_argument("--count", type=int, default=1000, help="pairs of each kind of negative, half of them the same object")
     one.set_defaults(run=table)
+    three = commands.add_parser("breakdown", help="where the base is right")
+    three.add_argument("--scene", type=Path, action="append", default=[])
+    three.add_argument("--rooms", type=int, default=0)
+    three.add_argument("--furniture", type=Path)
+    three.add_argument("--held-out", type=Path)
+    three.add_argument("--count", type=int, default=2000)
+    three.set_defaults(run=breakdown)
     two = commands.add_parser("curve")
     two.add_argument("--train", type=Path, action="append", required=True)
     two.add_argument("--test", type=Path, action="append", required=True)
