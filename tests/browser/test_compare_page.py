@@ -1,20 +1,26 @@
-"""Walks the Compare page and the two-column Judge page in a real browser: two real models, one of them shaken, on a tiny room."""
+"""Walks the Compare page and the two-column Judge page in a real browser: two real models on a tiny room."""
 
 from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
+import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
 
 from engine.assets import ASSETS_DIR
 from engine.judging import BUNDLED_MODEL
+from engine.judging.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids
 from tests.browser.app_process import running_app
+from tests.e2e.test_evaluate_command import run
 from tests.tiny_room import NAME, write_tiny_room
 from ui.judges import shipped_models
 
@@ -24,23 +30,19 @@ pytestmark = [
 ]
 
 WAIT_MS = 120_000
-RIVAL = "tuned" if "tuned" in shipped_models() else "shaken"
+RIVAL = "tuned" if "tuned" in shipped_models() else "contrary"
 """The pages open with the shipped adapter beside the base, and with another model where that is missing."""
 
 
-def shake_model(folder: Path) -> Path:
-    """Save the bundled model with noise in its last layers, as if trained otherwise: real weights that answer differently."""
-    import torch
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-
-    model = AutoModelForImageTextToText.from_pretrained(BUNDLED_MODEL, dtype=torch.float32)
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for name, weights in model.named_parameters():
-            if "language_model" in name and "o_proj" in name:
-                weights += 0.4 * weights.std() * torch.randn_like(weights)
-    model.save_pretrained(folder)
-    AutoProcessor.from_pretrained(BUNDLED_MODEL).save_pretrained(folder)
+def contradict(folder: Path) -> Path:
+    """Save the bundled model with the tokens of yes and no exchanged: real weights that answer the other way round."""
+    shutil.copytree(BUNDLED_MODEL, folder, ignore=shutil.ignore_patterns("model.safetensors", "calibration.json"))
+    tokenizer = AutoTokenizer.from_pretrained(BUNDLED_MODEL)
+    yes, no = (answer_token_ids(tokenizer, words) for words in (YES_WORDS, NO_WORDS))
+    weights = load_file(BUNDLED_MODEL / "model.safetensors")
+    for name in [name for name in weights if name.endswith(("embed_tokens.weight", "lm_head.weight"))]:
+        weights[name][[*yes, *no]] = weights[name][[*no, *yes]]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
 
 
@@ -52,8 +54,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def app(data: Path) -> Iterator[str]:
     write_tiny_room(data / "scenes")
-    shaken = shake_model(data / "shaken")
-    with running_app(data / "labels.db", "--scenes", str(data / "scenes"), "--also", str(shaken)) as address:
+    contrary = contradict(data / "contrary")
+    with running_app(data / "labels.db", "--scenes", str(data / "scenes"), "--also", str(contrary)) as address:
         yield address
 
 
@@ -90,22 +92,71 @@ def test_two_models_side_by_side_then_blind_vote_and_heat(page: Page, app: str, 
     assert page.problems == []  # type: ignore[attr-defined]
 
 
-def test_comparison_runs_and_shows_the_commands_numbers(page: Page, app: str, data: Path) -> None:
+def download(page: Page, button: str, folder: Path) -> Path:
+    """Press a button as a person does and keep what the browser downloads."""
+    with page.expect_download() as started:
+        page.locator(button).click()
+    path = folder / started.value.suggested_filename
+    started.value.save_as(path)
+    return path
+
+
+def command_numbers(*arguments: object) -> dict[str, Any]:
+    """Return what `maskgroup compare --json` prints of its one scene."""
+    done = run(*arguments)
+    assert done.returncode == 0, done.stderr
+    (report,) = json.loads(done.stdout)
+    return report
+
+
+def check_report(browser: Browser, path: Path, folder: Path, expected: dict[str, Any]) -> None:
+    """Open a report from its file without a network, look at it in both themes, and run the commands that it names."""
+    for scheme in ("light", "dark"):
+        context = browser.new_context(offline=True, color_scheme=scheme, viewport={"width": 390, "height": 800})
+        page, asked = context.new_page(), []
+        page.on("request", lambda request, asked=asked: asked.append(request.url))
+        page.goto(path.as_uri())
+        expect(page.locator(".plots figure .main-svg").first).to_be_visible(timeout=WAIT_MS)
+        assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()], "it asks for nothing but itself"
+        assert page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
+        assert page.locator(".plots figure").count() == page.locator(".plots figure:has(.main-svg)").count() >= 8
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it fits a phone"
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
+        commands = page.locator("pre").inner_text().splitlines()
+        context.close()
+    assert len(commands) == 3
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MASKGROUP_DB", str(folder / "none.db"))
+        for command in commands[:2]:
+            name, *arguments = shlex.split(command)
+            assert name == "maskgroup"
+            done = run(*arguments)
+            assert done.returncode == 0, done.stderr
+        found = command_numbers(*shlex.split(commands[2])[1:])
+    assert found["metrics"] == expected["metrics"]
+    assert found["mcnemar"] == expected["mcnemar"]
+
+
+def test_comparison_is_stopped_goes_on_and_shows_the_commands_numbers(page: Page, app: str, data: Path) -> None:
     page.goto(app)
     page.get_by_role("tab", name="Compare").click()
-    has_shipped = (ASSETS_DIR / "comparisons" / "shipped" / "comparison.json").is_file()
-    if has_shipped:
+    if (ASSETS_DIR / "comparisons" / "shipped" / "comparison.json").is_file():
         expect(page.locator("#mg-compare-tables .mg-compared")).to_be_visible(timeout=WAIT_MS)
         page.locator("#mg-compare-form button").first.click()
     page.locator("#mg-compare-pairs input[type=number]").fill("20")
+    page.locator("#mg-compare-b input").click()
+    page.get_by_role("option", name="contrary").click()
     page.locator("#mg-compare-start").click()
+    page.locator("#mg-compare-cancel").click()
+    page.locator("#mg-compare-resume").click()
     expect(page).to_have_url(re.compile(r"\?tab=compare&run=[0-9a-f-]{36}"), timeout=WAIT_MS)
     expect(page.locator(f"#mg-compare-tables table[data-scene={NAME}]")).to_be_visible(timeout=WAIT_MS)
     address = page.url
 
     (folder,) = (data / "comparisons").iterdir()
-    command = [sys.executable, "-m", "ui", "compare", str(folder / "a"), str(folder / "b"), "--json"]
-    (report,) = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout)
+    report = command_numbers("compare", folder / "a", folder / "b", "--json")
     for name in ("accuracy", "recall", "ece"):
         for side in ("a", "b"):
             cell = page.locator(f"#mg-compare-tables tr[data-metric={name}] td[data-side={side}]")
@@ -113,27 +164,32 @@ def test_comparison_runs_and_shows_the_commands_numbers(page: Page, app: str, da
     expect(page.locator("#mg-compare-plots .mg-figure .main-svg").first).to_be_visible(timeout=WAIT_MS)
     expect(page.locator("#mg-compare-groups")).to_contain_text(f"{NAME}: groups by the judge alone")
 
+    assert Image.open(download(page, "#mg-figure", data)).width > 300
+    check_report(page.context.browser, download(page, "#mg-report", data), data, report)
+
     before = page.locator("#mg-threshold-rates").inner_text()
-    page.locator("#mg-threshold input[type=number]").fill("0.9")
+    page.locator("#mg-threshold input[type=number]").fill("0.91")
     page.locator("#mg-threshold input[type=number]").press("Enter")
-    expect(page.locator("#mg-threshold-rates")).to_contain_text("from 90%", timeout=WAIT_MS)
+    expect(page.locator("#mg-threshold-rates")).to_contain_text("from 91%", timeout=WAIT_MS)
     assert page.locator("#mg-threshold-rates").inner_text() != before
     page.locator("#mg-keep-threshold").click()
-    expect(page.locator("#mg-threshold-kept")).to_contain_text(f"From now on {RIVAL} says", timeout=WAIT_MS)
-    assert json.loads((data / "operating_point.json").read_text())[RIVAL]["threshold"] == 0.9
+    expect(page.locator("#mg-threshold-kept")).to_contain_text("From now on contrary says", timeout=WAIT_MS)
+    kept = json.loads((data / "operating_point.json").read_text())
+    assert kept[str(data / "contrary")]["threshold"] == 0.91, "under what the command line calls it"
 
-    report_page = page.request.get(app + (page.locator("#mg-report").get_attribute("href") or ""))
-    assert "Plotly.newPlot" in report_page.text()
-    figure = page.request.get(app + (page.locator("#mg-figure").get_attribute("href") or ""))
-    assert figure.body().startswith(b"\x89PNG")
-
-    for number, outcome in enumerate(("fixed", "broken", "both_wrong")):
-        if report[outcome]:
-            page.locator("#mg-compare-outcome label").nth(number).click()
-            page.locator("#mg-compare-flips button.thumbnail-item, #mg-compare-flips .thumbnail-lg").first.click()
-            page.locator("#mg-open-flip").click()
-            expect(page.locator("#mg-verdict .mg-card")).to_have_count(2, timeout=WAIT_MS)
-            break
+    # Whatever the base says of a pair, the other says the opposite: its right answers break, its wrong ones are fixed.
+    kind, number = ("broken", 1) if report["broken"] else ("fixed", 0)
+    page.locator("#mg-compare-outcome label").nth(number).click()
+    expect(page.locator("#mg-compare-flips figure")).to_have_count(len(report[kind]), timeout=WAIT_MS)
+    page.locator("#mg-compare-flips .mg-to-label").first.click()
+    expect(page.get_by_text("This is the pair that the address names.")).to_be_visible(timeout=WAIT_MS)
     page.goto(address)
     expect(page.locator("#mg-compare-tables .mg-compared")).to_be_visible(timeout=WAIT_MS)
+    page.locator("#mg-compare-outcome label").nth(number).click()
+    expect(page.locator("#mg-compare-flips figure")).to_have_count(len(report[kind]), timeout=WAIT_MS)
+    page.locator("#mg-compare-flips .mg-to-judge").first.click()
+    expect(page.locator("#mg-verdict .mg-card")).to_have_count(2, timeout=WAIT_MS)
+    expect(page.locator("#mg-verdict .mg-model")).to_have_text(["base", "contrary"])
+    expect(page.locator("#mg-verdict .mg-differ")).to_be_visible()
+    expect(page.locator("#mg-verdict .mg-card").nth(1)).to_contain_text("from 91% on, the threshold chosen for it")
     assert page.problems == []  # type: ignore[attr-defined]
