@@ -81,16 +81,18 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
         verdict = gr.HTML(elem_id="mg-train-verdict")
         curves = gr.HTML(html_template='<div class="mg-plots"></div>', js_on_load=PLOTS_SCRIPT, elem_id="mg-train-curves")
         with gr.Row(equal_height=False):
-            counts = gr.HTML(elem_id="mg-train-counts")
-            sheet = gr.Image(
-                show_label=False,
-                format="jpeg",
-                interactive=False,
-                buttons=["fullscreen"],
-                visible=False,
-                elem_id="mg-train-sheet",
-                alt_text="Pairs of crops that the model learns from",
-            )
+            with gr.Column(min_width=320):
+                counts = gr.HTML(elem_id="mg-train-counts")
+            with gr.Column(min_width=320):
+                sheet = gr.Image(
+                    show_label=False,
+                    format="jpeg",
+                    interactive=False,
+                    buttons=["fullscreen"],
+                    visible=False,
+                    elem_id="mg-train-sheet",
+                    alt_text="Pairs of crops that the model learns from",
+                )
         with gr.Accordion("Log", open=False):
             log = gr.Textbox(show_label=False, lines=8, max_lines=20, interactive=False, elem_id="mg-train-log")
 
