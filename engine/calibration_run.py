@@ -50,13 +50,22 @@ def calibrate(scenes: Sequence[Sequence[Prediction]], *, prompt: str, source: st
     Raises:
         ModelError: If there are fewer than two scenes, or nothing can be fitted on them.
     """
-    if len(scenes) < 2:
-        raise ModelError(f"A calibration is fitted on some scenes and checked on others; got {len(scenes)}, expected 2 or more.")
+    check_scene_count(len(scenes))
     fitted, checked = (_margins([p for scene in half for p in scene]) for half in (scenes[::2], scenes[1::2]))
     calibration = fit_calibration(*fitted, prompt=prompt, source=source)
     margins, is_same = checked
     before, after = (measure_reliability(1 / (1 + np.exp(-logit)), is_same) for logit in (margins, calibration.apply(margins)))
     return CalibrationRun(calibration, before, after, len(margins))
+
+
+def check_scene_count(count: int) -> None:
+    """Refuse fewer scenes than a calibration needs.
+
+    Raises:
+        ModelError: If there are fewer than two.
+    """
+    if count < 2:
+        raise ModelError(f"A calibration is fitted on some scenes and checked on others; got {count}, expected 2 or more.")
 
 
 def _margins(predictions: Sequence[Prediction]) -> tuple[Float64Array, BoolArray]:

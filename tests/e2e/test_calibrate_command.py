@@ -75,6 +75,12 @@ def test_a_hub_id_that_is_not_here_is_refused(rooms: list[Path], tmp_path: Path,
     assert_refused(run("calibrate", *rooms, "--out", tmp_path / "out", "--model", "Some/Model"), "could not be loaded")
 
 
+def test_one_scene_is_refused_before_anything_is_judged(rooms: list[Path], tmp_path: Path) -> None:
+    for scenes in ([rooms[0]], [rooms[0], rooms[0]]):
+        assert_refused(run("calibrate", *scenes, "--out", tmp_path / "out", "--model", "base"), "got 1, expected 2 or more")
+    assert not (tmp_path / "out").exists()
+
+
 def test_ablation_prints_a_line_a_prompt(rooms: list[Path], tmp_path: Path) -> None:
     done = run("ablation", rooms[0], "--out", tmp_path, "--pairs", 8)
     assert done.returncode == 0, done.stderr

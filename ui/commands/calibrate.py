@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from engine.assets import BUNDLED_MODEL
-from engine.calibration_run import CalibrationRun, calibrate
+from engine.calibration_run import CalibrationRun, calibrate, check_scene_count
 from engine.evaluation_run import EvaluationSettings, evaluate_scene
 from engine.judging import load_prompt
 from engine.pair_sampling import NEGATIVE_MODES, SamplingSettings
@@ -59,6 +59,8 @@ def calibrate_model(
             find_scene(str(room), out) for room in write_checking_rooms(out / kind, rooms, furniture=furniture, held_out=held_out)
         ]
         rooms_used = f"{rooms} generated rooms, {kind}"
+    # Before hundreds of pairs are judged in vain.
+    check_scene_count(len({one.name for one in opened}))
     # Other weights or another prompt are another run: their pairs must not be taken for these.
     judge_id = (home.weights or hashlib.sha256(home.judge.encode()).hexdigest())[:12]
     judged = judge_scenes(opened, out / f"{asked.reference}-{judge_id}", model=model, prompt=asked.name, pairs=pairs)
