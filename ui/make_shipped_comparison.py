@@ -19,7 +19,7 @@ from ui.compare_words import headline_html
 from ui.judges import Judges
 
 FOLDER = ASSETS_DIR / "comparisons" / "shipped"
-SETTINGS = ComparisonSettings(("sh3d_living",), "base", "tuned", SamplingSettings(pairs=200, negatives="hard"))
+SETTINGS = ComparisonSettings(("sh3d_living",), "base", "tuned", SamplingSettings(pairs=400, negatives="hard"))
 
 
 def make(folder: Path, settings: ComparisonSettings, judges: Judges) -> None:
