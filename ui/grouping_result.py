@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from engine.constraints import Constraint
@@ -82,6 +83,10 @@ class Result:
 
     def point_labels(self) -> Int32Array | None:
         """Return the group at each point of the room, (P,) int32, -1 = none; None without geometry."""
+        return self._point_labels
+
+    @cached_property
+    def _point_labels(self) -> Int32Array | None:
         return None if self.votes is None else self.votes.label(self.grouping.labels)
 
     def group_of(self, key: MaskKey) -> int:

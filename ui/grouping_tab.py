@@ -101,16 +101,16 @@ def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns) -> Non
         alt_text="All views side by side with the picked groups lit",
     )
 
-    pick_outputs = [pick, room, details, crops, alike, view, sheet, merge_button, reject_button, undo_button]
+    pick_outputs = [pick, room, details, crops, alike, view, merge_button, reject_button, undo_button]
     run_outputs = [progress, run_button, cancel_button, timer]
-    all_outputs = [shown_version, *run_outputs, kept, coloring, summary, groups, *pick_outputs]
+    all_outputs = [shown_version, *run_outputs, kept, coloring, summary, *pick_outputs]
 
     def show_pick(current: Pick, *, keeps_crops: bool = False) -> list[Any]:
         state = runs.state(current.scene)
         result = state.result if state else None
         if result is None:
             off = gr.update(interactive=False)
-            return [current, show_room(runs, current), "", None, None, None, None, off, off, off]
+            return [current, show_room(runs, current), "", None, None, None, off, off, off]
         group, other = page.latest_group(result, current), page.group_before(result, current)
         return [
             current,
@@ -119,7 +119,6 @@ def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns) -> Non
             gr.skip() if keeps_crops else _pictures(page.show_crops(bench, runs, current)),
             gr.skip() if keeps_crops else _pictures(page.show_alike(bench, runs, current)),
             page.show_view(pictures, runs, current),
-            page.show_sheet(pictures, runs, current),
             gr.update(interactive=other is not None),
             gr.update(interactive=current.mask is not None),
             gr.update(interactive=bool(result.corrections.past)),
@@ -146,9 +145,20 @@ def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns) -> Non
             gr.update(choices=choices, value=result.kept_as if result else None),
             current.coloring,
             words.show_summary(result, name=lambda key: bench.mask_name(current.scene, key)) if result else "",
-            _pictures(page.list_groups(bench, runs, current)) if result else gr.update(value=None),
             *show_pick(current),
         ]
+
+    # Dozens of pictures take longer than all the rest: they follow once the room, the words and the crops are there.
+    def show_sheet(current: Pick) -> Any:
+        state = runs.state(current.scene)
+        return page.show_sheet(pictures, runs, current) if state and state.result else None
+
+    def show_list(current: Pick) -> Any:
+        state = runs.state(current.scene)
+        return _pictures(page.list_groups(bench, runs, current)) if state and state.result else gr.update(value=None)
+
+    def show_list_and_sheet(current: Pick) -> list[Any]:
+        return [show_list(current), show_sheet(current)]
 
     @shown_as_toast
     def start(current: Pick, chosen: Evidence, judge: str) -> list[Any]:
@@ -163,7 +173,7 @@ def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns) -> Non
     def poll(current: Pick, version: int) -> list[Any]:
         state = runs.state(current.scene)
         if state is None or state.status == "running" or state.version == version:
-            return [gr.skip(), *show_run(current.scene), *[gr.skip()] * (4 + len(pick_outputs))]
+            return [gr.skip(), *show_run(current.scene), *[gr.skip()] * (len(all_outputs) - len(run_outputs) - 1)]
         return show_all(_forget_picks(current))
 
     def open_scene(current: Pick) -> list[Any]:
@@ -194,7 +204,7 @@ def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns) -> Non
     @shown_as_toast
     def reorder(current: Pick, chosen: Order) -> list[Any]:
         changed = replace(current, order=chosen)
-        return [changed, _pictures(page.list_groups(bench, runs, changed))]
+        return [changed, show_list(changed)]
 
     @shown_as_toast
     def take_listed(current: Pick, event: gr.SelectData) -> list[Any]:
@@ -237,20 +247,25 @@ def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns) -> Non
     run_button.click(start, [pick, evidence, model], run_outputs, **quiet)
     cancel_button.click(cancel, pick, None, **quiet)
     timer.tick(poll, [pick, shown_version], all_outputs, **quiet)
-    scene.input(change_scene, [pick, scene], all_outputs, **quiet)
     kept.input(open_kept, [pick, kept], run_outputs, **quiet)
     coloring.input(recolour, [pick, coloring], [pick, room], **quiet)
     order.input(reorder, [pick, order], [pick, groups], **quiet)
-    groups.select(take_listed, pick, pick_outputs, **quiet)
-    alike.select(take_alike, pick, pick_outputs, **quiet)
-    crops.select(take_crop, pick, pick_outputs, **quiet)
-    view.select(take_pixel, pick, pick_outputs, **quiet)
-    sheet.select(take_in_sheet, pick, pick_outputs, **quiet)
-    room.pick(take_point, pick, pick_outputs, **quiet)
-    merge_button.click(merge, pick, all_outputs, **quiet)
-    reject_button.click(reject, pick, all_outputs, **quiet)
-    undo_button.click(undo, pick, all_outputs, **quiet)
+    for clicked in (
+        groups.select(take_listed, pick, pick_outputs, **quiet),
+        alike.select(take_alike, pick, pick_outputs, **quiet),
+        crops.select(take_crop, pick, pick_outputs, **quiet),
+        view.select(take_pixel, pick, pick_outputs, **quiet),
+        sheet.select(take_in_sheet, pick, pick_outputs, **quiet),
+        room.pick(take_point, pick, pick_outputs, **quiet),
+    ):
+        clicked.success(show_sheet, pick, sheet, **quiet)
+    for button, correct in ((merge_button, merge), (reject_button, reject), (undo_button, undo)):
+        button.click(correct, pick, all_outputs, **quiet)
     tab.select(open_page, pick, all_outputs, **quiet)
+    opened = scene.input(change_scene, [pick, scene], all_outputs, **quiet)
+    # Another scene's groups may have the same version as those before.
+    opened.success(show_list_and_sheet, pick, [groups, sheet], **quiet)
+    shown_version.change(show_list_and_sheet, pick, [groups, sheet], **quiet)
 
 
 def _gallery(label: str, *, columns: int, height: int, elem_id: str) -> gr.Gallery:

@@ -24,6 +24,7 @@ MAX_VIEWS = 60
 """Views in the picture of all views; of longer scenes those that see the picked groups, else evenly spaced ones."""
 MAX_THUMBNAILS = 400
 UNLIT = 0.3
+DARKER = (UNLIT * np.arange(256)).astype(np.uint8)
 TINT = 0.45
 
 
@@ -140,21 +141,19 @@ def _groups_at(result: Result, view: int, width: int, height: int) -> Int32Array
 
 def _light(rgb: UInt8Array, at: Int32Array, result: Result, groups: tuple[int | None, int | None]) -> UInt8Array:
     """Tint all groups in their colours or, where any is picked, light those and darken the rest."""
-    picture = rgb.astype(np.float32)
     if groups == (None, None):
+        picture = rgb.astype(np.float32)
         covered = at != NOTHING
         colors = group_colors(COLORS)[result.colors[at[covered]] % COLORS]
         picture[covered] = (1 - TINT) * picture[covered] + TINT * colors
         return picture.astype(np.uint8)
-    lit = np.zeros(at.shape, bool)
+    picture = DARKER[rgb]
     for group, color in zip(groups, (COLOR_A, COLOR_B), strict=True):
-        if group is not None:
-            inside = at == group
-            picture[inside] = 0.75 * picture[inside] + 0.25 * np.array(color, np.float32)
-            picture[_rim(inside, width=2)] = color
-            lit |= inside | _rim(inside, width=2)
-    picture[~lit] *= UNLIT
-    return picture.astype(np.uint8)
+        if group is None or not (inside := at == group).any():
+            continue
+        picture[inside] = (0.75 * rgb[inside] + 0.25 * np.array(color, np.float32)).astype(np.uint8)
+        picture[_rim(inside, width=2)] = color
+    return picture
 
 
 def _rim(inside: BoolArray, *, width: int = OUTLINE_PX) -> BoolArray:

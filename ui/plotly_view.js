@@ -1,7 +1,11 @@
 // Draws the room with Plotly inside a gr.HTML. The cloud is fetched once a scene; updates carry only overlays,
 // and at most a patch of its colours, and a constant uirevision keeps the camera where the person left it.
+// While the room turns, only as many points are drawn as the machine keeps up with; all come back when it rests.
 const plot = element.querySelector('.mg-plot');
 const note = element.querySelector('.mg-plot-note');
+const count = document.createElement('div');
+count.className = 'mg-plot-count';
+plot.after(count);
 let cloudUrl = null;
 let cloud = null;
 let isBound = false;
@@ -31,6 +35,80 @@ function layout() {
   };
 }
 
+// Two pages show the same room: it travels once.
+const clouds = window.mgClouds ??= new Map();
+async function load(url) {
+  if (!clouds.has(url)) {
+    clouds.set(url, fetch(url).then(async (answer) => (answer.ok ? { cloud: await answer.json() } : { status: answer.status })));
+  }
+  try {
+    const loaded = await clouds.get(url);
+    if (!loaded.cloud) clouds.delete(url);
+    return loaded;
+  } catch (error) {
+    clouds.delete(url);
+    return { status: 0 };
+  }
+}
+
+function sayCount() {
+  const points = cloud.x.bdata.length * 3 / 16;
+  const whole = cloud.meta.of_vertices;
+  const say = (number) => Math.round(number).toLocaleString('en').replaceAll(',', '\u202f');
+  count.textContent = whole > points ? `${say(points)} points stand for a mesh of ${say(whole)} vertices` : `${say(points)} points`;
+}
+
+const SLOW_MS = 70, QUICK_MS = 34, REST_MS = 250, LEAST = 1 / 40;
+let share = 1 / 4;
+let isTurning = false, hasMoved = false, restTimer = null;
+const whole = new Map();
+
+function thin() {
+  for (const points of plot._fullLayout?.scene?._scene?.glplot?.objects ?? []) {
+    if (!points.vertexCount) continue;
+    if (!whole.has(points)) whole.set(points, points.vertexCount);
+    points.vertexCount = Math.max(6, Math.floor(whole.get(points) * share / 6) * 6);
+    points.drawPick = null; // nothing is picked while the room turns
+  }
+}
+
+function rest() {
+  clearTimeout(restTimer);
+  isTurning = false;
+  for (const [points, vertices] of whole) {
+    points.vertexCount = vertices;
+    delete points.drawPick;
+    points.dirty = true;
+  }
+  whole.clear();
+}
+
+function turn() {
+  hasMoved = true;
+  clearTimeout(restTimer);
+  restTimer = setTimeout(rest, REST_MS);
+  if (isTurning) return;
+  isTurning = true;
+  thin();
+  let before = performance.now();
+  const step = (now) => {
+    if (!isTurning) return;
+    if (hasMoved) {
+      const took = now - before;
+      if (took > SLOW_MS) share = Math.max(LEAST, share * 0.6);
+      if (took < QUICK_MS) share = Math.min(1, share * 1.4);
+      thin();
+    }
+    before = now;
+    hasMoved = false;
+    requestAnimationFrame(step);
+  };
+  requestAnimationFrame(step);
+}
+plot.addEventListener('mousemove', (event) => { if (event.buttons) turn(); }, true);
+plot.addEventListener('touchmove', turn, { capture: true, passive: true });
+plot.addEventListener('wheel', turn, { capture: true, passive: true });
+
 async function draw() {
   if (!props.value || !plot.offsetWidth) return;
   while (!window.Plotly) await new Promise((resolve) => setTimeout(resolve, 50));
@@ -39,17 +117,25 @@ async function draw() {
   if (view.cloud_url !== cloudUrl) {
     note.textContent = 'Loading the room ...';
     const wanted = view.cloud_url;
-    const answer = await fetch(wanted);
-    if (!answer.ok) {
-      note.textContent = answer.status === 404 ? 'This scene has no mesh, depth or poses, so there is no 3D view.' : 'The 3D view could not be loaded.';
+    const loaded = await load(wanted);
+    if (!loaded.cloud) {
+      count.textContent = '';
+      note.textContent = loaded.status === 404 ? 'This scene has no mesh, depth or poses, so there is no 3D view.' : 'The 3D view could not be loaded.';
       return;
     }
-    cloud = await answer.json();
+    cloud = loaded.cloud;
     cloudUrl = wanted;
+    sayCount();
     note.textContent = '';
   }
   const painted = view.paint ? { ...cloud, marker: { ...cloud.marker, ...view.paint } } : cloud;
-  await Plotly.react(plot, [painted, ...view.traces], layout(), { displaylogo: false, responsive: true, modeBarButtons: [['resetCameraDefault3d']] });
+  rest();
+  await Plotly.react(plot, [painted, ...view.traces], layout(), {
+    displaylogo: false,
+    responsive: true,
+    plotGlPixelRatio: Math.min(2, Math.max(1, window.devicePixelRatio)),
+    modeBarButtons: [['resetCameraDefault3d']],
+  });
   if (!isBound) {
     isBound = true;
     plot.on('plotly_click', (event) => {

@@ -24,6 +24,8 @@ CLOUD_ROUTE = "/maskgroup/cloud/"
 PLOTLY_ROUTE = "/maskgroup/plotly.min.js"
 VIEW_SCRIPT = (Path(__file__).parent / "plotly_view.js").read_text(encoding="utf-8")
 PALETTE_SIZE = 256
+SYMBOL = "square"
+"""Two triangles a point; Plotly makes its round markers of dozens, which no eye can tell apart at this size."""
 
 
 def cloud_trace(cloud: RoomCloud) -> dict[str, Any]:
@@ -39,6 +41,7 @@ def cloud_trace(cloud: RoomCloud) -> dict[str, Any]:
         **_coordinates(cloud.points),
         "marker": {
             "size": 2.2,
+            "symbol": SYMBOL,
             "color": _typed(np.asarray(image, np.uint8).reshape(-1), "u1"),
             "colorscale": scale if len(scale) > 1 else [[0, scale[0][1]], [1, scale[0][1]]],
             "cmin": 0,
@@ -46,13 +49,13 @@ def cloud_trace(cloud: RoomCloud) -> dict[str, Any]:
             "showscale": False,
         },
         "hoverinfo": "none",
-        "meta": {"up": cloud.up.tolist()},
+        "meta": {"up": cloud.up.tolist(), "of_vertices": cloud.of_vertices},
     }
 
 
 def mask_trace(points: Float32Array, color: tuple[int, int, int], name: str) -> dict[str, Any]:
     """Return a lit mask as a scatter3d trace."""
-    marker = {"size": 3.4, "color": _css(color)}
+    marker = {"size": 3.4, "symbol": SYMBOL, "color": _css(color)}
     return {"type": "scatter3d", "mode": "markers", "name": name, **_coordinates(points), "marker": marker, "hoverinfo": "name"}
 
 

@@ -28,12 +28,14 @@ class RoomCloud:
         colors: (N, 3) uint8 RGB.
         instances: (N,) int32 ground-truth instance ids, -1 where there are none.
         up: (3,) float64 unit vector that points up in the world frame.
+        of_vertices: Vertices of the mesh that the points stand for, 0 where they come from depth.
     """
 
     points: Float32Array
     colors: UInt8Array
     instances: Int32Array
     up: Float64Array
+    of_vertices: int = 0
 
 
 def estimate_up(poses: Iterable[Float64Array]) -> Float64Array:
@@ -63,6 +65,7 @@ def sample_mesh(mesh: SceneMesh, up: Float64Array, *, count: int = MAX_POINTS) -
         colors=np.einsum("nk,nkc->nc", bary, mesh.colors[mesh.faces[picked]].astype(np.float32)).astype(np.uint8),
         instances=mesh.face_instances[picked],
         up=up,
+        of_vertices=len(mesh.vertices),
     )
 
 
