@@ -21,6 +21,7 @@ from engine.evaluation import Scores, score, to_report
 from engine.frames import DEFAULT_HEIGHT, DEFAULT_WIDTH, FrameSource
 from engine.identical_copies import find_identical_copies
 from engine.judging.base import AMBIGUOUS_ABOVE, DEFAULT_PROMPT, CropPair, Judge, load_prompt, picture_style
+from engine.judging.calibration import margin_of
 from engine.operating_point import USUAL_THRESHOLD
 from engine.pair_sampling import SampledPair, SamplingSettings, SeenMask, sample_pairs
 from engine.predictions import PREDICTIONS, EvaluationError, Prediction, PredictionWriter, read_predictions
@@ -28,6 +29,8 @@ from engine.types import Float32Array, MaskKey, Scene, Verdict
 
 SETTINGS = "settings.json"
 METRICS_FILE = "metrics.json"
+SAME_CALIBRATION = 1e-3
+"""How far two probabilities of one raw answer may lie apart where the calibration is the same: rounding only."""
 PAIRS_A_CALL = 16
 """Pairs handed to the judge at once; what a kill can cost."""
 
@@ -199,6 +202,17 @@ def check_beginning(kept: Sequence[Prediction], pairs: Sequence[SampledPair], pa
     models = {prediction.model for prediction in kept} - ({judge.name} if judge else set())
     if judge is not None and models:
         raise EvaluationError(f"{path} was begun by {', '.join(sorted(models))}, not by {judge.name}; choose another --out.")
+    if judge is not None and kept and not _is_calibrated_alike(kept[-1], judge):
+        raise EvaluationError(f"{path} was begun with another calibration of {judge.name}; choose another --out.")
+
+
+def _is_calibrated_alike(prediction: Prediction, judge: Judge) -> bool:
+    """Whether a prediction's probability is what the judge's calibration, as it is now, makes of the raw one."""
+    calibration = getattr(judge, "calibration", None)
+    if calibration is None or prediction.uncalibrated is None or prediction.p_same is None:
+        return calibration is None and prediction.uncalibrated is None
+    logit = float(calibration.apply(margin_of(prediction.uncalibrated)))
+    return abs(1 / (1 + math.exp(-logit)) - prediction.p_same) < SAME_CALIBRATION
 
 
 def write_atomically(path: Path, content: dict[str, object]) -> None:

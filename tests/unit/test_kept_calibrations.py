@@ -12,8 +12,10 @@ from engine.errors import ModelError
 from engine.judging import CropPair
 from engine.judging.calibration import Calibration
 from engine.judging.calibration_book import CalibrationBook
+from tests.e2e.test_evaluate_command import assert_refused, run
 from tests.faulty_server import Reply, serve_faults
 from tests.model_process import write_adapter
+from tests.tiny_room import NAME, write_tiny_room
 from ui.kept_calibrations import find_home, find_kept, save_at_home
 from ui.open_judge import open_judge
 from ui.settings import Settings
@@ -92,3 +94,34 @@ def test_a_served_judge_opens_with_what_was_kept(settings: Settings) -> None:
     assert elsewhere.p_same == raw.p_same
     assert calibrated.uncalibrated == pytest.approx(raw.p_same)
     assert calibrated.p_same == pytest.approx(1 / (1 + np.exp(-FITTED.apply(np.log(raw.p_same / (1 - raw.p_same))))))
+
+
+def test_an_evaluation_goes_on_only_with_the_calibration_that_it_was_begun_with(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASKGROUP_DB", settings.db)
+    write_tiny_room(tmp_path / "scenes")
+    command = ("evaluate", NAME, "--scenes", tmp_path / "scenes", "--out", tmp_path / "out", "--pairs", 8, "--min-area", 4)
+    file = tmp_path / "out" / NAME / "predictions.jsonl"
+
+    def cut_short() -> bytes:
+        begun = b"".join(file.read_bytes().splitlines(keepends=True)[:3])
+        file.write_bytes(begun)
+        return begun
+
+    assert run(*command).returncode == 0
+    begun = cut_short()
+    kept = save_at_home(find_home("base", settings), FITTED, settings)
+    assert_refused(run(*command), "another calibration of base")
+    assert file.read_bytes() == begun
+    kept.unlink()
+    assert run(*command).returncode == 0
+
+    save_at_home(find_home("base", settings), FITTED, settings)
+    file.unlink()
+    assert run(*command).returncode == 0
+    cut_short()
+    assert run(*command).returncode == 0, "the same calibration goes on"
+    save_at_home(find_home("base", settings), Calibration("original@1", 1.2, 0.3), settings)
+    cut_short()
+    assert_refused(run(*command), "another calibration of base")
