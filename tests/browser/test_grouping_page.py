@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,9 +95,25 @@ def living_room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
+def changes(page: Page, before: str) -> bool:
+    """Whether the words about the picked groups become others within a few seconds; a click may have met nothing."""
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline:
+        now = details(page).inner_text()
+        if "confidence" in now and now != before:
+            return True
+        page.wait_for_timeout(100)
+    return False
+
+
 def camera_of(page: Page) -> dict[str, list[float]]:
-    found = page.evaluate("document.querySelector('#mg-group-room .mg-plot')._fullLayout.scene._scene.getCamera()")
+    found = page.evaluate(f"{SCENE}.getCamera()")
     return {part: [round(found[part][axis], 6) + 0.0 for axis in "xyz"] for part in ("eye", "center", "up")}
+
+
+SCENE = "document.querySelector('#mg-group-room .mg-plot')._fullLayout.scene._scene"
+POINTS_DRAWN = f"Math.max(...{SCENE}.glplot.objects.map((points) => points.vertexCount ?? 0))"
+"""Corners that the room's cloud is drawn with, whatever share of them a turning room shows."""
 
 
 def test_living_room_in_3d_and_in_its_views(page: Page, living_room: str) -> None:
@@ -106,7 +123,13 @@ def test_living_room_in_3d_and_in_its_views(page: Page, living_room: str) -> Non
     )
     plot = page.locator("#mg-group-room .mg-plot")
     expect(plot.locator("canvas").first).to_be_visible(timeout=WAIT_MS)
-    page.wait_for_timeout(3000)
+    expect(page.locator("#mg-group-room .mg-plot-count")).to_contain_text(
+        re.compile(r"^50.000 points stand for a mesh of \d+.\d+ ver")
+    )
+    at_rest = page.evaluate(POINTS_DRAWN)
+    plot_js = "document.querySelector('#mg-group-room .mg-plot')"
+    watch = f"{plot_js}.addEventListener('mousemove', () => {{ turning = {POINTS_DRAWN}; }}, true)"
+    page.evaluate(f"window.turning = 0; {watch}")
     box = plot.bounding_box()
     assert box is not None
     middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -114,6 +137,8 @@ def test_living_room_in_3d_and_in_its_views(page: Page, living_room: str) -> Non
     page.mouse.down()
     page.mouse.move(middle[0] + 60, middle[1] + 10, steps=4)
     page.mouse.up()
+    assert 0 < page.evaluate("turning") < at_rest, "fewer points are drawn while the room turns"
+    page.wait_for_function(f"{POINTS_DRAWN} === {at_rest}")
     page.wait_for_timeout(1500)
     turned = camera_of(page)
 
@@ -121,8 +146,7 @@ def test_living_room_in_3d_and_in_its_views(page: Page, living_room: str) -> Non
         page.mouse.move(middle[0] + dx, middle[1] + dy)
         page.wait_for_timeout(400)
         page.mouse.click(middle[0] + dx, middle[1] + dy, delay=100)
-        page.wait_for_timeout(2000)
-        if "confidence" in details(page).inner_text():
+        if changes(page, ""):
             break
     expect(details(page)).to_contain_text(re.compile(r"group \d+: \d+ masks?, confidence"))
     in_3d = details(page).inner_text()
@@ -134,8 +158,7 @@ def test_living_room_in_3d_and_in_its_views(page: Page, living_room: str) -> Non
     assert around is not None
     for across, down in ((0.1, 0.09), (0.3, 0.45), (0.5, 0.7), (0.72, 0.33)):
         sheet.click(position={"x": around["width"] * across, "y": around["height"] * down})
-        page.wait_for_timeout(2000)
-        if details(page).inner_text() != in_3d:
+        if changes(page, in_3d):
             break
     assert details(page).inner_text() != in_3d, "a mask clicked among the views lights its group"
     expect(page.locator("#mg-group-reject")).to_be_enabled()

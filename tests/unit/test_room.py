@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.types import Camera, Frame, SceneMesh
 from ui.plotly_view import cloud_trace, mask_trace, room_view
-from ui.room import RoomCloud, back_project, camera_outline, estimate_up, nearest_instance, sample_mesh
+from ui.room import MAX_POINTS, RoomCloud, back_project, camera_outline, estimate_up, nearest_instance, sample_mesh
 
 UP = np.array([0.0, 0.0, 1.0])
 
@@ -39,6 +39,14 @@ def test_sampled_room_has_floor_but_no_ceiling() -> None:
 def test_cloud_is_the_same_every_time() -> None:
     first, second = (sample_mesh(box_mesh(), UP, count=1000) for _ in range(2))
     np.testing.assert_array_equal(first.points, second.points)
+
+
+def test_cloud_of_a_large_mesh_is_thinned_and_says_what_it_stands_for() -> None:
+    mesh = box_mesh()
+    many = SceneMesh(mesh.vertices, np.tile(mesh.faces, (2000, 1)), mesh.colors, mesh.vertex_instances)
+    cloud = sample_mesh(many, UP)
+    assert len(cloud.points) == MAX_POINTS
+    assert cloud_trace(cloud)["meta"]["of_vertices"] == len(mesh.vertices)
 
 
 def test_up_is_against_the_cameras_y_axis() -> None:
