@@ -87,12 +87,14 @@ def build_blocks(bench: Workbench, settings: Settings, groupings: GroupingRuns, 
     """Lay out all pages."""
     with gr.Blocks(title="maskgroup", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as blocks:
         gr.HTML("<h1 class='mg-title'>maskgroup <small>which masks are the same object?</small></h1>")
+        # Outside the tabs: what lies in a tab that is not open yet has not read the browser's storage when the page loads.
+        remembered = gr.BrowserState(settings.annotator, storage_key="maskgroup-annotator", secret="not-a-secret")
         with gr.Tabs(selected=JUDGE_TAB) as tabs:
             with gr.Tab("Judge", id=JUDGE_TAB):
-                build_judge_tab(blocks, bench, VoteBox(settings.data_folder / VOTES_FILE), default_annotator=settings.annotator)
+                build_judge_tab(blocks, bench, VoteBox(settings.data_folder / VOTES_FILE), remembered=remembered)
             with gr.Tab("Review", id=REVIEW_TAB):
                 desk = ReviewDesk(bench, groupings)
-                annotator = build_review_tab(blocks, desk, default_annotator=settings.annotator)
+                annotator = build_review_tab(blocks, desk, remembered=remembered)
             with gr.Tab("History", id=HISTORY_TAB) as history_tab:
                 build_history_tab(blocks, history_tab, desk, annotator)
             with gr.Tab("People", id=PEOPLE_TAB) as people_tab:

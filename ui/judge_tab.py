@@ -65,7 +65,7 @@ POINT_HINT = (
 )
 
 
-def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, default_annotator: str) -> None:
+def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, remembered: gr.BrowserState) -> None:
     """Lay out the page inside `demo`, in whose context this is called, and wire it to the workbench."""
     heats = HeatBox(bench)
     choice = gr.State(None)
@@ -79,10 +79,7 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, defaul
     )
     with gr.Row(elem_classes="mg-bar-row"):
         scene = gr.Dropdown(label="Scene", choices=bench.scene_names(), elem_id="mg-scene", scale=2)
-        annotator = gr.Textbox(
-            label="Your name", value=default_annotator, max_lines=1, max_length=80, elem_id="mg-annotator", scale=1
-        )
-        remembered = gr.BrowserState(default_annotator, storage_key="maskgroup-annotator", secret="not-a-secret")
+        annotator = gr.Textbox(label="Your name", max_lines=1, max_length=80, elem_id="mg-annotator", scale=1)
         next_button = gr.Button("Next pair  [N]", elem_id="mg-next", scale=1)
         swap_button = gr.Button("Swap sides  [X]", elem_id="mg-swap", scale=1)
 

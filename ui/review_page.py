@@ -237,10 +237,10 @@ def queue_choices(states: Sequence[QueueState]) -> list[tuple[str, str]]:
 
 
 def describe_queue(state: QueueState) -> str:
-    """Return a queue in words: what it is, how many pairs it holds, what a label is worth."""
+    """Return a queue in words: what it is, how many pairs it holds, how many masks a label puts right where it does."""
     parts = [QUEUE_WORDS[state.kind], "1 pair" if state.count == 1 else f"{state.count} pairs"]
-    if state.count and state.kind != "contradictions":
-        parts.append(f"about {state.worth:.1f} masks put right by a label")
+    if state.count and state.kind != "contradictions" and round(state.worth, 1) > 0:
+        parts.append(f"{state.worth:.1f} masks a label")
     if state.note:
         parts.append(state.note)
     return " · ".join(parts)

@@ -22,7 +22,7 @@ CACHE_S = 3600
 EVERYTHING = ("all pairs", "")
 
 
-def build_review_tab(demo: gr.Blocks, desk: ReviewDesk, *, default_annotator: str) -> gr.Textbox:
+def build_review_tab(demo: gr.Blocks, desk: ReviewDesk, *, remembered: gr.BrowserState) -> gr.Textbox:
     """Lay out the page inside `demo`, in whose context this is called, and wire it to the desk; returns the person's name."""
     names = desk.bench.scene_names()
     timer = gr.Timer(POLL_S)
@@ -33,11 +33,8 @@ def build_review_tab(demo: gr.Blocks, desk: ReviewDesk, *, default_annotator: st
             label="Which pairs first", choices=page.queue_choices([]), value="impact", elem_id="mg-review-queue", scale=3
         )
         only = gr.Dropdown(label="Only", choices=[EVERYTHING], value="", elem_id="mg-review-only", scale=1)
-        annotator = gr.Textbox(
-            label="Your name", value=default_annotator, max_lines=1, max_length=60, elem_id="mg-review-annotator", scale=1
-        )
+        annotator = gr.Textbox(label="Your name", max_lines=1, max_length=60, elem_id="mg-review-annotator", scale=1)
         blind = gr.Checkbox(label="Hide the judge's hint", value=False, elem_id="mg-review-blind", scale=1)
-        remembered = gr.BrowserState(default_annotator, storage_key="maskgroup-annotator", secret="not-a-secret")
 
     def next_cards(request: dict[str, Any]) -> dict[str, Any]:
         return page.next_cards(desk, request)
