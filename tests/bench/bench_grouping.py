@@ -96,7 +96,7 @@ def components(run: GroupingRun) -> np.ndarray:
 class RememberingJudge:
     """A real judge on a scene's frames that is asked about each pair once, however many runs ask."""
 
-    def __init__(self, name: str, source: FrameSource) -> None:
+    def __init__(self, name: str, source: FrameSource | MadeFrames) -> None:
         from engine.judging import load_judge
         from engine.pair_judge import FramePairJudge
 
@@ -114,7 +114,18 @@ class RememberingJudge:
         return self._judge.embed(keys)
 
 
-def bench_real(name: str, frames: list[Frame], judge: RememberingJudge, label: str) -> None:
+class MadeFrames:
+    """A made-up room's frames by view, as a scene's would be read."""
+
+    def __init__(self, frames: Sequence[Frame]) -> None:
+        self._frames = {frame.view: frame for frame in frames}
+
+    def frame(self, view: str) -> Frame:
+        """Return one view."""
+        return self._frames[view]
+
+
+def bench_real(name: str, frames: list[Frame], judge: RememberingJudge, label: str, *, looks_only: bool = False) -> None:
     """Print the table of one scene with a real judge."""
     print(f"\n## {name}: ARI over masks ({len(frames)} views, {len(truth_of(frames))} masks, judge {label})\n")
     print_head(
@@ -125,7 +136,7 @@ def bench_real(name: str, frames: list[Frame], judge: RememberingJudge, label: s
         ("5 cm, 1.4 deg, no repair", shake(frames, sigma_m=0.05, sigma_deg=1.4), False),
         ("no depth, no poses", without_geometry(frames), False),
     ]
-    for condition, spoiled, repair in conditions:
+    for condition, spoiled, repair in conditions[2:] if looks_only else conditions:
         truth = truth_of(spoiled)
         cells: dict[str, GroupingRun] = {}
         for evidence in ("geometry", "vlm", "both"):
@@ -240,6 +251,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="leave out poses that are not repaired, and large sizes")
     parser.add_argument("--skip-size", action="store_true", help="leave out time and memory")
     parser.add_argument("--judge", help="ask this judge (base, tuned, a folder ...) instead of a simulated one")
+    parser.add_argument("--looks-only", action="store_true", help="with --judge: only the row without depth and poses")
     parser.add_argument("--every", type=int, default=1, help="use every n-th view only")
     parser.add_argument("--rooms", type=int, default=0, help="number of procedural rooms to add")
     arguments = parser.parse_args()
@@ -248,7 +260,8 @@ def main() -> None:
         source = FrameSource(scene, max_frames=len(scene.view_names), photo=arguments.judge is not None)
         frames = [source.frame(view) for view in scene.view_names][:: arguments.every]
         if arguments.judge:
-            bench_real(scene.name, frames, RememberingJudge(arguments.judge, source), arguments.judge)
+            judge = RememberingJudge(arguments.judge, source)
+            bench_real(scene.name, frames, judge, arguments.judge, looks_only=arguments.looks_only)
             continue
         bench_scene(scene.name, frames, quick=arguments.quick)
         if number == 0 and not arguments.quick:
@@ -256,7 +269,12 @@ def main() -> None:
         if number == 0 and not arguments.skip_size:
             bench_size(frames, most=2000 if arguments.quick else 20_000)
     for seed in range(arguments.rooms):
-        bench_scene(f"procedural room {seed}", procedural_room(FIRST_ROOM + seed)[:: arguments.every], quick=arguments.quick)
+        name, frames = f"procedural room {seed}", procedural_room(FIRST_ROOM + seed)[:: arguments.every]
+        if arguments.judge:
+            judge = RememberingJudge(arguments.judge, MadeFrames(frames))
+            bench_real(name, frames, judge, arguments.judge, looks_only=arguments.looks_only)
+        else:
+            bench_scene(name, frames, quick=arguments.quick)
 
 
 if __name__ == "__main__":
