@@ -178,6 +178,8 @@ async function undo() {
   if (state.current) state.cards.unshift(state.current);
   const { label, aim, ...card } = entry;
   state.cards.unshift(card);
+  // It may have been answered before the judge was asked.
+  if (card.hint === undefined) askHints([card]);
   await advance();
 }
 
