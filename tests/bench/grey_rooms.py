@@ -2,8 +2,8 @@
 
     python -m tests.bench.grey_rooms SCENE_DIR SCENE_DIR ... --out DIR
 
-Pictures and mesh lose their colours (luma, ITU-R BT.601); everything else stays. For measuring what retraining is worth where the base
-is not at home: docs/training.md.
+Pictures and mesh lose their colours (luma, ITU-R BT.601); everything else stays. For measuring what retraining is worth where the
+base is not at home: docs/training.md.
 """
 
 from __future__ import annotations
