@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.browser.app_process import browser, find_chromium, running_app
+
+# Playwright's own 5 s are too few on a busy two-core machine: a page that answers late is slow, not wrong.
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="session")
