@@ -7,9 +7,10 @@ them as one mask (view consensus, as in MaskClustering, Yan et al., CVPR 2024). 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.geometry import Landings, MaskTable
 from engine.types import BoolArray, Float32Array, Float64Array, Int32Array
@@ -34,6 +35,7 @@ class PairEvidence:
         agree: (E,) int32 views that show both masks as one.
         witnesses: (E,) int32 views that see both.
         similarity: (E,) float32 cosine of appearance embeddings, NaN where there are none.
+        gap_m: (E,) float32 metres between two parts of a surface that seems to go on from one into the other, NaN for all others.
     """
 
     pairs: Int32Array
@@ -41,9 +43,21 @@ class PairEvidence:
     agree: Int32Array
     witnesses: Int32Array
     similarity: Float32Array
+    gap_m: Float32Array
 
     def __len__(self) -> int:
         return len(self.pairs)
+
+    def with_continuations(self, pairs: Int32Array, gap_m: Float32Array) -> PairEvidence:
+        """Return the evidence with links (C, 2) between parts of one surface, (C,) metres apart; known pairs stay as they are."""
+        known = np.isin(code_pairs(np.sort(pairs, axis=1)), code_pairs(self.pairs))
+        pairs, gap_m = np.sort(pairs, axis=1)[~known], gap_m[~known]
+        if len(pairs) == 0:
+            return self
+        nan, zero = np.full(len(pairs), np.nan, np.float32), np.zeros(len(pairs), np.int32)
+        added = PairEvidence(pairs, nan, zero, zero, nan, gap_m)
+        order = np.argsort(code_pairs(np.concatenate([self.pairs, pairs])), kind="stable")
+        return PairEvidence(*(np.concatenate([getattr(self, f.name), getattr(added, f.name)])[order] for f in fields(self)))
 
 
 def propose_by_geometry(
@@ -68,7 +82,8 @@ def propose_by_geometry(
     if undersegmented is not None:
         bridges = undersegmented[pairs].any(axis=1)
         overlap[bridges], agree[bridges], witnesses[bridges] = BRIDGE_OVERLAP, 1, 1
-    return PairEvidence(pairs, overlap, agree, witnesses, np.full(len(pairs), np.nan, np.float32))
+    unknown = np.full(len(pairs), np.nan, np.float32)
+    return PairEvidence(pairs, overlap, agree, witnesses, unknown, unknown)
 
 
 def propose_by_appearance(table: MaskTable, embeddings: Float32Array, *, neighbours: int = 10) -> PairEvidence:
@@ -93,7 +108,8 @@ def propose_by_appearance(table: MaskTable, embeddings: Float32Array, *, neighbo
     pairs = unique_pairs(np.concatenate(found)) if found else np.zeros((0, 2), np.int32)
     similarity = np.einsum("ed,ed->e", unit[pairs[:, 0]], unit[pairs[:, 1]]).astype(np.float32)
     zeros = np.zeros(len(pairs), np.int32)
-    return PairEvidence(pairs, np.full(len(pairs), np.nan, np.float32), zeros, zeros, similarity)
+    unknown = np.full(len(pairs), np.nan, np.float32)
+    return PairEvidence(pairs, unknown, zeros, zeros, similarity, unknown)
 
 
 def unique_pairs(pairs: Int32Array) -> Int32Array:
@@ -103,6 +119,11 @@ def unique_pairs(pairs: Int32Array) -> Int32Array:
     low, high = pairs.min(axis=1).astype(np.int64), pairs.max(axis=1).astype(np.int64)
     codes = np.unique((low << 32 | high)[low != high])
     return np.stack([codes >> 32, codes & 0xFFFFFFFF], axis=1).astype(np.int32)
+
+
+def code_pairs(pairs: Int32Array) -> NDArray[np.int64]:
+    """Return one number for each of (E, 2) pairs."""
+    return pairs[:, 0].astype(np.int64) << 32 | pairs[:, 1].astype(np.int64)
 
 
 def _strongest(rows: Int32Array, shares: Float32Array, count: int) -> BoolArray:

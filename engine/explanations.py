@@ -92,6 +92,8 @@ def explain_link(graph: MaskGraph, grouping: Grouping, link: int, *, constraints
         words.append(f"one object in {int(graph.evidence.agree[link])} of {seen} view{'s' if seen > 1 else ''}")
     if not np.isnan(graph.evidence.similarity[link]):
         words.append(f"looks {graph.evidence.similarity[link]:.2f} alike")
+    if not np.isnan(graph.evidence.gap_m[link]):
+        words.append(f"in one plane, the surface goes on {100 * graph.evidence.gap_m[link]:.0f} cm away")
     if a.view == b.view:
         words.append("in one picture")
     for constraint in constraints:

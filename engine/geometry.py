@@ -7,7 +7,7 @@ follow. The work grows with views x neighbours, never with views x views or mask
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,6 +19,9 @@ from engine.types import NOTHING, BoolArray, Camera, Float32Array, Float64Array,
 
 POINTS_PER_MASK = 96
 """Points followed for one mask: the standard error of a share is then at most 5 %."""
+MAX_POINTS_PER_MASK = 768
+POINTS_IN_ALL = 6_000_000
+"""Where views are few, what one sees of another's mask may be a sliver: as many points are followed as this leaves time for."""
 MAX_NEIGHBOURS = 48
 """Views into which one view's masks are followed."""
 COARSE_VOXEL_M = 0.25
@@ -180,6 +183,13 @@ def sample_points(view: PosedView, *, per_mask: int = POINTS_PER_MASK) -> MaskPo
     return MaskPoints(sampled_rows, local.astype(np.float32))
 
 
+def sample_masks(table: MaskTable, *, limit: int = MAX_NEIGHBOURS) -> list[MaskPoints]:
+    """Spread points over the masks of every view, the more of them the fewer masks and neighbouring views there are."""
+    posed = sum(view.is_posed for view in table.views)
+    each = POINTS_IN_ALL // max(1, len(table) * min(limit, max(1, posed - 1)))
+    return [sample_points(view, per_mask=min(max(each, POINTS_PER_MASK), MAX_POINTS_PER_MASK)) for view in table.views]
+
+
 def to_world(local: Float32Array, pose: Float64Array) -> Float32Array:
     """Move (P, 3) points from camera axes to the world, metres."""
     return (local @ pose[:3, :3].T.astype(np.float32) + pose[:3, 3].astype(np.float32)).astype(np.float32)
@@ -265,24 +275,31 @@ class Landings:
     followed: Int32Array
 
 
-MIN_VISIBLE_SHARE = 0.2
+MIN_VISIBLE_SHARE = 0.01
+MIN_VISIBLE_SHARE_POOR = 0.2
+POOR_ERROR_M = 0.05
 MIN_VISIBLE_POINTS = 3
-"""A view testifies about a mask if it sees this share of it, and this many of its points (or all, of a mask of fewer)."""
+"""A view testifies about a mask if it sees this share of it, and this many of its points (or all, of a mask of fewer). A sliver at
+the rim says much where poses are right and nothing where they are off, so the share grows to the larger one with their error."""
 DOMINANT_SHARE = 0.6
 """A mask lands on another if this share of its visible points does; the rest is rim, noise and undivided neighbours."""
 
 
-def follow_masks(table: MaskTable, *, pose_error_m: float = 0.0, limit: int = MAX_NEIGHBOURS) -> Landings:
+def follow_masks(
+    table: MaskTable, *, points: Sequence[MaskPoints] | None = None, pose_error_m: float = 0.0, limit: int = MAX_NEIGHBOURS
+) -> Landings:
     """Follow every mask's points into the neighbouring views.
 
     Args:
         table: Masks with depth and poses; views without them are left out.
+        points: What to follow, one entry a view; None = what `sample_masks` gives.
         pose_error_m: Estimated pose error, metres; widens the depth test.
         limit: Neighbours of one view at most.
     """
     count, view_count = len(table), len(table.views)
     posed = [i for i, view in enumerate(table.views) if view.is_posed]
-    points = {i: sample_points(table.views[i]) for i in posed}
+    least = min_visible_share(pose_error_m)
+    points = points if points is not None else sample_masks(table, limit=limit)
     worlds: dict[int, Float32Array] = {}
     for i in posed:
         pose = table.views[i].pose
@@ -307,7 +324,7 @@ def follow_masks(table: MaskTable, *, pose_error_m: float = 0.0, limit: int = MA
             counts = np.bincount(seen, minlength=size * width).reshape(size, width)
             totals = counts.sum(axis=1)
             visible[start:stop, j] = totals / enough
-            testifies = (totals >= np.minimum(MIN_VISIBLE_POINTS, enough)) & (totals >= MIN_VISIBLE_SHARE * enough)
+            testifies = (totals >= np.minimum(MIN_VISIBLE_POINTS, enough)) & (totals >= least * enough)
             counts = counts[:, : width - 1]
             if counts.shape[1] == 0:
                 dominant[start:stop, j] = np.where(testifies, -2, -1)
@@ -326,6 +343,12 @@ def follow_masks(table: MaskTable, *, pose_error_m: float = 0.0, limit: int = MA
     empty = (np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32))
     rows, onto, shares = (np.concatenate(column) for column in zip(*(parts or [empty]), strict=True))
     return Landings(rows, onto, shares, visible, dominant, followed)
+
+
+def min_visible_share(pose_error_m: float) -> float:
+    """Share of a mask that a view must see to testify about it, where poses are off by this many metres."""
+    poor = min(1.0, pose_error_m / POOR_ERROR_M)
+    return MIN_VISIBLE_SHARE + poor * (MIN_VISIBLE_SHARE_POOR - MIN_VISIBLE_SHARE)
 
 
 def _land(

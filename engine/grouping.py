@@ -12,11 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from engine.candidates import PairEvidence, unique_pairs
+from engine.candidates import PairEvidence, code_pairs, unique_pairs
 from engine.constraints import Constraint, Contradiction, settle_constraints
 from engine.look_alikes import MIN_KNOWN, weigh_answers
 from engine.multicut import HARD, cut_energy, solve_multicut
@@ -26,6 +25,8 @@ Evidence = Literal["geometry", "vlm", "both"]
 
 GEOMETRY_CAP = 4.0
 """Largest log-odds that geometry claims: one link in 55 may be wrong however clear it looks."""
+CONTINUES = 1.5
+"""Log-odds that a surface goes on into the part that begins where it is cut off: at least 4 of 5 such pairs are right."""
 SAME_VIEW_CLEAN = 8.0
 SAME_VIEW_SOFT = 1.5
 """Repulsion of two masks of one view, log-odds: where masks are clean, and where objects look split."""
@@ -223,7 +224,8 @@ def weigh_geometry(evidence: PairEvidence, *, sizes_m: Float64Array | None = Non
     direct = ~np.isnan(evidence.overlap)
     overlap = np.clip(np.nan_to_num(evidence.overlap.astype(np.float64), nan=0.5), 0.03, 0.97)
     log_odds += np.where(direct, _logit(overlap) - _logit(level), 0)
-    return np.where(seen | direct, np.clip(log_odds * trust, -GEOMETRY_CAP, GEOMETRY_CAP), 0.0)
+    measured = np.where(seen | direct, np.clip(log_odds * trust, -GEOMETRY_CAP, GEOMETRY_CAP), 0.0)
+    return np.where(np.isnan(evidence.gap_m), measured, CONTINUES)
 
 
 def _logit(p: Float64Array | float) -> Float64Array:
@@ -277,12 +279,8 @@ def _same_view_rivals(graph: MaskGraph, pairs: Int32Array, weights: Float64Array
         return np.zeros((0, 2), np.int32)
     rivals = unique_pairs(np.concatenate(found))
     taken = unique_pairs(pairs[graph.view_of[pairs[:, 0]] == graph.view_of[pairs[:, 1]]])
-    known = np.isin(_code(rivals), _code(taken))
+    known = np.isin(code_pairs(rivals), code_pairs(taken))
     return rivals[~known]
-
-
-def _code(pairs: Int32Array) -> NDArray[np.int64]:
-    return pairs[:, 0].astype(np.int64) << 32 | pairs[:, 1].astype(np.int64)
 
 
 def _largest_first(labels: Int32Array) -> Int32Array:

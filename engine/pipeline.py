@@ -15,12 +15,13 @@ import numpy as np
 
 from engine.appearance import describe_masks
 from engine.asking import MaskEmbedder, PairJudge, ask_in_rounds
-from engine.candidates import physical_sizes, propose_by_appearance, propose_by_geometry
+from engine.candidates import PairEvidence, physical_sizes, propose_by_appearance, propose_by_geometry
 from engine.constraints import Constraint
+from engine.continuation import find_continuations
 from engine.depth_doubt import find_depth_factor
 from engine.errors import MaskgroupError
 from engine.frames import FrameSource
-from engine.geometry import MaskTable, follow_masks, tabulate_masks
+from engine.geometry import MaskTable, follow_masks, sample_masks, tabulate_masks
 from engine.grouping import SPLIT_MAX_ERROR_M, Evidence, Grouping, MaskGraph, build_graph, cut
 from engine.grouping_metrics import MaskScores, PointScores, score_masks, score_points
 from engine.instances import InstanceCloud, fuse_cloud, label_mesh
@@ -226,7 +227,8 @@ def group_frames(
             "check depth_scale.txt, the intrinsics and the poses."
         )
     with clock.time("overlap"):
-        landings = follow_masks(table, pose_error_m=error) if table.has_geometry else None
+        points = sample_masks(table) if table.has_geometry else []
+        landings = follow_masks(table, points=points, pose_error_m=error) if table.has_geometry else None
         undersegmented = np.zeros(len(table), bool)
         look_alikes, likeness = np.zeros((0, 2), np.int32), None
         if landings is not None:
@@ -242,16 +244,26 @@ def group_frames(
                 likeness = weigh_likeness(embeddings, evidence, look_alikes)
         if len(evidence) == 0 and len(table.views) > 1 and len(table) > 1:
             warnings.append("No mask is seen by a second view, so every mask is a group of its own; check the poses and the depth.")
-        graph = build_graph(
-            table.keys,
-            table.view_of,
-            table.areas,
-            evidence,
-            sizes_m=physical_sizes(table) if table.has_geometry else None,
-            pose_error_m=error,
-            use_geometry=options.evidence != "vlm" and table.has_geometry,
-            likeness=likeness,
-        )
+        sizes = physical_sizes(table) if table.has_geometry else None
+        use_geometry = options.evidence != "vlm" and table.has_geometry
+
+        def build(evidence: PairEvidence, use_geometry: bool) -> MaskGraph:
+            return build_graph(
+                table.keys,
+                table.view_of,
+                table.areas,
+                evidence,
+                sizes_m=sizes,
+                pose_error_m=error,
+                use_geometry=use_geometry,
+                likeness=likeness,
+            )
+
+        if landings is not None:
+            parts = cut(build(evidence, True)).labels
+            continued = find_continuations(table, points, parts, colors=[frame.rgb for frame in frames], pose_error_m=error)
+            evidence = evidence.with_continuations(continued.pairs, continued.gaps_m)
+        graph = build(evidence, use_geometry)
     calls = 0
     if judge is not None and options.evidence != "geometry":
         with clock.time("judge"):

@@ -138,6 +138,7 @@ def pack_run(run: GroupingRun) -> dict[str, Any]:
         "agree": graph.evidence.agree,
         "witnesses": graph.evidence.witnesses,
         "similarity": graph.evidence.similarity,
+        "gap_m": graph.evidence.gap_m,
         "geometry": graph.geometry,
         "p_same": graph.p_same,
         "known_different": graph.known_different,
@@ -176,7 +177,8 @@ def unpack_run(run: Run) -> KeptRun:
         arrays = _from_text(result["arrays"])
         views = result["views"]
         keys = [MaskKey(views[v], m) for v, m in zip(arrays["view_of"].tolist(), arrays["mask"].tolist(), strict=True)]
-        names = ("pairs", "overlap", "agree", "witnesses", "similarity")
+        arrays.setdefault("gap_m", np.full(len(arrays["pairs"]), np.nan, np.float32))  # runs kept before continuations
+        names = ("pairs", "overlap", "agree", "witnesses", "similarity", "gap_m")
         graph = MaskGraph(
             keys=tuple(keys),
             view_of=arrays["view_of"],
