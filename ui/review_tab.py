@@ -19,6 +19,7 @@ from ui.workbench import Workbench
 FOLDER = Path(__file__).parent
 POLL_S = 2.0
 CACHE_S = 3600
+BENCHMARK_QUEUE = "random"
 EVERYTHING = ("all pairs", "")
 
 
@@ -97,8 +98,16 @@ def build_review_tab(demo: gr.Blocks, desk: ReviewDesk, *, remembered: gr.Browse
             (name, narrowed, states),
         )
 
+    @shown_as_toast
+    def change_queue(*values: Any) -> tuple[Any, Any]:
+        # Labels of the random queue are what numbers are reported on: a hint would lean them to the judge. It can be shown again.
+        is_benchmark = values[1] == BENCHMARK_QUEUE
+        wish = aim(*values)
+        return wish | {"blind": is_benchmark or wish["blind"]}, gr.update(value=True) if is_benchmark else gr.skip()
+
     scene.input(change_scene, choosers, [card, only], **quiet)
-    for chooser in (queue, only, blind):
+    queue.input(change_queue, choosers, [card, blind], **quiet)
+    for chooser in (only, blind):
         chooser.input(aim, choosers, card, **quiet)
     annotator.submit(aim, choosers, card, **quiet)
     annotator.blur(aim, choosers, card, **quiet)

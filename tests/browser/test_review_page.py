@@ -42,6 +42,7 @@ def open_page(chromium: Browser, address: str, query: str = "?tab=review", name:
         field.press("Enter")
         page.wait_for_function("name => mgReview.state.aim.annotator === name && mgReview.state.current", arg=name)
         field.blur()
+        wait_for_card(page)
     return page
 
 
@@ -115,6 +116,31 @@ def test_by_keyboard_alone(chromium: Browser, app: str, database: Path) -> None:
     page.keyboard.type("sduk")
     assert field.input_value().endswith("sduk")
     assert len(rows(database, "annotator LIKE 'ann%' AND undoes IS NULL")) == 4
+    assert page.problems == []  # type: ignore[attr-defined]
+
+
+def test_the_random_queue_hides_the_hint_and_holding_a_view_shows_the_mask_alone(
+    chromium: Browser, app: str, database: Path
+) -> None:
+    page = open_page(chromium, app, name="bob")
+    view = page.locator(".rv-a .rv-view")
+    box = view.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    page.mouse.down()
+    expect(page.locator(".rv-over img")).to_have_attribute("src", view.get_attribute("data-alone") or "")
+    page.mouse.up()
+    page.mouse.move(0, 0)
+    expect(page.locator(".rv-over")).to_be_hidden()
+
+    page.locator("#mg-review-queue input").click()
+    page.get_by_role("option", name="by chance").first.click()
+    page.wait_for_function("mgReview.state.aim.queue === 'random' && mgReview.state.aim.blind && mgReview.state.current")
+    expect(page.locator("#mg-review-blind input")).to_be_checked()
+    press(page, "s")
+    wait_until_saved(page)
+    with sqlite3.connect(database) as connection:
+        assert connection.execute("SELECT queue FROM decisions WHERE annotator = 'bob'").fetchall() == [("random blind",)]
     assert page.problems == []  # type: ignore[attr-defined]
 
 
