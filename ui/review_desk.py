@@ -7,6 +7,7 @@ names masks by their number in the view, as ids may give the truth away.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -96,6 +97,14 @@ class QueueState:
     note: str = ""
 
 
+@dataclass
+class _FirstLooks:
+    """Pairs of a scene that were chosen without a queue, and how often one was looked for."""
+
+    pairs: list[MaskPair] = field(default_factory=list[MaskPair])
+    tries: int = 0
+
+
 class ReviewDesk:
     """The desk of one app; holds no person's choices.
 
@@ -109,6 +118,10 @@ class ReviewDesk:
         self.evidence = ReviewEvidence(bench, groupings)
         self.leases = LeaseStore(bench.labels.engine)
         self.choices = ChoiceStore(bench.labels.engine)
+        self._first_looks: dict[str, _FirstLooks] = {}
+        self._looking = threading.Lock()
+        self._handing_out = threading.Lock()
+        self._people: dict[str, tuple[int, dict[MaskPair, set[str]]]] = {}
 
     def cards(self, wish: Wish) -> tuple[Card, ...]:
         """Hand out the next pairs, leased to the page for some minutes.
@@ -124,30 +137,50 @@ class ReviewDesk:
         found: list[Card] = []
         if wish.first is not None and wish.first.canonical() not in wish.avoid:
             found.append(Card(wish.first, wish.queue, "This is the pair that the address names."))
-        people = self.bench.labels.people_by_pair(wish.scene)
-        share = self.choices.number(OVERLAP_SHARE, 0.0)
-        taken = self.leases.taken_keys(wish.scene, others_than=wish.holder)
-        seen = set(wish.avoid) | {card.pair.canonical() for card in found}
-        candidates = self._candidates(wish, snapshot, people)
-        while len(found) < wish.count:
-            batch: list[Card] = []
-            for card in candidates:
-                pair = card.pair.canonical()
-                is_free = bool(card.cycle) or share_of(pair) < share
-                if pair in seen or (not card.cycle and is_done(people.get(pair, set()), wish.annotator, is_shared=is_free)):
-                    continue
-                if not is_free and pair_key(pair) in taken:
-                    continue
-                seen.add(pair)
-                batch.append(card)
-                if len(found) + len(batch) == wish.count:
+        # One page after the other in this process: they all want the same first pairs.
+        with self._handing_out:
+            people = self._people_by_pair(wish.scene)
+            share = self.choices.number(OVERLAP_SHARE, 0.0)
+            taken = self.leases.taken_keys(wish.scene, others_than=wish.holder)
+            seen = set(wish.avoid) | {card.pair.canonical() for card in found}
+            candidates = self._candidates(wish, snapshot)
+            while len(found) < wish.count:
+                batch: list[Card] = []
+                for card in candidates:
+                    pair = card.pair.canonical()
+                    is_free = bool(card.cycle) or share_of(pair) < share
+                    if pair in seen or (not card.cycle and is_done(people.get(pair, set()), wish.annotator, is_shared=is_free)):
+                        continue
+                    if not is_free and pair_key(pair) in taken:
+                        continue
+                    seen.add(pair)
+                    batch.append(card)
+                    if len(found) + len(batch) == wish.count:
+                        break
+                if not batch:
                     break
-            if not batch:
-                break
-            exclusive = [card.pair for card in batch if not card.cycle and share_of(card.pair.canonical()) >= share]
-            got = set(self.leases.lease_all(wish.scene, exclusive, wish.holder, seconds=LEASE_S)) if exclusive else set[MaskPair]()
-            found += [card for card in batch if card.pair in got or card.pair not in exclusive]
+                exclusive = [card.pair for card in batch if not card.cycle and share_of(card.pair.canonical()) >= share]
+                got = self._lease(wish, exclusive) if exclusive else set[MaskPair]()
+                found += [card for card in batch if card.pair in got or card.pair not in exclusive]
         return tuple(found)
+
+    def _people_by_pair(self, scene: str) -> dict[MaskPair, set[str]]:
+        """Return who has a label on each pair of a scene, read anew only when labels were written."""
+        newest = self.bench.labels.newest_id()
+        known, people = self._people.get(scene, (-1, {}))
+        if known != newest:
+            people = self.bench.labels.people_by_pair(scene)
+            self._people[scene] = (newest, people)
+        return people
+
+    def _lease(self, wish: Wish, pairs: Sequence[MaskPair]) -> set[MaskPair]:
+        """Reserve pairs for a page; returns those that are still free and not labelled."""
+        got = set(self.leases.lease_all(wish.scene, pairs, wish.holder, seconds=LEASE_S))
+        # Another process may have held, labelled and given back a pair since the labels were read.
+        people = self._people_by_pair(wish.scene)
+        late = {pair for pair in got if is_done(people.get(pair.canonical(), set()), wish.annotator, is_shared=False)}
+        self.give_back(wish, late)
+        return got - late
 
     def hints(self, wish: Wish, pairs: Sequence[MaskPair]) -> list[Verdict | None]:
         """Return the judge's verdict on each pair: None in blind mode, and where there is no judge, as people can do without."""
@@ -203,7 +236,7 @@ class ReviewDesk:
         snapshot = self.evidence.snapshot(scene, probe=probe)
         if snapshot is None:
             return []
-        people = self.bench.labels.people_by_pair(scene)
+        people = self._people_by_pair(scene)
         share = self.choices.number(OVERLAP_SHARE, 0.0)
         done = {
             snapshot.row_of[pair]
@@ -241,22 +274,41 @@ class ReviewDesk:
         words = {0: "No mask changes its group.", 1: "1 mask changes its group."}
         return words.get(moved, f"{moved} masks change their group.")
 
-    def _candidates(self, wish: Wish, snapshot: Snapshot | None, people: dict[MaskPair, set[str]]) -> Iterator[Card]:
+    def _candidates(self, wish: Wish, snapshot: Snapshot | None) -> Iterator[Card]:
         if wish.queue == "contradictions":
             for found in self._contradictions(wish.scene):
                 yield from self._cycle_cards(found)
             return
         if snapshot is None:
-            for seed in range(3 * wish.count):
-                pair = self.bench.propose(wish.scene, seed=seed + len(people) + len(wish.avoid))
-                if pair is not None:
-                    yield Card(pair, wish.queue, FIRST_LOOK)
+            yield from (Card(pair, wish.queue, FIRST_LOOK) for pair in self._look_first(wish.scene, 3 * wish.count))
             return
         for link in self._filtered(snapshot, wish.queue, wish.only, wish.scene).tolist():
             pair = snapshot.pool.pair(link)
             # Which side is which is settled by the pair itself: the judge's order bias does not always favour one view.
             shown = pair if int(hashlib.sha256(pair_key(pair).encode()).hexdigest(), 16) % 2 else pair.swapped()
             yield Card(shown, wish.queue, explain_link(wish.queue, snapshot.pool, link))
+
+    def _look_first(self, scene: str, most: int) -> Iterator[MaskPair]:
+        """Yield pairs for the time until the queues are made: all that were found before, then at most so many new ones.
+
+        Everybody draws on one list, and one thread at a time looks: a crew that starts at once would draw the same views again and
+        again, and keep the queues from being made.
+        """
+        place, tries = 0, 0
+        while True:
+            with self._looking:
+                looks = self._first_looks.setdefault(scene, _FirstLooks())
+                while place == len(looks.pairs) and tries < most:
+                    pair = self.bench.propose(scene, seed=looks.tries)
+                    looks.tries += 1
+                    tries += 1
+                    if pair is not None and pair.canonical() not in {known.canonical() for known in looks.pairs}:
+                        looks.pairs.append(pair)
+                if place == len(looks.pairs):
+                    return
+                pair = looks.pairs[place]
+            place += 1
+            yield pair
 
     def _contradictions(self, scene: str) -> list[Contradiction]:
         return find_contradictions(self.bench.labels.current(scene))

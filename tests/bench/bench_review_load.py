@@ -28,7 +28,9 @@ def main() -> None:
         with running_app(database) as address:
             people = label_for(arguments.seconds, address, clients=arguments.clients, scene="sh3d_living")
         check_rows(LabelStore(open_database(str(database))), people)
-        pairs = [frozenset([tuple(pair[:2]), tuple(pair[2:])]) for person in people for pair in set(map(tuple, person.pairs))]
+        # A pair that was taken back is free again, so it may well go to somebody else.
+        back = {label for person in people for label in person.undone}
+        pairs = [pair for person in people for pair in person.labelled(without=back)]
         total, undone = (sum(len(getattr(person, name)) for person in people) for name in ("labels", "undone"))
         print(
             f"{arguments.clients} clients, {arguments.seconds:.0f} s: {total} labels and {undone} undos acknowledged, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,11 @@ def app(
     serve(settings)
 
 
+SWITCH_S = 0.0005
+"""Threads that read the database give up the interpreter at each row; with Python's 5 ms they would wait that long to go on, every
+time, while a grouping runs. 20 labelling clients get about twice as many answers a second."""
+
+
 def serve(settings: Settings) -> None:
     """Serve until interrupted.
 
@@ -46,6 +52,7 @@ def serve(settings: Settings) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    sys.setswitchinterval(SWITCH_S)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
