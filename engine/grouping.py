@@ -26,7 +26,7 @@ Evidence = Literal["geometry", "vlm", "both"]
 GEOMETRY_CAP = 4.0
 """Largest log-odds that geometry claims: one link in 55 may be wrong however clear it looks."""
 CONTINUES = 1.5
-"""Log-odds that a surface goes on into the part that begins where it is cut off: at least 4 of 5 such pairs are right."""
+"""Log-odds that a surface goes on into the part that begins where it is cut off: little, so that any overlap outweighs it."""
 SAME_VIEW_CLEAN = 8.0
 SAME_VIEW_SOFT = 1.5
 """Repulsion of two masks of one view, log-odds: where masks are clean, and where objects look split."""

@@ -57,6 +57,9 @@ CONDITIONS: list[tuple[str, Callable[[Sequence[Frame], int], list[Frame]]]] = [
     ("depth 1 % noise, holes", poor_depth),
     ("depth 1 % noise, holes, 5 cm", lambda frames, seed: poor_depth(shaken(5)(frames, seed), seed)),
     ("30 % split, 5 cm", lambda frames, seed: split(shaken(5)(frames, seed), 0.3)),
+    ("as they are", lambda frames, _: list(frames)),
+    ("every 4th view", lambda frames, _: list(frames[::4])),
+    ("30 % split", lambda frames, _: split(frames, 0.3)),
 ]
 
 
@@ -91,13 +94,14 @@ def main() -> None:
     parser.add_argument("--rooms", type=int, default=0, help="number of procedural rooms to add")
     parser.add_argument("--seeds", type=int, default=3, help="noises to try in each row")
     parser.add_argument("--only", type=int, nargs="*", help="numbers of the rows to print, from 0")
+    parser.add_argument("--first", type=int, default=0, help="number of the first procedural room")
     arguments = parser.parse_args()
     for name in arguments.scenes:
         scene = find_scene(name, SCENES_DIR)
         source = FrameSource(scene, max_frames=len(scene.view_names), photo=False)
         frames = [source.frame(view) for view in scene.view_names]
         bench_room(scene.name, frames, seeds=arguments.seeds, only=arguments.only)
-    for seed in range(arguments.rooms):
+    for seed in range(arguments.first, arguments.first + arguments.rooms):
         bench_room(f"procedural room {seed}", procedural_room(FIRST_ROOM + seed), seeds=arguments.seeds, only=arguments.only)
 
 
