@@ -79,11 +79,11 @@ def find_continuations(
     count = int(labels.max(initial=-1)) + 1
     if pose_error_m > MAX_POSE_ERROR_M or count < 2:
         return nothing
-    worlds = [to_world(p.local, v.pose) for p, v in zip(points, table.views, strict=True) if v.pose is not None and len(p.rows)]
-    if not worlds:
+    posed = [(p, v.pose) for p, v in zip(points, table.views, strict=True) if v.pose is not None and len(p.rows)]
+    if not posed:
         return nothing
-    world = np.concatenate(worlds)
-    owner = labels[np.concatenate([p.rows for p, v in zip(points, table.views, strict=True) if v.pose is not None and len(p.rows)])]
+    world = np.concatenate([to_world(p.local, pose) for p, pose in posed])
+    owner = labels[np.concatenate([p.rows for p, _ in posed])]
     order = np.argsort(owner, kind="stable")
     world, owner = world[order], owner[order]
     bounds = np.searchsorted(owner, np.arange(count + 1))
@@ -167,27 +167,20 @@ def _rim_of_view(view: PosedView, is_wanted: BoolArray) -> _Rim:
     assert view.depth is not None
     assert view.camera is not None
     assert view.pose is not None
+    # Around the picture lies no mask and no depth, so its edge hides what is behind it like anything without depth.
     index = np.pad(view.index_map, 1, constant_values=-2)
     depth = np.pad(view.depth, 1, constant_values=0)
     own, z = index[1:-1, 1:-1], depth[1:-1, 1:-1]
-    wanted = np.append(is_wanted, False)[own] & (z > 0)
-    is_rim = np.zeros(own.shape, bool)
     is_open = np.zeros(own.shape, bool)
     is_end = np.zeros(own.shape, bool)
-    for rows, columns in (
-        (slice(0, -2), slice(1, -1)),
-        (slice(2, None), slice(1, -1)),
-        (slice(1, -1), slice(0, -2)),
-        (slice(1, -1), slice(2, None)),
-    ):
-        beside, beyond = index[rows, columns], depth[rows, columns]
-        differs = beside != own
-        is_rim |= differs
-        outside = beside == -2
-        hidden = outside | (beyond == 0) | (beyond < z * (1 - OCCLUDER_SHARE) - OCCLUDER_M)
+    low, same, high = slice(0, -2), slice(1, -1), slice(2, None)
+    for side in ((low, same), (high, same), (same, low), (same, high)):
+        differs, beyond = index[side] != own, depth[side]
+        hidden = (beyond == 0) | (beyond < z * (1 - OCCLUDER_SHARE) - OCCLUDER_M)
         is_open |= differs & hidden
         is_end |= differs & ~hidden
-    flat = np.flatnonzero(is_rim & wanted)
+    wanted = np.append(is_wanted, False)[own] & (z > 0)
+    flat = np.flatnonzero((is_open | is_end) & wanted)
     labels = own.ravel()[flat]
     order = np.argsort(labels, kind="stable")
     flat, labels = flat[order], labels[order]

@@ -119,7 +119,6 @@ class ReviewDesk:
         self.leases = LeaseStore(bench.labels.engine)
         self.choices = ChoiceStore(bench.labels.engine)
         self._first_looks: dict[str, _FirstLooks] = {}
-        self._looking = threading.Lock()
         self._handing_out = threading.Lock()
         self._people: dict[str, tuple[int, dict[MaskPair, set[str]]]] = {}
 
@@ -291,24 +290,19 @@ class ReviewDesk:
     def _look_first(self, scene: str, most: int) -> Iterator[MaskPair]:
         """Yield pairs for the time until the queues are made: all that were found before, then at most so many new ones.
 
-        Everybody draws on one list, and one thread at a time looks: a crew that starts at once would draw the same views again and
-        again, and keep the queues from being made.
+        Everybody draws on one list, and hands out one after the other: a crew that starts at once would draw the same views again
+        and again, and keep the queues from being made.
         """
-        place, tries = 0, 0
-        while True:
-            with self._looking:
-                looks = self._first_looks.setdefault(scene, _FirstLooks())
-                while place == len(looks.pairs) and tries < most:
-                    pair = self.bench.propose(scene, seed=looks.tries)
-                    looks.tries += 1
-                    tries += 1
-                    if pair is not None and pair.canonical() not in {known.canonical() for known in looks.pairs}:
-                        looks.pairs.append(pair)
-                if place == len(looks.pairs):
-                    return
-                pair = looks.pairs[place]
-            place += 1
-            yield pair
+        looks = self._first_looks.setdefault(scene, _FirstLooks())
+        yield from list(looks.pairs)
+        known = {pair.canonical() for pair in looks.pairs}
+        for _ in range(most):
+            pair = self.bench.propose(scene, seed=looks.tries)
+            looks.tries += 1
+            if pair is not None and pair.canonical() not in known:
+                known.add(pair.canonical())
+                looks.pairs.append(pair)
+                yield pair
 
     def _contradictions(self, scene: str) -> list[Contradiction]:
         return find_contradictions(self.bench.labels.current(scene))
