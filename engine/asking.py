@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from engine.grouping import MaskGraph, Reliability, cut
+from engine.look_alikes import measure_novelty
 from engine.types import BoolArray, Float32Array, Float64Array, Int32Array, MaskKey, MaskPair
 
 DEFAULT_CALLS_PER_MASK = 6.0
@@ -69,7 +70,7 @@ def ask_in_rounds(
     *,
     budget: int | None = None,
     rounds: int = ROUNDS,
-    look_alikes: Sequence[MaskPair] = (),
+    look_alikes: Sequence[tuple[MaskPair, float]] = (),
     tick: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Asked:
     """Ask a judge about the links that matter.
@@ -79,7 +80,8 @@ def ask_in_rounds(
         judge: Whom to ask.
         budget: Calls in all; None = `DEFAULT_CALLS_PER_MASK` for each mask.
         rounds: Rounds of cut and ask.
-        look_alikes: Pairs of one view, known to differ: a few are asked first, as the yardstick where there is no geometry.
+        look_alikes: Pairs of one view, known to differ, and how alike they look: a few are asked first, as the yardstick where
+            there is no geometry.
         tick: Called with (calls so far, budget) before each round and after each batch; may raise to cancel.
     """
     total = round(DEFAULT_CALLS_PER_MASK * len(graph.keys)) if budget is None else max(0, budget)
@@ -90,7 +92,9 @@ def ask_in_rounds(
 
     probes = [look_alikes[i] for i in _spread(len(look_alikes), min(PROBES, total // 8))] if not graph.use_geometry else []
     if probes:
-        graph = replace(graph, known_different=np.asarray(judge.ask(probes), np.float32))
+        known = np.asarray(judge.ask([pair for pair, _ in probes]), np.float32)
+        novelty = measure_novelty(known, np.asarray([likeness for _, likeness in probes]))
+        graph = replace(graph, known_different=known, novelty=novelty)
         calls += len(probes)
     chosen = _calibration(graph)[:total]
     if len(chosen):

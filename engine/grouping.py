@@ -73,6 +73,7 @@ class MaskGraph:
         likeness: (E,) float64 log-odds from looks, used where there is no geometry; None where nothing tells what they are worth.
         known_different: (K,) float32 the judge's answers about look-alikes of one view, the yardstick for its other answers where
             there is no geometry; empty until asked.
+        novelty: How much of the judge's answers is news beside likeness, [0, 1]; used where there is no geometry.
         geometry_scale: What geometry's log-odds are worth on this scene, [0, 1], as the judge's answers have it; 1 until asked.
         use_geometry: False leaves geometry out of the weights (it may still have chosen the pairs).
         same_view_repulsion: Log-odds against two masks of one view being one object.
@@ -90,6 +91,7 @@ class MaskGraph:
     geometry_scale: float = 1.0
     likeness: Float64Array | None = None
     known_different: Float32Array = field(default_factory=lambda: np.zeros(0, np.float32))
+    novelty: float = 1.0
 
     @property
     def is_same_view(self) -> BoolArray:
@@ -108,7 +110,7 @@ class MaskGraph:
         if not self.use_geometry and self.likeness is not None:
             total += self.likeness
         if not self.use_geometry and len(self.known_different) >= MIN_KNOWN and asked.any():
-            total[asked] += weigh_answers(self.p_same[asked], self.known_different)
+            total[asked] += self.novelty * weigh_answers(self.p_same[asked], self.known_different)
         else:
             total[asked] += self.reliability.log_odds(self.p_same[asked])
         if not self.use_geometry and self.likeness is None:

@@ -25,7 +25,7 @@ from engine.geometry import MaskTable, follow_masks, sample_masks, tabulate_mask
 from engine.grouping import SPLIT_MAX_ERROR_M, Evidence, Grouping, MaskGraph, build_graph, cut
 from engine.grouping_metrics import MaskScores, PointScores, score_masks, score_points
 from engine.instances import InstanceCloud, fuse_cloud, label_mesh
-from engine.look_alikes import MIN_KNOWN, find_look_alikes, weigh_likeness
+from engine.look_alikes import MIN_KNOWN, find_look_alikes, likeness_of, weigh_likeness
 from engine.registration import Registration, register_views
 from engine.types import NOTHING, Float32Array, Frame, Int32Array, MaskKey, MaskPair, Scene, UInt8Array
 from engine.undersegmented import find_undersegmented, without_testimony
@@ -230,7 +230,7 @@ def group_frames(
         points = sample_masks(table) if table.has_geometry else []
         landings = follow_masks(table, points=points, pose_error_m=error) if table.has_geometry else None
         undersegmented = np.zeros(len(table), bool)
-        look_alikes, likeness = np.zeros((0, 2), np.int32), None
+        look_alikes, alike, likeness = np.zeros((0, 2), np.int32), list[float](), None
         if landings is not None:
             if error < SPLIT_MAX_ERROR_M:  # beyond it, small masks scatter whatever they show
                 undersegmented = find_undersegmented(table, landings)
@@ -240,6 +240,7 @@ def group_frames(
             embeddings = _describe(table, frames, embeddings, judge)
             evidence = propose_by_appearance(table, embeddings)
             look_alikes = find_look_alikes(table, embeddings)
+            alike = likeness_of(embeddings, look_alikes).tolist()
             if len(look_alikes) >= MIN_KNOWN:
                 likeness = weigh_likeness(embeddings, evidence, look_alikes)
         if len(evidence) == 0 and len(table.views) > 1 and len(table) > 1:
@@ -267,7 +268,9 @@ def group_frames(
     calls = 0
     if judge is not None and options.evidence != "geometry":
         with clock.time("judge"):
-            known = [MaskPair(table.keys[a], table.keys[b]) for a, b in look_alikes.tolist()]
+            known = [
+                (MaskPair(table.keys[a], table.keys[b]), like) for (a, b), like in zip(look_alikes.tolist(), alike, strict=True)
+            ]
             asked = ask_in_rounds(graph, judge, budget=options.budget, look_alikes=known, tick=clock.tick_calls)
             graph, calls = asked.graph, asked.calls
             clock.asked = calls

@@ -155,6 +155,7 @@ def pack_run(run: GroupingRun) -> dict[str, Any]:
         "use_geometry": graph.use_geometry,
         "same_view_repulsion": graph.same_view_repulsion,
         "geometry_scale": graph.geometry_scale,
+        "novelty": graph.novelty,
         "pose_error": [found.error_before_m, found.error_after_m],
         "poses_repaired": found.accepted,
         "pairs_of_views": found.pairs,
@@ -192,6 +193,7 @@ def unpack_run(run: Run) -> KeptRun:
             geometry_scale=float(result["geometry_scale"]),
             likeness=arrays.get("likeness"),
             known_different=arrays["known_different"],
+            novelty=float(result.get("novelty", 1.0)),
         )
         before, after = result["pose_error"]
         poses: dict[int, Float64Array] = dict(zip(arrays["posed_views"].tolist(), arrays["poses"], strict=True))

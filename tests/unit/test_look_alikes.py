@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.geometry import tabulate_masks
-from engine.look_alikes import find_look_alikes, weigh_against, weigh_answers
+from engine.look_alikes import find_look_alikes, measure_novelty, weigh_against, weigh_answers
 from engine.pipeline import GroupingOptions, group_frames
 from tests.grouping_rooms import SimulatedJudge, dining_room, truth_of, without_geometry
 
@@ -36,6 +36,16 @@ def test_judge_that_cannot_tell_look_alikes_apart_gets_little_say() -> None:
     assert np.abs(weigh_answers(yes_man, yes_man)).mean() < 1.0
     discerning = np.where(np.arange(200) < 100, 0.95, 0.03).astype(np.float32)
     assert weigh_answers(discerning, np.full(50, 0.05, np.float32) + rng.uniform(-0.03, 0.03, 50).astype(np.float32))[0] > 2
+
+
+def test_a_judge_that_repeats_likeness_says_little_new() -> None:
+    rng = np.random.default_rng(3)
+    likeness = rng.uniform(0, 1, 300)
+    repeats = (1 / (1 + np.exp(-6 * (likeness - 0.5) - rng.normal(0, 0.3, 300)))).astype(np.float32)
+    independent = rng.uniform(0.01, 0.99, 300).astype(np.float32)
+    assert measure_novelty(repeats, likeness) < 0.1
+    assert measure_novelty(independent, likeness) > 0.85
+    assert measure_novelty(np.full(300, 0.9, np.float32), likeness) == 1.0, "constant answers have no correlation"
 
 
 def test_looks_and_answers_together_beat_either_without_geometry() -> None:
