@@ -25,7 +25,7 @@ from engine.evaluation_run import write_atomically
 from engine.judging import BUNDLED_MODEL, CropPair, Judge, load_judge
 from engine.judging.adapters import record_base
 from engine.judging.calibration import Calibration, fit_calibration, save_calibration
-from engine.types import MaskKey, MaskPair
+from engine.types import BoolArray, Float64Array, MaskKey, MaskPair
 from finetune.augment import augment_crop
 from finetune.corrections import read_corrections
 from finetune.events import EventWriter
@@ -260,18 +260,25 @@ def build_trainer(
 
 
 def fit_on_held_out(trainer: Trainer, prompt: str) -> Calibration | None:
-    """Fit temperature and bias on the held-out pairs; None where there are too few to tell.
+    """Fit temperature and bias on the held-out pairs; None where there are too few to tell, or where right answers would be lost.
 
-    Training on the hardest negatives moves the balance of both answers towards "different": this puts it right again.
+    Training on the hardest negatives moves the balance of both answers towards "different": this puts it right again. The
+    likelihood that is fitted minds how sure wrong answers are, so that the best fit may cost answers at the threshold: then it is
+    not worth having.
     """
     margins, is_same = trainer.held_out_margins()
     if min(is_same.sum(), (~is_same).sum()) < MIN_CALIBRATION_PAIRS // 2:
         return None
     try:
-        return fit_calibration(margins, is_same, prompt=prompt, source="held-out pairs of the training")
+        found = fit_calibration(margins, is_same, prompt=prompt, source="held-out pairs of the training")
     except ModelError:
         # Its answers say nothing about the truth: the verdict will say so.
         return None
+    return found if _right(found.apply(margins), is_same) >= _right(margins, is_same) else None
+
+
+def _right(margins: Float64Array, is_same: BoolArray) -> int:
+    return int(((margins >= 0) == is_same).sum())
 
 
 def save_adapter(model: Any, folder: Path, *, base: str | Path, calibration: Calibration | None = None) -> None:

@@ -2,7 +2,8 @@
 
 For each scene and each way of spoiling it, one row for: geometry only, VLM only, both, and threshold + connected components (of
 the links of "both"). The judge is SIMULATED (sensitivity 0.94, specificity 0.91, independent errors) and says what grouping makes
-of such a judge; `--judge NAME` asks a real one instead, in fewer conditions. `--rooms N` adds N procedural rooms.
+of such a judge; `--judge NAME` asks a real one instead, in fewer conditions. `--rooms N` adds N procedural rooms, of parametric
+pieces or, with `--furniture DIR --held-out TSV`, of models that the bundled judge was not trained on.
 Then calls per mask against views, and time and memory against masks.
 """
 
@@ -21,6 +22,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from engine import pipeline
 from engine.assets import SCENES_DIR
 from engine.frames import FrameSource
 from engine.geometry import tabulate_masks
@@ -29,7 +31,9 @@ from engine.pipeline import GroupingOptions, GroupingRun, group_frames
 from engine.rendering import make_renderer, shade
 from engine.scenes import find_scene
 from engine.scenes.procedural import make_room
+from engine.scenes.procedural_pieces import Piece
 from engine.types import Frame, MaskKey, MaskPair
+from finetune.pretrain_crops import load_pieces
 from tests.grouping_rooms import SimulatedJudge, shake, without_geometry
 
 PIECE = 10_000_000
@@ -153,9 +157,20 @@ def bench_real(name: str, frames: list[Frame], judge: RememberingJudge, label: s
         print(f"| {condition} | {' | '.join(aris)} | {baseline:.3f} | {calls} | {right.mean():.2f} |", flush=True)
 
 
-def procedural_room(seed: int, views: int = 40) -> list[Frame]:
+def add_furniture_options(parser: argparse.ArgumentParser) -> None:
+    """Let procedural rooms be furnished with models; `furniture_of` reads them."""
+    parser.add_argument("--furniture", type=Path, help="folder of .sh3f libraries whose validation models furnish procedural rooms")
+    parser.add_argument("--held-out", type=Path, help="table of models that may not be used; needed with --furniture")
+
+
+def furniture_of(arguments: argparse.Namespace) -> list[Piece]:
+    """Return the models that were asked for, none for parametric rooms."""
+    return load_pieces(arguments.furniture, arguments.held_out, "val") if arguments.furniture else []
+
+
+def procedural_room(seed: int, views: int = 40, pieces: Sequence[Piece] = ()) -> list[Frame]:
     """Return a made-up room as frames of 640x360."""
-    room = make_room(seed, view_count=views, image_size=(640, 360))
+    room = make_room(seed, pieces, view_count=views, image_size=(640, 360))
     renderer = make_renderer(room.mesh, "embree")
     frames: list[Frame] = []
     for view in room.views:
@@ -254,7 +269,11 @@ def main() -> None:
     parser.add_argument("--looks-only", action="store_true", help="with --judge: only the row without depth and poses")
     parser.add_argument("--every", type=int, default=1, help="use every n-th view only")
     parser.add_argument("--rooms", type=int, default=0, help="number of procedural rooms to add")
+    parser.add_argument("--vision-weight", type=float, default=pipeline.VISION_WEIGHT, help="of embeddings beside colours")
+    add_furniture_options(parser)
     arguments = parser.parse_args()
+    pipeline.VISION_WEIGHT = arguments.vision_weight
+    pieces = furniture_of(arguments)
     for number, name in enumerate(arguments.scenes):
         scene = find_scene(name, SCENES_DIR)
         source = FrameSource(scene, max_frames=len(scene.view_names), photo=arguments.judge is not None)
@@ -269,7 +288,7 @@ def main() -> None:
         if number == 0 and not arguments.skip_size:
             bench_size(frames, most=2000 if arguments.quick else 20_000)
     for seed in range(arguments.rooms):
-        name, frames = f"procedural room {seed}", procedural_room(FIRST_ROOM + seed)[:: arguments.every]
+        name, frames = f"procedural room {seed}", procedural_room(FIRST_ROOM + seed, pieces=pieces)[:: arguments.every]
         if arguments.judge:
             judge = RememberingJudge(arguments.judge, MadeFrames(frames))
             bench_real(name, frames, judge, arguments.judge, looks_only=arguments.looks_only)

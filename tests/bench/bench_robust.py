@@ -1,7 +1,8 @@
 """Prints how grouping stands up to poses, depth and masks that are worse than usual, geometry alone with repair, no judge.
 
 `python -m tests.bench.bench_robust [SCENE ...] [--rooms N] [--seeds 3]`: one row a way of spoiling, with the ARI over masks of each
-seed of the noise; the worst one is what the table is about. `--rooms` adds procedural rooms that nothing was tuned on.
+seed of the noise; the worst one is what the table is about. `--rooms` adds procedural rooms that nothing was tuned on, of
+parametric pieces or, with `--furniture`, of models.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from engine.frames import FrameSource
 from engine.pipeline import GroupingOptions, group_frames
 from engine.scenes import find_scene
 from engine.types import Frame
-from tests.bench.bench_grouping import procedural_room, split, truth_of
+from tests.bench.bench_grouping import add_furniture_options, furniture_of, procedural_room, split, truth_of
 from tests.grouping_rooms import shake
 
 FIRST_ROOM = 910_000
@@ -95,14 +96,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="noises to try in each row")
     parser.add_argument("--only", type=int, nargs="*", help="numbers of the rows to print, from 0")
     parser.add_argument("--first", type=int, default=0, help="number of the first procedural room")
+    add_furniture_options(parser)
     arguments = parser.parse_args()
+    pieces = furniture_of(arguments)
     for name in arguments.scenes:
         scene = find_scene(name, SCENES_DIR)
         source = FrameSource(scene, max_frames=len(scene.view_names), photo=False)
         frames = [source.frame(view) for view in scene.view_names]
         bench_room(scene.name, frames, seeds=arguments.seeds, only=arguments.only)
     for seed in range(arguments.first, arguments.first + arguments.rooms):
-        bench_room(f"procedural room {seed}", procedural_room(FIRST_ROOM + seed), seeds=arguments.seeds, only=arguments.only)
+        frames = procedural_room(FIRST_ROOM + seed, pieces=pieces)
+        bench_room(f"procedural room {seed}", frames, seeds=arguments.seeds, only=arguments.only)
 
 
 if __name__ == "__main__":

@@ -134,6 +134,17 @@ def test_adapter_is_saved_with_a_calibration_fitted_on_held_out_pairs(pool: Scen
     assert fit_on_held_out(few, prompt_of(CONFIG).reference) is None
 
 
+def test_no_calibration_is_kept_that_costs_right_answers(pool: ScenePool, data: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, _ = build_trainer(CONFIG, data, [pool], None)
+    # Right at 0 but for one answer, of which it is very sure: likelihood gives way to that one and loses the many near 0.
+    margins = np.array([*[-1.0] * 60, *[0.1] * 59, -300.0])
+    is_same = np.arange(120) >= 60
+    monkeypatch.setattr(trainer, "held_out_margins", lambda: (margins, is_same))
+    assert fit_on_held_out(trainer, prompt_of(CONFIG).reference) is None
+    monkeypatch.setattr(trainer, "held_out_margins", lambda: (np.where(is_same, 3.0, -3.0), is_same))
+    assert fit_on_held_out(trainer, prompt_of(CONFIG).reference) is not None
+
+
 def test_variants_are_reproducible_and_stay_crops_on_black(pool: ScenePool) -> None:
     crop = max(pool.crops.values(), key=lambda c: c.size)
     one, two = (augment_crop(crop, np.random.default_rng(3)) for _ in range(2))
