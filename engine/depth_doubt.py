@@ -16,6 +16,8 @@ POINTS = 400
 TOLERANCE = 0.04
 """Two depths of one point agree within this share of them: relative, so that no scale is favoured."""
 MIN_SHARE = 0.4
+SEEN_SHARE = 0.1
+"""A scale at which views hardly see each other's points says little: its share is taken of this much of the most that any sees."""
 CLEARLY = 2.0
 """Another scale is believed when it makes at least `MIN_SHARE` of the points agree, and this many times as many as the present."""
 
@@ -31,13 +33,11 @@ def find_depth_factor(table: MaskTable) -> float | None:
     if len(posed) < 2:
         return None
     local = [_some_points(view) for view in posed]
-    present = _share_agreeing(posed, local, 1.0)
-    best, share = 1.0, present
-    for factor in FACTORS:
-        agreeing = _share_agreeing(posed, local, factor)
-        if agreeing > share:
-            best, share = factor, agreeing
-    return best if share >= MIN_SHARE and share >= CLEARLY * present and best != 1.0 else None
+    counts = {factor: _count_agreeing(posed, local, factor) for factor in (1.0, *FACTORS)}
+    least = max(POINTS // 4, SEEN_SHARE * max(seen for _, seen in counts.values()))
+    shares = {factor: agreeing / max(seen, least) for factor, (agreeing, seen) in counts.items()}
+    best = max(shares, key=lambda factor: shares[factor])
+    return best if shares[best] >= MIN_SHARE and shares[best] >= CLEARLY * shares[1.0] and best != 1.0 else None
 
 
 def _some_points(view: PosedView) -> Float32Array:
@@ -49,8 +49,12 @@ def _some_points(view: PosedView) -> Float32Array:
     return view.camera.rays.reshape(-1, 3)[pixels] * view.depth.ravel()[pixels, None]
 
 
-def _share_agreeing(views: list[PosedView], local: list[Float32Array], factor: float) -> float:
-    """Share of points, moved into neighbouring views, that lie on the surface there if all depths are divided by `factor`."""
+def _count_agreeing(views: list[PosedView], local: list[Float32Array], factor: float) -> tuple[int, int]:
+    """Count points, moved into neighbouring views, that lie on the surface there if all depths are divided by `factor`.
+
+    Returns:
+        Those that lie on it, and all that fall where the other view knows a depth.
+    """
     poses: list[Float64Array] = []
     worlds: list[Float32Array] = []
     for view, points in zip(views, local, strict=True):
@@ -71,4 +75,4 @@ def _share_agreeing(views: list[PosedView], local: list[Float32Array], factor: f
             known = surface > 0
             seen += int(known.sum())
             agreeing += int((known & (np.abs(surface - z[telling]) < TOLERANCE * z[telling])).sum())
-    return agreeing / seen if seen >= POINTS // 4 else 0.0
+    return agreeing, seen

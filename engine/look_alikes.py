@@ -34,16 +34,15 @@ def find_look_alikes(table: MaskTable, embeddings: Float32Array) -> Int32Array:
     return unique_pairs(np.concatenate(found)) if found else np.zeros((0, 2), np.int32)
 
 
-def weigh_likeness(embeddings: Float32Array, evidence: PairEvidence, look_alikes: Int32Array) -> Float64Array:
+def weigh_likeness(evidence: PairEvidence, known: Float64Array) -> Float64Array:
     """Return the log-odds, (E,) float64, that likeness alone gives each candidate pair; 0 where nothing is known to differ."""
-    if len(look_alikes) < MIN_KNOWN or len(evidence) == 0:
+    if len(known) < MIN_KNOWN or len(evidence) == 0:
         return np.zeros(len(evidence))
-    known = likeness_of(embeddings, look_alikes)
     return weigh_against(evidence.similarity.astype(np.float64), known, cap=APPEARANCE_CAP)
 
 
 def likeness_of(embeddings: Float32Array, pairs: Int32Array) -> Float64Array:
-    """Return the cosine of each pair's looks, (P,)."""
+    """Return the cosine of the looks, (N, D) float32, of each pair, (P, 2) int32 rows: (P,) float64."""
     unit = _unit(embeddings)
     return np.einsum("pd,pd->p", unit[pairs[:, 0]], unit[pairs[:, 1]]).astype(np.float64)
 
@@ -52,12 +51,12 @@ def measure_novelty(p_same: Float32Array, likeness: Float64Array) -> float:
     """Return how much a judge's answers say beyond likeness, [0, 1], from pairs that are known to differ.
 
     Likeness and answers are added as if each erred on its own. A judge that sees what likeness sees errs on the same pairs: among
-    pairs with one truth, what both have in common is their correlation r, and 1 - r of an answer is news. What K
-    pairs show by chance, a standard error of 1 / sqrt(K), is taken off r.
+    pairs with one truth, what both have in common is their correlation r, and 1 - r of an answer is news. What K pairs show by
+    chance, a standard error of 1 / sqrt(K), is taken off r.
 
     Args:
-        p_same: (K,) the judge's answers about pairs known to differ.
-        likeness: (K,) how alike those pairs look.
+        p_same: (K,) float32, the judge's answers about pairs known to differ.
+        likeness: (K,) float64, the cosine of their looks.
     """
     answers = _logit(p_same)
     if len(answers) < MIN_KNOWN or min(answers.std(), likeness.std()) < 1e-6:

@@ -230,7 +230,7 @@ def group_frames(
         points = sample_masks(table) if table.has_geometry else []
         landings = follow_masks(table, points=points, pose_error_m=error) if table.has_geometry else None
         undersegmented = np.zeros(len(table), bool)
-        look_alikes, alike, likeness = np.zeros((0, 2), np.int32), list[float](), None
+        look_alikes, alike, likeness = np.zeros((0, 2), np.int32), np.zeros(0), None
         if landings is not None:
             if error < SPLIT_MAX_ERROR_M:  # beyond it, small masks scatter whatever they show
                 undersegmented = find_undersegmented(table, landings)
@@ -240,9 +240,9 @@ def group_frames(
             embeddings = _describe(table, frames, embeddings, judge)
             evidence = propose_by_appearance(table, embeddings)
             look_alikes = find_look_alikes(table, embeddings)
-            alike = likeness_of(embeddings, look_alikes).tolist()
+            alike = likeness_of(embeddings, look_alikes)
             if len(look_alikes) >= MIN_KNOWN:
-                likeness = weigh_likeness(embeddings, evidence, look_alikes)
+                likeness = weigh_likeness(evidence, alike)
         if len(evidence) == 0 and len(table.views) > 1 and len(table) > 1:
             warnings.append("No mask is seen by a second view, so every mask is a group of its own; check the poses and the depth.")
         sizes = physical_sizes(table) if table.has_geometry else None
@@ -269,7 +269,8 @@ def group_frames(
     if judge is not None and options.evidence != "geometry":
         with clock.time("judge"):
             known = [
-                (MaskPair(table.keys[a], table.keys[b]), like) for (a, b), like in zip(look_alikes.tolist(), alike, strict=True)
+                (MaskPair(table.keys[a], table.keys[b]), like)
+                for (a, b), like in zip(look_alikes.tolist(), alike.tolist(), strict=True)
             ]
             asked = ask_in_rounds(graph, judge, budget=options.budget, look_alikes=known, tick=clock.tick_calls)
             graph, calls = asked.graph, asked.calls

@@ -8,6 +8,7 @@ not done again, so a run that was stopped goes on where it was.
 from __future__ import annotations
 
 import json
+import logging
 import resource
 import shutil
 import sys
@@ -44,6 +45,9 @@ DATASET_FILE, SHEET_FILE, VERDICT_FILE, CORRECTIONS_FILE = "dataset.json", "samp
 ADAPTER, BEFORE, AFTER = "adapter", "before", "after"
 MIN_CALIBRATION_PAIRS = 100
 """Fewer held-out pairs say less about a bias than the training's own."""
+
+
+logger = logging.getLogger(__name__)
 
 
 class Cancelled(Exception):
@@ -274,10 +278,15 @@ def fit_on_held_out(trainer: Trainer, prompt: str) -> Calibration | None:
     except ModelError:
         # Its answers say nothing about the truth: the verdict will say so.
         return None
-    return found if _right(found.apply(margins), is_same) >= _right(margins, is_same) else None
+    right, raw = (_count_right(answers, is_same) for answers in (found.apply(margins), margins))
+    if right < raw:
+        logger.info("no calibration is kept: it would be right on %d of %d held-out pairs, without it %d", right, len(margins), raw)
+        return None
+    return found
 
 
-def _right(margins: Float64Array, is_same: BoolArray) -> int:
+def _count_right(margins: Float64Array, is_same: BoolArray) -> int:
+    """Return how many answers at the threshold are right."""
     return int(((margins >= 0) == is_same).sum())
 
 

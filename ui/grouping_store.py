@@ -193,7 +193,7 @@ def unpack_run(run: Run) -> KeptRun:
             geometry_scale=float(result["geometry_scale"]),
             likeness=arrays.get("likeness"),
             known_different=arrays["known_different"],
-            novelty=float(result.get("novelty", 1.0)),
+            novelty=float(result.get("novelty", 1.0)),  # runs kept before novelty weighed all of an answer
         )
         before, after = result["pose_error"]
         poses: dict[int, Float64Array] = dict(zip(arrays["posed_views"].tolist(), arrays["poses"], strict=True))

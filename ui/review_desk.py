@@ -291,7 +291,7 @@ class ReviewDesk:
         """Yield pairs for the time until the queues are made: all that were found before, then at most so many new ones.
 
         Everybody draws on one list, and hands out one after the other: a crew that starts at once would draw the same views again
-        and again, and keep the queues from being made.
+        and again, and keep the queues from being made. Call with `_handing_out` held.
         """
         looks = self._first_looks.setdefault(scene, _FirstLooks())
         yield from list(looks.pairs)

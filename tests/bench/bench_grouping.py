@@ -165,6 +165,8 @@ def add_furniture_options(parser: argparse.ArgumentParser) -> None:
 
 def furniture_of(arguments: argparse.Namespace) -> list[Piece]:
     """Return the models that were asked for, none for parametric rooms."""
+    if (arguments.furniture is None) != (arguments.held_out is None):
+        raise SystemExit("One of --furniture and --held-out was given; give both, or neither for parametric rooms.")
     return load_pieces(arguments.furniture, arguments.held_out, "val") if arguments.furniture else []
 
 

@@ -4,8 +4,9 @@
 
 On each scene a logistic regression is fitted to pairs, and measured on the other scene: on the base's log-odds alone; with the
 likeness of the colours around both masks; and with an oracle that knows from the ground truth which objects stand around each mask
-(identical copies count as one object, as no picture tells them apart). The oracle's rows bound what a prompt with surroundings can
-bring. Without scenes: the bundled one, and a procedural room.
+(identical copies count as one object, as no picture tells them apart). The oracle's rows say about how much a prompt with
+surroundings could bring: it knows what no picture shows, but weighs only how much the neighbours of both masks have in common.
+Without scenes: the bundled one, and a procedural room.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ COLUMNS = {"base": [0], "base + colours around it": [0, 1, 2], "base + oracle of
 
 @dataclass(frozen=True, eq=False)
 class Surroundings:
-    """What lies around a mask, for each margin: colours (LOOKS,) and share of each object, both square-rooted, of unit length."""
+    """What lies around a mask, for each margin: colours (LOOKS,) and share of each object, both square-rooted."""
 
     colors: tuple[NDArray[np.float64], ...]
     objects: tuple[dict[int, float], ...]
@@ -109,16 +110,15 @@ def main() -> None:
     judge = load_judge("base")
     with tempfile.TemporaryDirectory() as scratch:
         folders = args.scenes or [SCENES_DIR / "sh3d_living", *write_rooms(Path(scratch), 1)]
-        measured = {folder.name: measure_scene(folder, judge, args.pairs) for folder in folders}
-    names = list(measured)
+        first, second = ((folder.name, measure_scene(folder, judge, args.pairs)) for folder in folders)
     print_head(["fitted on", "measured on", "judge", "accuracy, look-alikes", "recall", "accuracy, copies (fitted on copies)"])
-    for fitted, tested in (names, names[::-1]):
+    for (fitted, known), (tested, open_pairs) in ((first, second), (second, first)):
         for what, used in COLUMNS.items():
             accuracy, recall = {}, {}
             for negative in STYLES[1:]:
-                same, other = (measured[fitted][style][:, used] for style in ("same", negative))
-                asked, wrong = (measured[tested][style][:, used] for style in ("same", negative))
-                if not (len(other) and len(wrong)):
+                same, other = (known[style][:, used] for style in ("same", negative))
+                asked, wrong = (open_pairs[style][:, used] for style in ("same", negative))
+                if not all(map(len, (same, other, asked, wrong))):
                     accuracy[negative] = recall[negative] = float("nan")
                     continue
                 truth = np.repeat([1, 0], [len(same), len(other)])

@@ -103,7 +103,7 @@ def test_depth_that_is_not_a_number(frames: tuple[Frame, ...]) -> None:
     assert len(group(nowhere).grouping.groups) == len(run.table)
 
 
-@pytest.mark.parametrize("factor", [0.1, 0.2, 0.5, 2.0, 5.0, 10.0])
+@pytest.mark.parametrize("factor", [0.1, 0.2, 0.25, 0.5, 2.0, 4.0, 5.0, 10.0])
 def test_wrong_depth_scale_is_found_and_said(frames: tuple[Frame, ...], factor: float) -> None:
     wrong = [replace(frame, depth=None if frame.depth is None else frame.depth * np.float32(factor)) for frame in frames]
     assert find_depth_factor(tabulate_masks(wrong)) == factor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from db.runs import RunStore
 from db.session import open_database
 from engine.constraints import Constraint
 from engine.errors import MaskgroupError, RunError
+from engine.pipeline import GroupingRun
 from engine.types import MaskKey
 from tests.tiny_room import BLUE_BOX, NAME, RED_BOX
 from ui import grouping_corrections as corrections
@@ -73,6 +75,17 @@ def test_run_is_in_the_database_and_opens_after_a_restart(tiny_room: Path, store
     assert after.ari == before.ari
     assert after.run.seconds == before.run.seconds
     assert second.resume(NAME) is None, "it is open already"
+
+
+def test_what_is_new_in_answers_is_kept(tiny_room: Path, store: RunStore) -> None:
+    app = start_app(tiny_room)
+    wait(app.start(NAME))
+    kept = app.result(NAME).run
+    assert isinstance(kept, GroupingRun)
+    runs = GroupingStore(store)
+    number = runs.begin(NAME, kept.options, model=None)
+    runs.finish(number, replace(kept, graph=replace(kept.graph, novelty=0.4)))
+    assert runs.open(number, NAME)[0].graph.novelty == 0.4
 
 
 def test_corrections_survive_a_restart_and_can_be_undone_then(tiny_room: Path) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
+import pytest
+
+from engine.appearance import describe_masks
 from engine.geometry import tabulate_masks
 from engine.look_alikes import find_look_alikes, measure_novelty, weigh_against, weigh_answers
 from engine.pipeline import GroupingOptions, group_frames
+from engine.types import Frame, MaskKey, MaskPair
 from tests.grouping_rooms import SimulatedJudge, dining_room, truth_of, without_geometry
 
 
@@ -46,6 +52,32 @@ def test_a_judge_that_repeats_likeness_says_little_new() -> None:
     assert measure_novelty(repeats, likeness) < 0.1
     assert measure_novelty(independent, likeness) > 0.85
     assert measure_novelty(np.full(300, 0.9, np.float32), likeness) == 1.0, "constant answers have no correlation"
+    assert measure_novelty((1 - likeness).clip(0.01, 0.99).astype(np.float32), likeness) == 1.0, "to contradict is news"
+    assert measure_novelty(repeats[:7], likeness[:7]) == 1.0, "too few to tell"
+    few, odds = likeness[:16], np.log(repeats[:16] / (1 - repeats[:16]))
+    shared = float(np.corrcoef(odds, few)[0, 1]) - 0.25
+    assert measure_novelty(repeats[:16], few) == pytest.approx(1 - shared, abs=1e-3)
+
+
+class LikenessJudge:
+    """Not a model: says again how alike two masks' colours are."""
+
+    def __init__(self, frames: Sequence[Frame]) -> None:
+        keys = [MaskKey(frame.view, mask) for frame in frames for mask in sorted(frame.mask_areas)]
+        self._looks = dict(zip(keys, np.concatenate([describe_masks(frame) for frame in frames]), strict=True))
+
+    def ask(self, pairs: Sequence[MaskPair]) -> list[float]:
+        """Return the cosine of each pair's colours."""
+        return [float(self._looks[pair.a] @ self._looks[pair.b]) for pair in pairs]
+
+
+def test_only_what_is_new_in_answers_is_weighed() -> None:
+    frames = without_geometry(dining_room()[1])
+    graph = group_frames(frames, options=GroupingOptions(evidence="vlm", lift=False), judge=LikenessJudge(frames)).graph
+    assert graph.novelty < 0.5
+    full, none = (replace(graph, novelty=share).weights() for share in (1.0, 0.0))
+    assert np.allclose(graph.weights(), graph.novelty * full + (1 - graph.novelty) * none)
+    assert not np.allclose(full[graph.asked], none[graph.asked])
 
 
 def test_looks_and_answers_together_beat_either_without_geometry() -> None:

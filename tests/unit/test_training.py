@@ -14,7 +14,7 @@ import torch
 
 from engine.errors import ModelError, RunError
 from engine.judging import BUNDLED_MODEL, CropPair, load_judge
-from engine.judging.calibration import margin_of
+from engine.judging.calibration import fit_calibration, margin_of
 from finetune.augment import augment_crop
 from finetune.events import EventWriter, read_events
 from finetune.lora import Answerer, Question, add_adapter, load_base, prompt_of, trained_weights
@@ -136,9 +136,11 @@ def test_adapter_is_saved_with_a_calibration_fitted_on_held_out_pairs(pool: Scen
 
 def test_no_calibration_is_kept_that_costs_right_answers(pool: ScenePool, data: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer, _ = build_trainer(CONFIG, data, [pool], None)
-    # Right at 0 but for one answer, of which it is very sure: likelihood gives way to that one and loses the many near 0.
-    margins = np.array([*[-1.0] * 60, *[0.1] * 59, -300.0])
+    # Four answers "same" are sure and wrong: likelihood gives way to them, and would lose the many that are just above 0.
+    margins = np.array([*[-0.1] * 56, *[6.0] * 4, *[0.1] * 30, *[4.0] * 30])
     is_same = np.arange(120) >= 60
+    fitted = fit_calibration(margins, is_same, prompt="original@1")
+    assert ((fitted.apply(margins) >= 0) == is_same).sum() < ((margins >= 0) == is_same).sum()
     monkeypatch.setattr(trainer, "held_out_margins", lambda: (margins, is_same))
     assert fit_on_held_out(trainer, prompt_of(CONFIG).reference) is None
     monkeypatch.setattr(trainer, "held_out_margins", lambda: (np.where(is_same, 3.0, -3.0), is_same))

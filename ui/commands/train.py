@@ -18,10 +18,11 @@ from engine.scenes import find_scene, list_scenes
 from finetune.events import Event
 from finetune.processes import LOG_FILE
 from finetune.registry import FINISHED, Registry
-from finetune.train_config import Backend, NegativeChoice, PromotionRule, TrainConfig, default_rate
+from finetune.train_config import BUNDLED_RATE, Backend, NegativeChoice, PromotionRule, TrainConfig, default_rate
 from ui.settings import Settings
 
 POLL_S = 0.3
+RATE_HELP = f"Learning rate; default: {TrainConfig.learning_rate:g}, for the bundled model {BUNDLED_RATE:g}."
 
 
 def train(
@@ -36,7 +37,10 @@ def train(
     model: Annotated[str, typer.Option(help="Base to train: base, a model folder or a hub id.")] = TrainConfig.model,
     against: Annotated[str, typer.Option(help="The judge to beat, which also finds hard negatives: base or a run.")] = "base",
     negatives: Annotated[str, typer.Option(help="hard (look-alikes, and what the judge gets wrong) or random.")] = "hard",
-    rate: Annotated[float | None, typer.Option(help="Learning rate; default: 2e-4, for the bundled model 1e-3.")] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(help=RATE_HELP),
+    ] = None,
     rank: Annotated[int, typer.Option(help="LoRA's rank.")] = TrainConfig.rank,
     alpha: Annotated[int, typer.Option(help="LoRA's alpha.")] = TrainConfig.alpha,
     dropout: Annotated[float, typer.Option(help="LoRA's dropout.")] = TrainConfig.dropout,
