@@ -7,8 +7,11 @@ from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial.transform import Rotation
 
+from engine.grouping import MaskGraph
 from engine.rendering import make_renderer, shade
 from engine.scenes.procedural import look_at
 from engine.types import Camera, Frame, MaskKey, MaskPair, SceneMesh
@@ -92,6 +95,13 @@ def split(frames: Sequence[Frame], *, rate: float, seed: int = 0) -> list[Frame]
 def without_geometry(frames: Sequence[Frame]) -> list[Frame]:
     """Leave pictures and masks only."""
     return [replace(frame, depth=None, camera=None, pose=None) for frame in frames]
+
+
+def components(graph: MaskGraph) -> np.ndarray:
+    """Threshold at even odds, then connected components, the baseline: (N,) int32 group of each mask."""
+    count, attracting = len(graph.keys), graph.evidence.pairs[graph.weights() > 0]
+    links = coo_matrix((np.ones(len(attracting)), tuple(attracting.T)), shape=(count, count))
+    return connected_components(links, directed=False)[1]
 
 
 class SimulatedJudge:

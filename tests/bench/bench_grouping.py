@@ -18,8 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from engine import pipeline
@@ -34,7 +32,7 @@ from engine.scenes.procedural import make_room
 from engine.scenes.procedural_pieces import Piece
 from engine.types import Frame, MaskKey, MaskPair
 from finetune.pretrain_crops import load_pieces
-from tests.grouping_rooms import SimulatedJudge, shake, without_geometry
+from tests.grouping_rooms import SimulatedJudge, components, shake, without_geometry
 
 PIECE = 10_000_000
 OVER_TWO = "10 % over two objects"
@@ -86,15 +84,6 @@ def fuse(frames: Sequence[Frame], rate: float) -> tuple[list[Frame], np.ndarray]
 def truth_of(frames: Sequence[Frame]) -> np.ndarray:
     """Object of each mask, (N,), in table order."""
     return np.array([mask % PIECE for frame in frames for mask in sorted(frame.mask_areas)], np.int32)
-
-
-def components(run: GroupingRun) -> np.ndarray:
-    """Threshold at even odds, then connected components: the baseline."""
-    pairs, positive = run.graph.evidence.pairs, run.graph.weights() > 0
-    shape = (len(run.graph.keys),) * 2
-    return connected_components(coo_matrix((np.ones(int(positive.sum())), tuple(pairs[positive].T)), shape=shape), directed=False)[
-        1
-    ]
 
 
 class RememberingJudge:
@@ -149,7 +138,7 @@ def bench_real(name: str, frames: list[Frame], judge: RememberingJudge, label: s
             options = GroupingOptions(evidence=evidence, repair=repair, lift=False)
             cells[evidence] = group_frames(spoiled, truth=truth, options=options, judge=None if evidence == "geometry" else judge)
         aris = [f"{cells[e].mask_scores.ari:.3f}" if e in cells else "-" for e in ("geometry", "vlm", "both")]
-        baseline = score_masks(truth, components(cells["both"]).astype(np.int32)).ari
+        baseline = score_masks(truth, components(cells["both"].graph)).ari
         calls = f"{cells['vlm'].calls / len(truth):.1f} / {cells['both'].calls / len(truth):.1f}"
         graph = cells["vlm"].graph
         a, b = graph.evidence.pairs[graph.asked].T
@@ -218,7 +207,7 @@ def bench_scene(name: str, frames: list[Frame], *, quick: bool) -> None:
         both = cells["both"]
         error = both.registration
         aris = [f"{cells[e].mask_scores.ari:.3f}" if e in cells else "-" for e in ("geometry", "vlm", "both")]
-        baseline = score_masks(truth, components(both).astype(np.int32)).ari
+        baseline = score_masks(truth, components(both.graph)).ari
         first = cells.get("geometry", cells["vlm"])
         calls = f"{cells['vlm'].calls / len(truth):.1f} / {both.calls / len(truth):.1f}"
         found = f"{100 * error.error_before_m:.1f} -> {100 * error.error_after_m:.1f}"

@@ -26,6 +26,7 @@ from engine.crops import bounding_box, crop_on_black
 from engine.frames import FrameSource
 from engine.identical_copies import find_identical_copies
 from engine.judging import CropPair, Judge, load_judge
+from engine.judging.calibration import margin_of
 from engine.scenes import open_scene
 from engine.types import NOTHING, Frame
 from finetune.pretrain_eval import Style, sample_pairs, table_of_maps
@@ -88,13 +89,13 @@ def measure_scene(folder: Path, judge: Judge, count: int) -> dict[Style, NDArray
     for style in STYLES:
         drawn = sample_pairs([table], style, count, seed=0)
         crops = [CropPair(*(table.crop(int(table.views[m]), int(table.instances[m])) for m in (i, j))) for _, i, j in drawn]
-        said = np.clip([verdict.p_same for verdict in judge.judge(crops)], 1e-5, 1 - 1e-5)
+        margins = [margin_of(verdict.p_same) for verdict in judge.judge(crops)]
         rows = []
-        for (_, i, j), p in zip(drawn, said, strict=True):
+        for (_, i, j), margin in zip(drawn, margins, strict=True):
             a, b = look(i), look(j)
             hues = [float(x @ y) for x, y in zip(a.colors, b.colors, strict=True)]
             things = [sum(w * y.get(one, 0.0) for one, w in x.items()) for x, y in zip(a.objects, b.objects, strict=True)]
-            rows.append([np.log(p / (1 - p)), *hues, *things])
+            rows.append([margin, *hues, *things])
         found[style] = np.asarray(rows).reshape(-1, 1 + 2 * len(MARGINS))
     return found
 

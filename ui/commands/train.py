@@ -37,10 +37,7 @@ def train(
     model: Annotated[str, typer.Option(help="Base to train: base, a model folder or a hub id.")] = TrainConfig.model,
     against: Annotated[str, typer.Option(help="The judge to beat, which also finds hard negatives: base or a run.")] = "base",
     negatives: Annotated[str, typer.Option(help="hard (look-alikes, and what the judge gets wrong) or random.")] = "hard",
-    rate: Annotated[
-        float | None,
-        typer.Option(help=RATE_HELP),
-    ] = None,
+    rate: Annotated[float | None, typer.Option(help=RATE_HELP)] = None,
     rank: Annotated[int, typer.Option(help="LoRA's rank.")] = TrainConfig.rank,
     alpha: Annotated[int, typer.Option(help="LoRA's alpha.")] = TrainConfig.alpha,
     dropout: Annotated[float, typer.Option(help="LoRA's dropout.")] = TrainConfig.dropout,
