@@ -23,6 +23,8 @@ from ui.workbench import Workbench
 
 TRAIN_TAB = "train"
 POLL_S = 1.0
+FORGET_SCRIPT = "() => ['', '', {__type__: 'update', value: null, visible: false}]"
+KEEP_TYPED_SCRIPT = "(kept, typed) => typed || kept"
 HELD_BACK = "objects kept back in these scenes"
 PROMOTIONS = [
     ("it is surely better (McNemar's test)", "mcnemar"),
@@ -39,6 +41,7 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
         timer = gr.Timer(POLL_S, active=False)
         shown = gr.State(None)
         sheet_of = gr.State(None)
+        kept_note = gr.Textbox(visible="hidden")
         gr.Markdown(
             "Retrain the model on **your corrections** and on pairs made from these scenes. "
             "It replaces the model in use only if it does better on pairs that it never saw."
@@ -159,9 +162,12 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
         ]
 
     def show_all(current: str | None) -> list[Any]:
-        return [current, *show_run(current), *show_list(current)]
+        return [current, *show_run(current), *show_list(current), note_of(current)]
 
-    all_outputs = [shown, *run_outputs, *list_outputs]
+    def note_of(current: str | None) -> str:
+        return next((str(run.result.get("note", "")) for run in registry.list() if run.name == current), "")
+
+    all_outputs = [shown, *run_outputs, *list_outputs, note]
 
     @shown_as_toast
     def open_page(current: str | None) -> list[Any]:
@@ -185,12 +191,11 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
         active = registry.active()
         # While a run goes on, lists in which somebody may be choosing are left alone.
         lists = [gr.skip()] * len(list_outputs) if active is not None else show_list(current)
-        return [current, *show_run(current, had_sheet), *lists]
+        return [current, *show_run(current, had_sheet), *lists, gr.skip()]
 
     @shown_as_toast
     def pick(chosen: str | None) -> list[Any]:
-        run = registry.get(chosen) if chosen else None
-        return [chosen, *show_run(chosen), str(run.result.get("note", "")) if run else "", "", gr.update(visible=False)]
+        return [chosen, *show_run(chosen), note_of(chosen)]
 
     @shown_as_toast
     def cancel(current: str | None) -> None:
@@ -248,7 +253,11 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
     start_button.click(start, [name, *settings], [name, *all_outputs], **quiet)
     preview_button.click(preview, settings, [counts, sheet], **slow)
     timer.tick(poll, [shown, sheet_of], all_outputs, **quiet)
-    picked.input(pick, picked, [shown, *run_outputs, note, compared, exported], **quiet)
+    # The browser itself takes away what belongs to the run before: a slow answer to this choice would otherwise wipe out what
+    # came of the next click (a comparison, a file, a note being typed).
+    picked.input(None, None, [note, compared, exported], js=FORGET_SCRIPT, **quiet)
+    chosen = picked.input(pick, picked, [shown, *run_outputs, kept_note], **quiet)
+    chosen.success(None, [kept_note, note], note, js=KEEP_TYPED_SCRIPT, **quiet)
     cancel_button.click(cancel, shown, None, **quiet)
     resume_button.click(resume, shown, all_outputs, **quiet)
     promote_button.click(promote, picked, list_outputs, **quiet)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.training_room import write_training_room
 pytestmark = pytest.mark.browser
 
 WAIT_MS = 240_000
+LATE_MS = 3_000
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,23 @@ def set_small(page: Page, **settings: str) -> None:
     for setting, value in settings.items():
         page.locator(f"#mg-train-{setting} input").fill(value)
         page.locator(f"#mg-train-{setting} input").press("Tab")
+
+
+@contextmanager
+def slow_answers(page: Page) -> Iterator[None]:
+    """What is clicked within is sent so late that the answer to the next click comes before."""
+    page.evaluate(
+        """(ms) => {
+            window.fetchAtOnce = window.fetch;
+            window.fetch = async (...asked) => {
+                if (String(asked[0].url ?? asked[0]).includes('queue/join')) await new Promise((go) => setTimeout(go, ms));
+                return window.fetchAtOnce(...asked);
+            };
+        }""",
+        LATE_MS,
+    )
+    yield
+    page.evaluate("window.fetch = window.fetchAtOnce")
 
 
 @pytest.fixture
@@ -68,10 +87,16 @@ def test_click_trains_judges_promotes_and_survives_reload_and_restart(
     expect(page.locator("#mg-train-sheet img")).to_be_visible(timeout=WAIT_MS)
     page.screenshot(path=tmp_path / "train.png", full_page=True)
 
-    page.locator("#mg-train-run input").click()
-    page.get_by_role("option", name="run-1").click()
+    with slow_answers(page):
+        page.locator("#mg-train-run input").click()
+        page.get_by_role("option", name="run-1").click()
     page.locator("#mg-train-compare").click()
     expect(page.locator("#mg-train-compared")).to_contain_text("base against run-1", timeout=WAIT_MS)
+    note = page.locator("#mg-train-note textarea, #mg-train-note input")
+    note.fill("being typed")
+    page.wait_for_timeout(2 * LATE_MS)
+    expect(page.locator("#mg-train-compared")).to_contain_text("base against run-1")
+    expect(note).to_have_value("being typed")
     page.locator("#mg-train-delete").click()
     expect(page.get_by_text("roll back or promote another run, then delete it")).to_be_visible(timeout=WAIT_MS)
     page.locator("#mg-train-back").click()
@@ -120,4 +145,10 @@ def test_look_first_then_stop_go_on_note_and_export(chromium: Browser, app: str,
     assert {"adapter_model.safetensors", "adapter_config.json", "README.md"} <= names
     page.locator("#mg-train-merged").click()
     expect(page.get_by_text("The whole model lies in")).to_be_visible(timeout=WAIT_MS)
+    page.reload()
+    expect(note).to_have_value("a <b>note</b>", timeout=WAIT_MS)
+    note.fill("")
+    page.locator("#mg-train-run input").click()
+    page.get_by_role("option", name="stopped").click()
+    expect(note).to_have_value("a <b>note</b>", timeout=WAIT_MS)
     assert problems == []
