@@ -27,6 +27,12 @@ KICK_LOSS = 4.0
 """A node that loses more than this by moving is not doubtful."""
 KICK_TARGETS = 2
 KICK_FOLLOWERS = 10
+SPLIT_SEEDS = 12
+"""Repelling pairs of a cluster from which a split is grown."""
+SPLIT_REPULSION = 1.0
+"""Pairs that repel less are no seeds."""
+SPLIT_WORK = 100
+"""Nodes that splits may look at, for each node of the component."""
 
 Adjacency = list[dict[int, float]]
 
@@ -69,6 +75,10 @@ def solve_multicut(count: int, pairs: Int32Array, weights: Float64Array) -> Int3
         else:
             adjacency = _adjacency(len(nodes), local[pairs[own]], weights[own])
             labels[nodes] = bounds[part] + np.asarray(_improve(adjacency, _contract(adjacency)))
+    # What no attracting link holds together is apart: moves may have taken away the nodes that connected it.
+    held = positive & (labels[pairs[:, 0]] == labels[pairs[:, 1]])
+    graph = coo_matrix((np.ones(int(held.sum())), (pairs[held, 0], pairs[held, 1])), shape=(count, count))
+    _, labels = connected_components(graph, directed=False)
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.empty(len(first), np.int32)
     rank[np.argsort(first)] = np.arange(len(first))
@@ -120,9 +130,9 @@ def _contract(adjacency: Adjacency) -> list[int]:
 
 
 def _improve(adjacency: Adjacency, labels: list[int]) -> list[int]:
-    """Move single nodes, then runs of nodes between two clusters, then join clusters, until nothing gains."""
+    """Move single nodes, then runs of nodes between two clusters, join clusters, split clusters, until nothing gains."""
     fresh = len(labels)
-    work = EXCHANGE_WORK * len(labels)
+    work, split_work = EXCHANGE_WORK * len(labels), SPLIT_WORK * len(labels)
     tried: set[tuple[int, int, int, int]] = set()
     for _ in range(MAX_ROUNDS):
         gained, fresh = _move_nodes(adjacency, labels, fresh)
@@ -141,6 +151,8 @@ def _improve(adjacency: Adjacency, labels: list[int]) -> list[int]:
             gained |= _exchange(adjacency, labels, members, a, b)
         if not gained:
             gained, fresh = _kick(adjacency, labels, fresh)
+        if not gained:
+            gained, fresh, split_work = _split(adjacency, labels, fresh, split_work)
         if not gained:
             break
     return labels
@@ -284,3 +296,73 @@ def _exchange(adjacency: Adjacency, labels: list[int], members: dict[int, list[i
         members[a] = [node for node in nodes if labels[node] == a]
         members[b] = [node for node in nodes if labels[node] == b]
     return best_length > 0
+
+
+def _split(adjacency: Adjacency, labels: list[int], fresh: int, work: int) -> tuple[bool, int, int]:
+    """Cut clusters in two where that gains: two halves grow from a pair that repels, then exchange nodes.
+
+    A few wrong links can glue two large clusters, and then no node alone, and no short run of nodes, gains by leaving.
+    """
+    members: dict[int, list[int]] = {}
+    for node, label in enumerate(labels):
+        members.setdefault(label, []).append(node)
+    split, queue = False, list(members)
+    while queue:
+        cluster = queue.pop()
+        nodes = members[cluster]
+        inside = set(nodes)
+        seeds = sorted(
+            (weight, a, b)
+            for a in nodes
+            for b, weight in adjacency[a].items()
+            if a < b and weight < -SPLIT_REPULSION and b in inside
+        )
+        best, best_half = EPSILON, list[int]()
+        for _, a, b in seeds[:SPLIT_SEEDS]:
+            if work < len(nodes):
+                return split, fresh, 0
+            work -= len(nodes)
+            half = _grow(adjacency, inside, a, b)
+            for node in half:
+                labels[node] = fresh
+            halves = {cluster: [node for node in nodes if labels[node] == cluster], fresh: half}
+            _exchange(adjacency, labels, halves, cluster, fresh)
+            half = halves[fresh]
+            gain = -sum(weight for node in half for other, weight in adjacency[node].items() if labels[other] == cluster)
+            if gain > best and half and halves[cluster]:
+                best, best_half = gain, half
+            for node in nodes:
+                labels[node] = cluster
+        if best_half:
+            for node in best_half:
+                labels[node] = fresh
+            members[cluster] = [node for node in nodes if labels[node] == cluster]
+            members[fresh] = best_half
+            queue += [cluster, fresh]
+            split, fresh = True, fresh + 1
+    return split, fresh, work
+
+
+def _grow(adjacency: Adjacency, inside: set[int], a: int, b: int) -> list[int]:
+    """Return b's half of a cluster: node after node joins the one of two halves, grown from a and b, that pulls it more clearly."""
+    pull = dict.fromkeys(inside, 0.0)
+    heap: list[tuple[float, int]] = []
+    half: list[int] = []
+    node: int | None = a
+    while node is not None:
+        # Towards b counts positive; the seeds go where they must.
+        is_b = node == b or (node != a and pull[node] > 0)
+        del pull[node]
+        if is_b:
+            half.append(node)
+        for other, weight in adjacency[node].items():
+            if other in pull:
+                pull[other] += weight if is_b else -weight
+                if other != b:
+                    heapq.heappush(heap, (-abs(pull[other]), other))
+        node = b if b in pull else None
+        while node is None and heap:
+            strength, other = heapq.heappop(heap)
+            if other in pull and -strength == abs(pull[other]):
+                node = other
+    return half

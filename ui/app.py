@@ -102,7 +102,7 @@ def build_blocks(bench: Workbench, settings: Settings, groupings: GroupingRuns, 
             with gr.Tab("3D grouping", id="grouping") as grouping_tab:
                 build_grouping_tab(grouping_tab, bench, groupings)
             build_train_tab(blocks, bench, Registry(RunStore(bench.labels.engine), settings.runs_folder))
-            build_compare_tab(blocks, bench, comparisons)
+            build_compare_tab(bench, comparisons)
 
         def open_addressed(request: gr.Request) -> Any:
             wanted = dict(request.query_params).get("tab")

@@ -177,6 +177,39 @@ def keep_threshold(points: OperatingPoints, found: FinishedComparison | None, si
     return f'From now on {model} says "same" from {threshold:.0%} on: {where}. Kept in {path}.'
 
 
+def rated_text(key: str, side: Side, threshold: float) -> str:
+    """Return what the rates on screen belong to, as the page remembers it."""
+    return f"{key} {side} {threshold:.4f}"
+
+
+def is_rated(on_screen: str, key: str, side: Side) -> bool:
+    """Return whether the rates on screen are of this comparison and side, at whatever threshold."""
+    return on_screen.startswith(f"{key} {side} ")
+
+
+def rated_key(on_screen: str, side: Side, threshold: float) -> str:
+    """Return the comparison whose rates are on screen, "" without any.
+
+    Raises:
+        MaskgroupError: If the rates there are of another side or threshold than is chosen: nobody saw those of this one yet.
+    """
+    key = on_screen.partition(" ")[0]
+    if key and on_screen != rated_text(key, side, threshold):
+        raise MaskgroupError("What this threshold gives is still being counted; look at it, then keep it.")
+    return key
+
+
+def same_key(chosen: str | None, on_screen: str) -> str:
+    """Return the comparison that is both chosen in the list and on screen.
+
+    Raises:
+        MaskgroupError: If these are two.
+    """
+    if chosen != on_screen:
+        raise MaskgroupError("The comparison chosen in the list is not the one on screen yet; look at it first.")
+    return on_screen
+
+
 def kept_threshold(points: OperatingPoints, found: FinishedComparison | None, side: Side) -> float:
     """Return the threshold that a model has now."""
     point = points.get(found.settings.model(side)) if found is not None else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import gradio as gr
@@ -24,14 +25,19 @@ PLOTS_SCRIPT = read_beside("plot_theme.js") + read_beside("compare_plots.js")
 ADDRESS_SCRIPT = "(key) => { if (key) history.replaceState(null, '', '?tab=compare&run=' + encodeURIComponent(key)); }"
 
 
-def build_compare_tab(demo: gr.Blocks, bench: Workbench, runs: ComparisonRuns) -> None:
-    """Lay out the page as a tab inside `demo` and wire it."""
+def build_compare_tab(bench: Workbench, runs: ComparisonRuns) -> None:
+    """Lay out the page as a tab of the blocks in whose context this is called, and wire it."""
     points = bench.points
     assert points is not None, "the app keeps thresholds"
     scenes = bench.scene_names()
     with gr.Tab("Compare", id=page.PAGE) as tab:
         timer = gr.Timer(POLL_S, active=False)
         was_running = gr.State(False)
+        # The browser holds these, so they tell what a person sees: the comparison on screen, and what the rates there belong to.
+        shown = gr.Textbox(visible="hidden", elem_id="mg-compare-shown")
+        rated = gr.Textbox(visible="hidden", elem_id="mg-compare-rated")
+        # The comparison drawn last and the drawing's number: another number makes the parts of the page that follow it anew.
+        drawn = gr.State(("", 0))
         with gr.Row(elem_classes="mg-bar-row"):
             chosen = gr.Dropdown(label="Comparison", elem_id="mg-compare-run", scale=3)
             cancel_button = gr.Button("Cancel", elem_id="mg-compare-cancel", visible=False, min_width=90)
@@ -80,7 +86,8 @@ def build_compare_tab(demo: gr.Blocks, bench: Workbench, runs: ComparisonRuns) -
                 )
 
     run_outputs = [progress, cancel_button, resume_button, delete_button, timer, was_running]
-    result_outputs = [links, tables, plots, flips, side, threshold, rates, kept, group_scene, groups, room]
+    result_outputs = [shown, drawn, links, tables, plots, side, kept, group_scene]
+    drawings = count(1)
 
     def show_run(key: str) -> list[Any]:
         running = bool(key) and runs.is_running(key)
@@ -95,61 +102,61 @@ def build_compare_tab(demo: gr.Blocks, bench: Workbench, runs: ComparisonRuns) -
             running,
         ]
 
-    def show_result(key: str, kind: Outcome, which: Side) -> list[Any]:
+    def show_result(key: str, scene: str | None) -> list[Any]:
+        """Show the numbers; what depends on a chooser follows with its value then (`drawn.change`), not with that of now."""
         found = page.result_of(runs, key)
         names = ("A", "B") if found is None else (found.settings.model_a, found.settings.model_b)
         grouped = list(found.grouping) if found is not None else []
-        scene = grouped[0] if grouped else None
-        at = page.kept_threshold(points, found, which)
         return [
+            key,
+            (key, next(drawings)),
             page.links_html(key) if found is not None else "",
             page.show_tables(found, is_running=bool(key) and runs.is_running(key)),
             page.show_plots(found),
-            gallery_html(bench, found, kind),
-            gr.update(choices=[(name, side) for name, side in zip(names, ("a", "b"), strict=True)], value=which),
-            at,
-            page.show_threshold(found, which, at),
+            gr.update(choices=[(name, side) for name, side in zip(names, ("a", "b"), strict=True)]),
             "",
-            gr.update(choices=grouped, value=scene),
-            grouping_html(found, scene) if found is not None and scene else "",
-            page.show_changes(bench, found, scene) if scene else "",
-        ]
-
-    def open_on(key: str, kind: Outcome, which: Side) -> list[Any]:
-        models = bench.judges.names()
-        choices = page.list_entries(runs)
-        return [
-            gr.update(choices=choices, value=key or None),
-            gr.update(choices=models, value=bench.judges.default),
-            gr.update(choices=models, value=bench.judges.rival() or bench.judges.default),
-            gr.update(open=not choices),
-            *show_run(key),
-            *show_result(key, kind, which),
+            gr.update(choices=grouped) if scene in grouped else gr.update(choices=grouped, value=next(iter(grouped), None)),
         ]
 
     @shown_as_toast
-    def open_address(request: gr.Request, kind: Outcome, which: Side) -> list[Any]:
+    def open_tab(request: gr.Request, key: str | None, a: str | None, b: str | None, scene: str | None) -> list[Any]:
         query = dict(request.query_params)
-        if query.get("tab") != page.PAGE:
-            # Nobody looks at this page yet: it fills when its tab is opened.
-            return [gr.skip()] * (4 + len(run_outputs) + len(result_outputs))
-        return open_on(page.first_key(runs, query), kind, which)
+        asked = key or (query.get("run", "") if query.get("tab") == page.PAGE else "")
+        opened = page.first_key(runs, {"run": asked})
+        models, choices = bench.judges.names(), page.list_entries(runs)
+        # Models that somebody has chosen, and a form that somebody has opened, stay.
+        return [
+            gr.update(choices=choices, value=opened or None),
+            gr.update(choices=models) if a in models else gr.update(choices=models, value=bench.judges.default),
+            gr.update(choices=models)
+            if b in models
+            else gr.update(choices=models, value=bench.judges.rival() or bench.judges.default),
+            gr.skip() if choices else gr.update(open=True),
+            *show_run(opened),
+            *show_result(opened, scene),
+        ]
 
     @shown_as_toast
-    def open_tab(key: str | None, kind: Outcome, which: Side) -> list[Any]:
-        return open_on(page.first_key(runs, {"run": key or ""}), kind, which)
-
-    @shown_as_toast
-    def choose(key: str, kind: Outcome, which: Side) -> list[Any]:
-        return [*show_run(key), *show_result(key, kind, which)]
+    def choose(key: str | None, on_screen: str, scene: str | None) -> list[Any]:
+        if not key or key == on_screen:
+            # The list also says so when it merely loses the focus: nothing that was set meanwhile may be lost by that.
+            return [gr.skip()] * (len(run_outputs) + len(result_outputs))
+        return [*show_run(key), *show_result(key, scene)]
 
     @shown_as_toast
     def start(
-        names: list[str], a: str, b: str, count: float, mode: str, number: float, with_groups: bool, kind: Outcome, which: Side
+        names: list[str],
+        a: str,
+        b: str,
+        number_of_pairs: float,
+        mode: str,
+        number: float,
+        with_groups: bool,
+        scene: str | None,
     ) -> list[Any]:
-        key = runs.start(page.settings_of(names, a, b, count, mode, number or 0, with_groups))
+        key = runs.start(page.settings_of(names, a, b, number_of_pairs, mode, number or 0, with_groups))
         listed = gr.update(choices=page.list_entries(runs), value=key)
-        return [listed, gr.update(open=False), *show_run(key), *show_result(key, kind, which)]
+        return [listed, gr.update(open=False), *show_run(key), *show_result(key, scene)]
 
     @shown_as_toast
     def resume(key: str) -> list[Any]:
@@ -161,56 +168,79 @@ def build_compare_tab(demo: gr.Blocks, bench: Workbench, runs: ComparisonRuns) -
         runs.cancel(key)
 
     @shown_as_toast
-    def delete(key: str, kind: Outcome, which: Side) -> list[Any]:
-        runs.delete(key)
+    def delete(key: str | None, on_screen: str, scene: str | None) -> list[Any]:
+        runs.delete(page.same_key(key, on_screen))
         after = page.first_key(runs, {})
-        return [gr.update(choices=page.list_entries(runs), value=after or None), *show_run(after), *show_result(after, kind, which)]
+        return [gr.update(choices=page.list_entries(runs), value=after or None), *show_run(after), *show_result(after, scene)]
 
     @shown_as_toast
-    def poll(key: str, before: bool, kind: Outcome, which: Side) -> list[Any]:
+    def poll(last: tuple[str, int], before: bool, scene: str | None) -> list[Any]:
+        # Not the comparison on screen: another one's numbers may be on their way there, and this answer comes after them.
+        key, _ = last
         now = show_run(key)
         ended = before and not runs.is_running(key)
-        listed = gr.update(choices=page.list_entries(runs), value=key) if ended else gr.skip()
-        return [listed, *now, *(show_result(key, kind, which) if ended else [gr.skip()] * len(result_outputs))]
+        # Without a value: somebody may have chosen another one just now.
+        listed = gr.update(choices=page.list_entries(runs)) if ended else gr.skip()
+        return [listed, *now, *(show_result(key, scene) if ended else [gr.skip()] * len(result_outputs))]
 
     @shown_as_toast
     def show_outcome(key: str, kind: Outcome) -> str:
         return gallery_html(bench, page.result_of(runs, key), kind)
 
     @shown_as_toast
-    def move_threshold(key: str, which: Side, at: float) -> str:
-        return page.show_threshold(page.result_of(runs, key), which, at)
+    def take_kept_threshold(key: str, which: Side, on_screen: str) -> Any:
+        # Numbers that were only drawn anew leave the slider where somebody put it.
+        is_rated = page.is_rated(on_screen, key, which)
+        return gr.skip() if is_rated else page.kept_threshold(points, page.result_of(runs, key), which)
 
     @shown_as_toast
-    def choose_side(key: str, which: Side) -> tuple[float, str]:
+    def choose_side(key: str, which: Side) -> float:
+        return page.kept_threshold(points, page.result_of(runs, key), which)
+
+    @shown_as_toast
+    def show_rates(key: str, which: Side, at: float) -> tuple[str, str]:
         found = page.result_of(runs, key)
-        at = page.kept_threshold(points, found, which)
-        return at, page.show_threshold(found, which, at)
+        return page.show_threshold(found, which, at), page.rated_text(key, which, at) if found is not None else ""
 
     @shown_as_toast
-    def keep(key: str, which: Side, at: float) -> str:
+    def keep(on_screen: str, which: Side, at: float) -> str:
+        key = page.rated_key(on_screen, which, at)
         return page.keep_threshold(points, page.result_of(runs, key), which, round(at, 4))
 
     @shown_as_toast
-    def show_groups(key: str, scene: str) -> tuple[str, str]:
-        found = runs.result(key)
-        return grouping_html(found, scene), page.show_changes(bench, found, scene)
+    def show_groups(key: str, scene: str | None) -> tuple[str, str]:
+        found = page.result_of(runs, key)
+        return (grouping_html(found, scene), page.show_changes(bench, found, scene)) if found is not None and scene else ("", "")
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    shown = [chosen, outcome, side]
-    asked = [on_scenes, model_a, model_b, pairs, negatives, seed, grouping, outcome, side]
-    started = start_button.click(start, asked, [chosen, form, *run_outputs, *result_outputs], **quiet)
-    started.success(None, chosen, None, js=ADDRESS_SCRIPT, **quiet)
-    chosen.input(choose, shown, [*run_outputs, *result_outputs], **quiet).then(None, chosen, None, js=ADDRESS_SCRIPT, **quiet)
-    cancel_button.click(cancel, chosen, None, **quiet)
-    resume_button.click(resume, chosen, run_outputs, **quiet)
-    delete_button.click(delete, shown, [chosen, *run_outputs, *result_outputs], **quiet)
-    timer.tick(poll, [chosen, was_running, outcome, side], [chosen, *run_outputs, *result_outputs], **quiet)
-    outcome.input(show_outcome, [chosen, outcome], flips, **quiet)
-    side.input(choose_side, [chosen, side], [threshold, rates], **quiet)
-    threshold.input(move_threshold, [chosen, side, threshold], rates, **quiet)
-    keep_button.click(keep, [chosen, side, threshold], kept, **quiet)
-    group_scene.input(show_groups, [chosen, group_scene], [groups, room], **quiet)
-    opened = [chosen, model_a, model_b, form, *run_outputs, *result_outputs]
-    tab.select(open_tab, shown, opened, **quiet).then(None, chosen, None, js=ADDRESS_SCRIPT, **quiet)
-    demo.load(open_address, [outcome, side], opened, **quiet)
+    # One queue for the whole page: answers come in the order in which they were asked for, so the last one is of the last click.
+    quiet: dict[str, Any] = {
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        "concurrency_id": "compare",
+        "concurrency_limit": 1,
+    }
+    # What is chosen while an answer is pending counts too, once that has come.
+    last: dict[str, Any] = {**quiet, "trigger_mode": "always_last"}
+    numbers = [*run_outputs, *result_outputs]
+    asked = [on_scenes, model_a, model_b, pairs, negatives, seed, grouping, group_scene]
+    # Also when an address opens the tab: a listener of its own for the page's load would race with this one.
+    opened = tab.select(open_tab, [chosen, model_a, model_b, group_scene], [chosen, model_a, model_b, form, *numbers], **quiet)
+    started = start_button.click(start, asked, [chosen, form, *numbers], **quiet)
+    other = chosen.input(choose, [chosen, shown, group_scene], numbers, **last)
+    for done in (opened, started, other):
+        done.success(None, shown, None, js=ADDRESS_SCRIPT, **quiet)
+    # It shows nothing itself, and should not wait for what does.
+    cancel_button.click(cancel, shown, None, show_progress="hidden", api_visibility="private")
+    resume_button.click(resume, shown, run_outputs, **quiet)
+    delete_button.click(delete, [chosen, shown, group_scene], [chosen, *numbers], **quiet)
+    timer.tick(poll, [drawn, was_running, group_scene], [chosen, *numbers], **quiet)
+
+    gr.on([outcome.input, drawn.change], show_outcome, [shown, outcome], flips, **last)
+    gr.on([group_scene.input, drawn.change], show_groups, [shown, group_scene], [groups, room], **last)
+    for taken in (
+        drawn.change(take_kept_threshold, [shown, side, rated], threshold, **last),
+        side.input(choose_side, [shown, side], threshold, **last),
+    ):
+        taken.success(show_rates, [shown, side, threshold], [rates, rated], **last)
+    threshold.input(show_rates, [shown, side, threshold], [rates, rated], **last)
+    keep_button.click(keep, [rated, side, threshold], kept, **quiet)

@@ -22,6 +22,10 @@ from ui.plotly_view import VIEW_SCRIPT
 from ui.workbench import Workbench
 
 POLL_S = 0.5
+PICKING: dict[str, Any] = {"concurrency_id": "grouping-pick", "concurrency_limit": 1}
+"""All handlers that read and write the pick take turns: two at once would lose what one of them picked."""
+DRAWING: dict[str, Any] = {"concurrency_id": "grouping-pictures", "concurrency_limit": 1, "trigger_mode": "always_last"}
+"""Pictures that follow are drawn in turn too, and once more where the pick changed meanwhile: the newest comes last."""
 EVIDENCE: list[tuple[str, Evidence]] = [("geometry", "geometry"), ("geometry and the judge", "both"), ("the judge", "vlm")]
 COLORINGS: list[tuple[str, Coloring]] = [
     ("group", "group"),
@@ -187,12 +191,17 @@ def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns) -> Non
 
     @shown_as_toast
     def change_scene(current: Pick, name: str) -> list[Any]:
+        # A dropdown also tells that it was left without a change.
+        if name == current.scene:
+            return [gr.skip()] * len(all_outputs)
         bench.open_scene(name)
         return open_scene(Pick(name, coloring=current.coloring, order=current.order))
 
     @shown_as_toast
     def open_kept(current: Pick, run_id: int | None) -> list[Any]:
-        if run_id is not None:
+        state = runs.state(current.scene)
+        is_open = state is not None and state.result is not None and state.result.kept_as == run_id
+        if run_id is not None and not is_open:
             runs.open_kept(current.scene, int(run_id))
         return show_run(current.scene)
 
@@ -244,28 +253,31 @@ def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns) -> Non
         return show_all(replace(current, mask=None))
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    run_button.click(start, [pick, evidence, model], run_outputs, **quiet)
+    picking = quiet | PICKING
+    newest: dict[str, Any] = {**picking, "trigger_mode": "always_last"}
+    drawing = quiet | DRAWING
+    run_button.click(start, [pick, evidence, model], run_outputs, **picking)
     cancel_button.click(cancel, pick, None, **quiet)
-    timer.tick(poll, [pick, shown_version], all_outputs, **quiet)
-    kept.input(open_kept, [pick, kept], run_outputs, **quiet)
-    coloring.input(recolour, [pick, coloring], [pick, room], **quiet)
-    order.input(reorder, [pick, order], [pick, groups], **quiet)
+    timer.tick(poll, [pick, shown_version], all_outputs, **picking)
+    kept.input(open_kept, [pick, kept], run_outputs, **newest)
+    coloring.input(recolour, [pick, coloring], [pick, room], **newest)
+    order.input(reorder, [pick, order], [pick, groups], **newest)
     for clicked in (
-        groups.select(take_listed, pick, pick_outputs, **quiet),
-        alike.select(take_alike, pick, pick_outputs, **quiet),
-        crops.select(take_crop, pick, pick_outputs, **quiet),
-        view.select(take_pixel, pick, pick_outputs, **quiet),
-        sheet.select(take_in_sheet, pick, pick_outputs, **quiet),
-        room.pick(take_point, pick, pick_outputs, **quiet),
+        groups.select(take_listed, pick, pick_outputs, **picking),
+        alike.select(take_alike, pick, pick_outputs, **picking),
+        crops.select(take_crop, pick, pick_outputs, **picking),
+        view.select(take_pixel, pick, pick_outputs, **picking),
+        sheet.select(take_in_sheet, pick, pick_outputs, **picking),
+        room.pick(take_point, pick, pick_outputs, **picking),
     ):
-        clicked.success(show_sheet, pick, sheet, **quiet)
+        clicked.success(show_sheet, pick, sheet, **drawing)
     for button, correct in ((merge_button, merge), (reject_button, reject), (undo_button, undo)):
-        button.click(correct, pick, all_outputs, **quiet)
-    tab.select(open_page, pick, all_outputs, **quiet)
-    opened = scene.input(change_scene, [pick, scene], all_outputs, **quiet)
+        button.click(correct, pick, all_outputs, **picking)
+    tab.select(open_page, pick, all_outputs, **picking)
+    opened = scene.input(change_scene, [pick, scene], all_outputs, **newest)
     # Another scene's groups may have the same version as those before.
-    opened.success(show_list_and_sheet, pick, [groups, sheet], **quiet)
-    shown_version.change(show_list_and_sheet, pick, [groups, sheet], **quiet)
+    opened.success(show_list_and_sheet, pick, [groups, sheet], **drawing)
+    shown_version.change(show_list_and_sheet, pick, [groups, sheet], **drawing)
 
 
 def _gallery(label: str, *, columns: int, height: int, elem_id: str) -> gr.Gallery:

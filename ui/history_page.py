@@ -30,7 +30,6 @@ class Address:
 
 def read_address(bench: Workbench, query: dict[str, str]) -> Address:
     """Return what an address names; what does not exist is left out."""
-    number = query.get("label", "")
     scene = query.get("scene")
     pair = None
     if scene in bench.scene_names() and "a" in query and "b" in query:
@@ -40,7 +39,7 @@ def read_address(bench: Workbench, query: dict[str, str]) -> Address:
             pair = read_pair(bench, scene, [part for view, _, mask in sides for part in (view, int(mask))])
         except (ValueError, MaskgroupError):
             pair = None
-    return Address(int(number) if number.isdecimal() and len(number) < 10 else None, scene, pair)
+    return Address(read_row(query.get("label", "")), scene, pair)
 
 
 def table(bench: Workbench, found: list[Found]) -> list[list[str]]:
@@ -154,6 +153,11 @@ def get_label(desk: ReviewDesk, label_id: int | None) -> Label:
     if label is None:
         raise LabelError(f"There is no row {label_id} in the history; choose one from the table.")
     return label
+
+
+def read_row(text: str) -> int | None:
+    """Return a row's number as the page holds it, None without one."""
+    return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
 def change(desk: ReviewDesk, label_id: int | None, decision: Decision | None, *, annotator: str) -> tuple[int, str]:

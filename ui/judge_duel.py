@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 from dataclasses import dataclass, replace
 
 from engine.errors import MaskgroupError
@@ -27,12 +28,16 @@ class Duel:
         right: Model on the right; None = only one model is asked.
         is_blind: Whether the names are hidden until the vote.
         ballot: The vote, None until one is cast.
+        choice: The pair that they are asked about.
+        token: Tells this duel from others without telling who stands where, "" for a single card.
     """
 
     left: str
     right: str | None = None
     is_blind: bool = False
     ballot: Ballot | None = None
+    choice: Choice | None = None
+    token: str = ""
 
     @property
     def is_open(self) -> bool:
@@ -40,14 +45,35 @@ class Duel:
         return self.is_blind and self.right is not None and self.ballot is None
 
 
-def deal(first: str, second: str | None, *, is_blind: bool, rng: random.Random | None = None) -> Duel:
+def deal(first: str, second: str | None, *, is_blind: bool, choice: Choice | None = None, rng: random.Random | None = None) -> Duel:
     """Place two models; a blind test shuffles the sides. One model twice, or no second one, is a single card."""
     if not second or second == first:
-        return Duel(first)
+        return Duel(first, choice=choice)
     sides = [first, second]
     if is_blind:
         (rng or random.SystemRandom()).shuffle(sides)
-    return Duel(sides[0], sides[1], is_blind)
+    return Duel(sides[0], sides[1], is_blind, choice=choice, token=secrets.token_hex(8))
+
+
+def deal_again(before: Duel | None, choice: Choice, first: str, second: str | None, *, is_blind: bool) -> Duel:
+    """Return the duel before where nothing has changed, so that nobody votes on one pair twice; else a new one."""
+    dealt = deal(first, second, is_blind=is_blind, choice=choice)
+    if before is None or (before.choice, before.is_blind) != (choice, dealt.is_blind):
+        return dealt
+    same_models = {before.left, before.right} == {dealt.left, dealt.right}
+    same_places = dealt.is_blind or before.left == dealt.left
+    return before if same_models and same_places else dealt
+
+
+def check_shown(duel: Duel | None, choice: Choice, on_screen: str) -> Duel:
+    """Return the duel if it is the one on the screen, whose token is `on_screen`, and about this choice.
+
+    Raises:
+        MaskgroupError: If it is not: a vote would count for answers that nobody has seen.
+    """
+    if duel is None or duel.choice != choice or duel.token != on_screen:
+        raise MaskgroupError("The models have not answered about this pair yet, so no vote was counted; vote once they have.")
+    return duel
 
 
 def show_duel(bench: Workbench, choice: Choice, duel: Duel) -> str:

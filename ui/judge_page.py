@@ -56,6 +56,16 @@ def permalink(bench: Workbench, choice: Choice) -> str:
     return "?" + urlencode({"scene": choice.scene, "a": f"{choice.view_a}:{numbers[0]}", "b": f"{choice.view_b}:{numbers[1]}"})
 
 
+def check_shown(bench: Workbench, choice: Choice | None, on_screen: str) -> None:
+    """Refuse to label a pair that is not the one on the screen, whose `permalink` is `on_screen`.
+
+    Raises:
+        MaskError: If the choice is another one by now, or the page is not open yet.
+    """
+    if choice is None or permalink(bench, choice) != on_screen:
+        raise MaskError("The page was just changing to another pair, so nothing was saved; look at it, then answer.")
+
+
 def first_choice(bench: Workbench, query: dict[str, str]) -> Choice:
     """Return what the page opens with: what its address says, else a proposed pair of the first scene.
 

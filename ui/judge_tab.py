@@ -21,6 +21,11 @@ from ui.workbench import Workbench
 
 MODEL = "model"
 """All handlers that may run the model share this queue, so that one runs at a time."""
+CHOOSING: dict[str, Any] = {"concurrency_id": "judge-choice", "concurrency_limit": 1}
+"""All handlers that read and write the picked pair take turns: two at once would lose what one of them picked."""
+SAVING: dict[str, Any] = {"concurrency_id": "judge-label", "concurrency_limit": 1}
+"""So do saving and undoing: what is undone is the label saved last."""
+SAME_PAIR_SCRIPT = "(told, of, shown) => of === shown ? told : ''"
 
 BUTTONS: tuple[tuple[Decision, str, str, Literal["primary", "secondary"]], ...] = (
     ("same", "Same", "s", "primary"),
@@ -59,6 +64,7 @@ PROGRESS = gr.Progress()
 """Gradio fills it in where a handler has it as a default."""
 NOBODY = ("no other model yet", "")
 SIDES = (("a", "left"), ("b", "right"))
+HIDDEN = ("shown", "duel", "told", "told-of")
 POINT_HINT = (
     "<p><b>The room in 3D.</b> Both picked masks are lit, both cameras drawn. Drag to turn, scroll to zoom, "
     "click a point to see which instance it is.</p>"
@@ -72,6 +78,9 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
     shown_at = gr.State(0.0)
     last_label = gr.State(None)
     duel = gr.State(None)
+    proposed = gr.State(None)
+    # Hidden in the page, these say what is on the screen; a state may already be one pair ahead of it.
+    shown_pair, shown_duel, told, told_of = (gr.Textbox(visible="hidden", elem_id=f"mg-judge-{name}") for name in HIDDEN)
     gr.HTML(js_on_load=KEYS_SCRIPT, visible="hidden")
 
     gr.Markdown(
@@ -153,11 +162,20 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
                 latest = gr.Markdown(elem_id="mg-latest")
 
     side_outputs = {side: [parts[name] for name in ("image", "mask", "crop")] for side, parts in sides.items()}
-    pick_outputs = [choice, shown_at, truth, *side_outputs["a"], *side_outputs["b"], sides["a"]["view"], sides["b"]["view"]]
+    pick_outputs = [
+        choice,
+        shown_at,
+        shown_pair,
+        truth,
+        *side_outputs["a"],
+        *side_outputs["b"],
+        sides["a"]["view"],
+        sides["b"]["view"],
+    ]
 
     def show(current: Choice, *changed: str) -> list[Any]:
         """Give the values of `pick_outputs`; sides that did not change are left as they are."""
-        values: list[Any] = [current, time.time(), ""]
+        values: list[Any] = [current, time.time(), page.permalink(bench, current), ""]
         for side in ("a", "b"):
             if side not in changed:
                 values += [gr.skip()] * 3
@@ -167,21 +185,33 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
         values += [gr.skip() if "a" not in changed else current.view_a, gr.skip() if "b" not in changed else current.view_b]
         return values
 
-    def answer(current: Choice | None, model: str, rival: str, blind: bool) -> list[Any]:
+    unchanged = [gr.skip()] * len(pick_outputs)
+
+    def answer(current: Choice | None, model: str, rival: str, blind: bool, before: Duel | None) -> list[Any]:
         if current is None:
-            return [None, "", "", gr.skip(), "", None]
-        dealt = duels.deal(model, rival, is_blind=blind)
+            return [None, "", "", "", gr.skip(), "", None]
+        dealt = duels.deal_again(before, current, model, rival, is_blind=blind)
         room_value = page.show_room(bench, current)[0]
         standing = duels.show_score(votes, model, rival) if dealt.is_blind else ""
-        return [dealt, duels.show_duel(bench, current, dealt), room_value, gr.update(visible=dealt.is_open), standing, None]
+        return [
+            dealt,
+            dealt.token,
+            duels.show_duel(bench, current, dealt),
+            room_value,
+            gr.update(visible=dealt.is_open),
+            standing,
+            None,
+        ]
 
     def ask_after(event: Any) -> Any:
         return event.then(
             answer,
-            [choice, first, second, is_blind],
-            [duel, verdict, room, ballots, score, heat],
+            [choice, first, second, is_blind, duel],
+            [duel, shown_duel, verdict, room, ballots, score, heat],
             concurrency_id=MODEL,
             concurrency_limit=1,
+            # A pair picked while the model still answers about the one before must not stay without its answer.
+            trigger_mode="always_last",
             show_progress="hidden",
             api_visibility="private",
         )
@@ -214,20 +244,28 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
     scene_outputs = [scene, sides["a"]["pictures"], sides["b"]["pictures"], latest, *pick_outputs]
 
     @shown_as_toast
-    def change_scene(name: str) -> list[Any]:
+    def change_scene(current: Choice, name: str) -> list[Any]:
+        # A dropdown also tells that it was left without a change.
+        if name == current.scene:
+            return [gr.skip()] * len(scene_outputs)
         return show_scene(page.next_choice(bench, name))
 
     @shown_as_toast
-    def propose(current: Choice, model: str, rival: str, blind: bool) -> list[Any]:
+    def propose(current: Choice, model: str, rival: str, blind: bool) -> Choice:
         is_contest = blind and rival and rival != model
-        proposed = duels.next_disputed(bench, current.scene, model, rival) if is_contest else page.next_choice(bench, current.scene)
-        return show(proposed, "a", "b")
+        return duels.next_disputed(bench, current.scene, model, rival) if is_contest else page.next_choice(bench, current.scene)
+
+    @shown_as_toast
+    def take(current: Choice, found: Choice) -> list[Any]:
+        # Somebody may have gone to another scene while a pair of the old one was looked for.
+        return show(found, "a", "b") if found.scene == current.scene else unchanged
 
     @shown_as_toast
     def swap(current: Choice) -> list[Any]:
         return show(page.swap_sides(current), "a", "b")
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    choosing, saving = quiet | CHOOSING, quiet | SAVING
     for side, parts in sides.items():
 
         @shown_as_toast
@@ -236,7 +274,8 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
 
         @shown_as_toast
         def take_view(current: Choice, view: str, side: str = side) -> list[Any]:
-            return show(page.choose_view(current, side, view), side)
+            is_shown = view == (current.view_a if side == "a" else current.view_b)
+            return unchanged if is_shown else show(page.choose_view(current, side, view), side)
 
         @shown_as_toast
         def take_thumbnail(current: Choice, event: gr.SelectData, side: str = side) -> list[Any]:
@@ -244,29 +283,36 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
 
         @shown_as_toast
         def take_mask(current: Choice, mask: int, side: str = side) -> list[Any]:
-            return show(page.choose_mask(current, side, mask), side)
+            is_shown = mask == (current.mask_a if side == "a" else current.mask_b)
+            return unchanged if is_shown else show(page.choose_mask(current, side, mask), side)
 
-        ask_after(parts["image"].select(click, choice, pick_outputs, **quiet))
-        ask_after(parts["view"].input(take_view, [choice, parts["view"]], pick_outputs, **quiet))
-        ask_after(parts["gallery"].select(take_thumbnail, choice, pick_outputs, **quiet))
+        ask_after(parts["image"].select(click, choice, pick_outputs, **choosing))
+        ask_after(parts["view"].input(take_view, [choice, parts["view"]], pick_outputs, **choosing))
+        ask_after(parts["gallery"].select(take_thumbnail, choice, pick_outputs, **choosing))
 
         @shown_as_toast
         def show_thumbnails(current: Choice) -> Any:
             return bench.thumbnails(current.scene)
 
         parts["pictures"].expand(show_thumbnails, choice, parts["gallery"], api_visibility="private")
-        ask_after(parts["mask"].input(take_mask, [choice, parts["mask"]], pick_outputs, **quiet))
+        ask_after(parts["mask"].input(take_mask, [choice, parts["mask"]], pick_outputs, **choosing))
 
-    ask_after(scene.input(change_scene, scene, scene_outputs, **quiet))
-    proposing = [choice, first, second, is_blind]
-    ask_after(next_button.click(propose, proposing, pick_outputs, concurrency_id=MODEL, **quiet))
+    ask_after(scene.input(change_scene, [choice, scene], scene_outputs, **choosing))
+
+    def propose_after(event: Any) -> None:
+        """Look for a pair, which may take the model, then show it in turn with what people pick themselves."""
+        found = event(propose, [choice, first, second, is_blind], proposed, concurrency_id=MODEL, **quiet)
+        ask_after(found.success(take, [choice, proposed], pick_outputs, **choosing))
+
+    propose_after(next_button.click)
     for control in (first, second, is_blind):
         ask_after(control.input(_nothing, None, None, **quiet))
-    ask_after(swap_button.click(swap, choice, pick_outputs, **quiet))
+    ask_after(swap_button.click(swap, choice, pick_outputs, **choosing))
 
     def saver(decision: Decision) -> Any:
         @shown_as_toast
-        def save(current: Choice, name: str, since: float) -> tuple[Any, ...]:
+        def save(current: Choice, on_screen: str, name: str, since: float) -> tuple[Any, ...]:
+            page.check_shown(bench, current, on_screen)
             seconds = max(0.0, time.time() - since) if since else None
             label = page.save(bench, current, decision, annotator=name, seconds=seconds)
             text = f"**Saved:** {page.describe_label(bench, label)}"
@@ -275,9 +321,11 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
         return save
 
     for decision, button in label_buttons.items():
-        stored = button.click(saver(decision), [choice, annotator, shown_at], [last_label, saved, undo_button, latest], **quiet)
+        stored = button.click(
+            saver(decision), [choice, shown_pair, annotator, shown_at], [last_label, saved, undo_button, latest], **saving
+        )
         if decision == "skip":
-            ask_after(stored.success(propose, proposing, pick_outputs, concurrency_id=MODEL, **quiet))
+            propose_after(stored.success)
 
     @shown_as_toast
     def look(current: Choice, dealt: Duel | None, progress: gr.Progress = PROGRESS) -> Any:
@@ -291,15 +339,22 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
 
     def voter(ballot: Ballot) -> Any:
         @shown_as_toast
-        def cast(current: Choice, dealt: Duel | None, name: str) -> list[Any]:
-            after = duels.vote(bench, votes, current, dealt or Duel(""), ballot, annotator=name)
+        def cast(current: Choice, on_screen: str, dealt: Duel | None, answered: str, name: str) -> list[Any]:
+            page.check_shown(bench, current, on_screen)
+            after = duels.vote(bench, votes, current, duels.check_shown(dealt, current, answered), ballot, annotator=name)
             standing = duels.show_score(votes, *sorted((after.left, after.right or ""), key=bench.judges.names().index))
             return [after, duels.show_duel(bench, current, after), gr.update(visible=False), standing]
 
         return cast
 
     for ballot, button in vote_buttons.items():
-        button.click(voter(ballot), [choice, duel, annotator], [duel, verdict, ballots, score], concurrency_id=MODEL, **quiet)
+        button.click(
+            voter(ballot),
+            [choice, shown_pair, duel, shown_duel, annotator],
+            [duel, verdict, ballots, score],
+            concurrency_id=MODEL,
+            **quiet,
+        )
 
     @shown_as_toast
     def undo(current: Choice, label_id: int | None, name: str) -> tuple[Any, ...]:
@@ -307,13 +362,15 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
             bench.labels.undo(label_id, name.strip() or "me")
         return None, "Undone: the label no longer counts.", gr.update(interactive=False), list_latest(current.scene)
 
-    undo_button.click(undo, [choice, last_label, annotator], [last_label, saved, undo_button, latest], **quiet)
+    undo_button.click(undo, [choice, last_label, annotator], [last_label, saved, undo_button, latest], **saving)
 
     @shown_as_toast
-    def reveal(current: Choice) -> str:
-        return page.show_truth(bench, current)
+    def reveal(current: Choice) -> tuple[str, str]:
+        return page.show_truth(bench, current), page.permalink(bench, current)
 
-    truth_button.click(reveal, choice, truth, concurrency_id=MODEL, **quiet)
+    revealed = truth_button.click(reveal, choice, [told, told_of], concurrency_id=MODEL, **quiet)
+    # Another pair may have been picked while the model was asked.
+    revealed.success(None, [told, told_of, shown_pair], truth, js=SAME_PAIR_SCRIPT, **quiet)
 
     @shown_as_toast
     def pick_point(current: Choice, event: gr.EventData) -> tuple[str, str]:
@@ -322,16 +379,12 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
 
     room.pick(pick_point, choice, [room, point], **quiet)
 
-    annotator.change(_same, annotator, remembered, **quiet)
-    ask_after(demo.load(open_page, remembered, [*scene_outputs, annotator, first, second, is_blind], **quiet))
+    annotator.change(None, annotator, remembered, js="(name) => name", **quiet)
+    ask_after(demo.load(open_page, remembered, [*scene_outputs, annotator, first, second, is_blind], **choosing))
 
 
 def _nothing() -> None:
     """An event that only lets the next one follow."""
-
-
-def _same(name: str) -> str:
-    return name
 
 
 def _lay_out_side(side: str, word: str) -> dict[str, Any]:

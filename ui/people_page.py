@@ -78,29 +78,37 @@ def disagreements(desk: ReviewDesk) -> list[Disagreement]:
     return find_disagreements(desk.bench.labels.current())
 
 
-def show_disagreement(desk: ReviewDesk, number: int) -> tuple[int, str]:
-    """Return the number of the disagreement that is shown (wrapping round), and it as HTML."""
+def show_disagreement(desk: ReviewDesk, number: int) -> tuple[int, str, str]:
+    """Return a disagreement's number (wrapping round), its key, and it as HTML.
+
+    The key names the pair to `settle`. It is the number of one of its labels, as masks' ids may give the truth away.
+    """
     listed = disagreements(desk)
     if not listed:
-        return 0, "<p>People agree on every pair that several of them labelled, or a gold label settles it.</p>"
+        return 0, "", "<p>People agree on every pair that several of them labelled, or a gold label settles it.</p>"
     number %= len(listed)
     found = listed[number]
     labels: list[Label] = [label for label in map(desk.bench.labels.get, found.label_ids) if label is not None]
     votes = "".join(f"<li>{escape(label.annotator)}: <b>{DECISION_WORDS[label.decision]}</b></li>" for label in labels)
     head = f"<p>{number + 1} of {len(listed)}: scene {escape(found.scene)}</p>"
-    return number, f"{head}{pictures_html(desk.bench, found.scene, found.pair)}<ul>{votes}</ul>"
+    shown = f"{head}{pictures_html(desk.bench, found.scene, found.pair)}<ul>{votes}</ul>"
+    return number, str(found.label_ids[0]), shown
 
 
-def settle(desk: ReviewDesk, number: int, decision: Decision, *, annotator: str) -> str:
-    """Settle a disagreement by a gold label; returns what that changed, in words.
+def settle(desk: ReviewDesk, key: str, decision: Decision, *, annotator: str) -> str:
+    """Settle the disagreement that a person sees by a gold label; returns what that changed, in words.
 
     Raises:
-        LabelError: If there is nothing to settle.
+        LabelError: If there is nothing to settle, or this pair needs no settling any more.
     """
     listed = disagreements(desk)
-    if not listed:
-        raise LabelError("There is no disagreement to settle.")
-    found = listed[number % len(listed)]
+    label = desk.bench.labels.get(int(key)) if key.isdecimal() and len(key) < 10 else None
+    place = None if label is None else (label.scene, label.pair.canonical())
+    found = next((entry for entry in listed if (entry.scene, entry.pair) == place), None)
+    if found is None:
+        raise LabelError(
+            "There is no disagreement to settle." if not listed else "This pair was settled meanwhile; look at the one shown now."
+        )
     before = desk.bench.labels.settled(found.scene)
     name = annotator.strip() or "me"
     desk.bench.labels.add(NewLabel(name, found.scene, found.pair, decision, queue="settle", source="people", is_gold=True))

@@ -22,6 +22,8 @@ SHARE = "Share of pairs that go to everybody, % (each of the others goes to one 
 def build_people_tab(tab: gr.Tab, desk: ReviewDesk, annotator: gr.Textbox) -> None:
     """Lay out the page inside `tab`; `annotator` holds the name under which pairs are settled."""
     at = gr.State(0)
+    # The browser holds it, so it names the pair that a person sees: the list may have become another one meanwhile.
+    shown_key = gr.Textbox(visible="hidden", elem_id="mg-people-key")
     gr.Markdown("Who labelled what, and **how far people agree**. A gold label settles a pair: it outweighs all others.")
     people = gr.Dataframe(headers=page.PEOPLE_HEADERS, label="People", interactive=False, elem_id="mg-people")
     words = gr.Markdown(elem_id="mg-people-kappa")
@@ -36,12 +38,16 @@ def build_people_tab(tab: gr.Tab, desk: ReviewDesk, annotator: gr.Textbox) -> No
         following = gr.Button("Next one", elem_id="mg-people-next")
     changed = gr.Markdown(elem_id="mg-people-changed")
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    outputs = [people, words, between, share, at, shown]
+    pair = [at, shown_key, shown]
+    outputs = [people, words, between, *pair]
 
     def refresh(number: int) -> tuple[Any, ...]:
         found = page.agreement(desk)
         tables = page.people_rows(found), page.agreement_words(found), page.between_rows(found)
-        return *tables, page.overlap_share(desk), *page.show_disagreement(desk, number)
+        return *tables, *page.show_disagreement(desk, number)
+
+    def open_page(number: int) -> tuple[Any, ...]:
+        return *refresh(number), page.overlap_share(desk)
 
     @shown_as_toast
     def choose_share(percent: float) -> None:
@@ -49,17 +55,20 @@ def build_people_tab(tab: gr.Tab, desk: ReviewDesk, annotator: gr.Textbox) -> No
 
     def settler(decision: Decision) -> Any:
         @shown_as_toast
-        def settle(number: int, name: str) -> tuple[Any, ...]:
-            effect = page.settle(desk, number, decision, annotator=name)
+        def settle(key: str, number: int, name: str) -> tuple[Any, ...]:
+            effect = page.settle(desk, key, decision, annotator=name)
             return *refresh(number), effect
 
         return settle
 
-    def show_next(number: int) -> tuple[int, str]:
+    def show_next(number: int) -> tuple[int, str, str]:
         return page.show_disagreement(desk, number + 1)
 
-    tab.select(refresh, at, outputs, **quiet)
-    share.release(choose_share, share, None, **quiet)
-    following.click(show_next, at, [at, shown], **quiet)
+    tab.select(open_page, at, [*outputs, share], **quiet)
+    # What the slider is moved to while its last value is being saved counts too.
+    share.release(choose_share, share, None, trigger_mode="always_last", **quiet)
+    following.click(show_next, at, pair, **quiet)
     for decision, button in buttons.items():
-        button.click(settler(decision), [at, annotator], [*outputs, changed], **quiet)
+        settled = button.click(settler(decision), [shown_key, at, annotator], [*outputs, changed], **quiet)
+        # Somebody else has settled the pair: the page still shows it.
+        settled.failure(refresh, at, outputs, trigger_mode="always_last", **quiet)

@@ -6,8 +6,9 @@ const root = element.querySelector('.rv') || element;
 const find = (name) => element.querySelector('.' + name);
 const random = () => Array.from(crypto.getRandomValues(new Uint8Array(8)), (b) => b.toString(16).padStart(2, '0')).join('');
 const session = random();
-const state = { aim: null, cards: [], current: null, done: [], unsaved: 0, saved: 0, fetching: false, round: 0, paused: false,
-                shownAt: 0, hint: true, swapped: false, empty: false, progress: null, queue: null, problem: '' };
+const state = { aim: null, cards: [], current: null, drawn: null, done: [], unsaved: 0, saved: 0, fetching: false, round: 0, paused: false,
+                shownAt: 0, hint: true, swapped: false, empty: false, progress: null, queue: null, problem: '', failure: '', failedAt: 0 };
+const FAILURE_MS = 5000;
 const pictures = new Map();
 window.mgReview = { latencies: [], state };
 
@@ -47,15 +48,17 @@ async function fetchCards() {
     else {
       const known = new Set(avoid.map(key));
       const fresh = got.cards.filter((card) => !known.has(key(card.pair)));
+      for (const card of fresh) card.aim = state.aim;
       state.cards.push(...fresh);
       state.progress = got.progress;
       state.queue = got.queue;
       state.empty = !fresh.length;
       state.problem = '';
       fresh.forEach((card) => addresses(card).forEach(load));
-      askHints(fresh);
+      askHints();
     }
   } catch (error) {
+    if (round !== state.round) return;
     state.problem = 'The server does not answer; trying again.';
     setTimeout(fetchCards, 2000);
   } finally {
@@ -65,30 +68,46 @@ async function fetchCards() {
   else showStatus();
 }
 
-// Apart from the cards: the judge takes its time, and nobody should wait for it.
-let asking = Promise.resolve();
-function askHints(cards) {
-  if (state.aim.blind) return;
-  for (const card of cards) asking = asking.then(async () => {
-    if (state.done.some((done) => done.pair === card.pair)) return;
-    const got = await server.hints(request({ pairs: [card.pair] }));
-    card.hint = got.hints ? got.hints[0] : '';
-    if (state.current === card) showStatus();
-  }).catch(() => { card.hint = ''; });
+// Apart from the cards: the judge takes its time, and nobody should wait for it. One at a time, the card on the screen first.
+let isAsking = false;
+async function askHints() {
+  if (isAsking) return;
+  isAsking = true;
+  for (;;) {
+    const card = [state.current, ...state.cards].find((held) => held && held.hint === undefined);
+    if (!card || state.aim.blind) break;
+    try {
+      const got = await server.hints(request({ pairs: [card.pair] }));
+      card.hint = got.hints ? got.hints[0] : '';
+    } catch (error) { card.hint = ''; }
+    if (state.drawn === card) showStatus();
+  }
+  isAsking = false;
 }
 
 async function advance(since) {
-  state.current = state.cards.shift() || null;
+  const card = state.cards.shift() || null;
+  state.current = card;
   state.swapped = false;
-  if (state.current) await Promise.all(state.current.pictures.flatMap((side) => [load(side.crop), load(side.view)]));
+  if (card) {
+    find('rv-pair').classList.add('rv-late');
+    await Promise.all(card.pictures.flatMap((side) => [load(side.crop), load(side.view)]));
+    // While its pictures came another card may have taken its place.
+    if (state.current !== card) return;
+  }
   draw();
   state.shownAt = performance.now();
   if (since !== undefined) requestAnimationFrame(() => setTimeout(() => window.mgReview.latencies.push(performance.now() - since)));
   if (state.cards.length < FEW) fetchCards();
 }
 
+// Only what is on the screen can be decided: until its pictures are there, the card before it still is.
+const isOnScreen = () => Boolean(state.current) && state.drawn === state.current;
+
 function draw() {
   const card = state.current;
+  state.drawn = card;
+  find('rv-pair').classList.remove('rv-late');
   find('rv-pair').style.visibility = card ? 'visible' : 'hidden';
   root.dataset.pair = card ? key(card.pair) : '';
   for (const name of ['same', 'different', 'unsure', 'skip', 'swap', 'zoom']) element.querySelector(`[data-do=${name}]`).disabled = !card || state.paused;
@@ -120,39 +139,59 @@ function draw() {
 }
 
 function showStatus() {
-  const { progress, queue, current } = state;
+  const { progress, queue, drawn } = state;
   const blind = state.aim && state.aim.blind;
-  find('rv-hint').textContent = blind ? '' : !current ? '' : state.hint ? current.hint ?? 'The judge is being asked…' : '';
+  find('rv-hint').textContent = blind ? '' : !drawn ? '' : state.hint ? drawn.hint ?? 'The judge is being asked…' : '';
   if (progress) find('rv-progress').textContent =
     `Today ${progress.today} · in all ${progress.total} · ${progress.per_minute} a minute` + (queue && queue.left !== null ? ` · ${queue.left} left in this queue` : '');
   const saving = find('rv-saving');
-  saving.textContent = state.problem || (state.paused ? 'Paused: everything is saved.' : state.unsaved ? `Saving ${state.unsaved}…` : state.saved ? `Saved ${state.saved}.` : '');
-  saving.classList.toggle('rv-bad', Boolean(state.problem));
+  const problem = [state.failure, state.problem].filter(Boolean).join(' ');
+  saving.textContent = problem || (state.paused ? 'Paused: everything is saved.' : state.unsaved ? `Saving ${state.unsaved}…` : state.saved ? `Saved ${state.saved}.` : '');
+  saving.classList.toggle('rv-bad', Boolean(problem));
   root.dataset.unsaved = state.unsaved;
   root.dataset.saved = state.saved;
   element.querySelector('[data-do=undo]').disabled = !state.done.length;
   element.querySelector('[data-do=pause]').firstChild.textContent = state.paused ? 'Go on ' : 'Pause ';
 }
 
+function fail(words) {
+  state.failure = words;
+  state.failedAt = performance.now();
+}
+
+// False where the page shows another scene by now: its answers carry that scene.
+function putBack(card) {
+  if (card.aim.scene !== state.aim.scene) return false;
+  state.cards = [card, ...state.cards.filter((other) => key(other.pair) !== key(card.pair))];
+  return true;
+}
+
 function decide(decision, since) {
   const card = state.current;
-  if (!card || state.paused) return;
+  if (!isOnScreen() || state.paused) return;
   const pair = state.swapped ? [...card.pair.slice(2), ...card.pair.slice(0, 2)] : card.pair;
-  const entry = { ...card, aim: state.aim };
-  const sent = request({ avoid: [], pair, decision, seconds: (performance.now() - state.shownAt) / 1000,
+  const { scene, queue, only } = card.aim;
+  // An undone card may come from a queue chosen before: it is no pair of the random queue for being answered in it.
+  const aim = { ...state.aim, scene, queue, only };
+  const entry = { ...card, saidAs: aim };
+  const sent = request({ ...aim, first: null, avoid: [], pair, decision, seconds: (performance.now() - state.shownAt) / 1000,
                          saw_hint: Boolean(card.hint && state.hint && !state.aim.blind && !state.swapped) });
   state.done.push(entry);
   state.unsaved += 1;
-  state.problem = '';
+  // Fast hands would wipe out a sentence that nobody has read.
+  if (performance.now() - state.failedAt > FAILURE_MS) state.failure = '';
   entry.label = server.answer(sent).then((got) => {
     if (got.error) throw new Error(got.error);
     state.saved += 1;
     state.progress = got.progress;
     return got.label;
   }).catch((error) => {
-    state.problem = `Not saved: ${error.message || 'the server does not answer'}. The pair comes again.`;
     state.done = state.done.filter((other) => other !== entry);
-    state.cards.unshift(card);
+    const isShown = state.current && key(state.current.pair) === key(card.pair);
+    const isBack = isShown || putBack(card);
+    fail(`Not saved: ${error.message || 'the server does not answer'}. ` +
+      (isBack ? 'The pair comes again.' : `It was a pair of the scene ${scene}.`));
+    if (isBack) askHints();
     if (!state.current) advance();
     return null;
   }).finally(() => { state.unsaved -= 1; showStatus(); });
@@ -164,27 +203,28 @@ async function undo() {
   if (!entry) return;
   const number = await entry.label;
   if (number === null) return;
+  const { label, saidAs, ...card } = entry;
   try {
-    const got = await server.undo({ ...request({ avoid: [], label: number }), ...entry.aim, first: null });
+    const got = await server.undo(request({ ...saidAs, first: null, avoid: [], label: number }));
     if (got.error) throw new Error(got.error);
     state.progress = got.progress;
     state.saved -= 1;
   } catch (error) {
-    state.problem = `Not undone: ${error.message || 'the server does not answer'}`;
-    state.done.push(entry);
+    fail(`Not undone: ${error.message || 'the server does not answer'}`);
+    if (card.aim.scene === state.aim.scene) state.done.push(entry);
     showStatus();
     return;
   }
-  if (state.current) state.cards.unshift(state.current);
-  const { label, aim, ...card } = entry;
-  state.cards.unshift(card);
+  if (card.aim.scene === state.aim.scene && state.current) state.cards.unshift(state.current);
+  if (!putBack(card)) { showStatus(); return; }
+  const drawn = advance();
   // It may have been answered before the judge was asked.
-  if (card.hint === undefined) askHints([card]);
-  await advance();
+  askHints();
+  await drawn;
 }
 
 function swap() {
-  if (!state.current) return;
+  if (!isOnScreen()) return;
   state.swapped = !state.swapped;
   draw();
 }

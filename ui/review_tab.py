@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,46 @@ from ui.workbench import Workbench
 FOLDER = Path(__file__).parent
 POLL_S = 2.0
 CACHE_S = 3600
-BENCHMARK_QUEUE = "random"
 EVERYTHING = ("all pairs", "")
+AIM_SCRIPT = """(scene, queue, only, annotator, blind, before, listed) => {
+  const same = {__type__: 'update'};
+  // Objects of another scene are other objects.
+  const isOther = listed && JSON.parse(listed).scene !== scene;
+  const narrowed = isOther ? '' : only;
+  const reset = isOther ? {...same, choices: [['all pairs', '']], value: ''} : same;
+  const rest = [reset, same, isOther ? '' : same];
+  // Before the page is opened nobody's name is known; what was chosen by then is taken when it is.
+  if (!before || before.first === undefined) return [same, ...rest];
+  const isNew = queue !== before.queue;
+  // Labels of the random queue are what numbers are reported on: a hint would lean them to the judge. It can be shown again.
+  const hidden = blind || (isNew && queue === 'random');
+  // A list left without a choice says "input" as well: that must not take the cards away.
+  const isSame = !isNew && before.scene === scene && before.only === narrowed && before.annotator === annotator
+    && before.blind === hidden;
+  const aim = {scene, queue, only: narrowed, annotator, blind: hidden, first: before.scene ? null : before.first};
+  return [isSame ? same : aim, reset, hidden === blind ? same : hidden, rest[2]];
+}"""
+LIST_SCRIPT = """(listing, listed, scene, only, aim) => {
+  const same = {__type__: 'update'};
+  const got = listing ? JSON.parse(listing) : {};
+  // It may come late: for a scene that is no longer chosen.
+  if (listing === listed || got.scene !== scene) return [same, same, same, same];
+  const isGone = !got.only.some(([, value]) => value === only);
+  return [
+    {...same, choices: got.queues},
+    isGone ? {...same, choices: got.only, value: ''} : {...same, choices: got.only},
+    listing,
+    isGone && aim && aim.scene === scene ? {...aim, only: '', first: null} : same,
+  ];
+}"""
 
 
 def build_review_tab(demo: gr.Blocks, desk: ReviewDesk, *, remembered: gr.BrowserState) -> gr.Textbox:
     """Lay out the page inside `demo`, in whose context this is called, and wire it to the desk; returns the person's name."""
     names = desk.bench.scene_names()
     timer = gr.Timer(POLL_S)
-    shown = gr.State(())
+    # Hidden in the page: what a tick found, and what of it the lists show.
+    listing, listed = (gr.Textbox(visible="hidden", elem_id=f"mg-review-{name}") for name in ("listing", "listed"))
     with gr.Row(elem_classes="mg-bar-row"):
         scene = gr.Dropdown(label="Scene", choices=names, value=names[0], elem_id="mg-review-scene", scale=1)
         queue = gr.Dropdown(
@@ -67,53 +99,37 @@ def build_review_tab(demo: gr.Blocks, desk: ReviewDesk, *, remembered: gr.Browse
 
     choosers = [scene, queue, only, annotator, blind]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-
-    def aim(*values: Any) -> dict[str, Any]:
-        return dict(zip(("scene", "queue", "only", "annotator", "blind"), values, strict=True))
+    # In the browser, as two answers of the server could pass each other: the later choice would then lose to the earlier one.
+    aiming: dict[str, Any] = {
+        "fn": None,
+        "inputs": [*choosers, card, listed],
+        "outputs": [card, only, blind, listed],
+        "js": AIM_SCRIPT,
+        **quiet,
+    }
 
     @shown_as_toast
     def open_page(request: gr.Request, name: str) -> tuple[Any, ...]:
         query = dict(request.query_params)
-        chosen = query["scene"] if query.get("scene") in names else names[0]
-        target = aim(chosen, "impact", "", name, False)
-        if query.get("tab") == page.REVIEW_TAB and "a" in query and "b" in query:
-            target["first"] = page.first_pair(query["a"], query["b"])
-        return chosen, name, target
+        is_addressed = query.get("tab") == page.REVIEW_TAB and "a" in query and "b" in query
+        first = page.first_pair(query["a"], query["b"]) if is_addressed else None
+        return query["scene"] if query.get("scene") in names else gr.skip(), name, {"first": first}
 
     @shown_as_toast
-    def change_scene(name: str, *rest: Any) -> tuple[Any, ...]:
-        # Objects of another scene are other objects.
-        return aim(name, rest[0], "", *rest[2:]), gr.update(choices=[EVERYTHING], value="")
-
-    @shown_as_toast
-    def list_queues(name: str, kind: str, narrowed: str, who: str, before: Any) -> tuple[Any, ...]:
+    def list_queues(name: str, kind: str, narrowed: str, who: str) -> str:
         states = desk.queues(name, annotator=who.strip() or "me", only=narrowed, probe=kind in PROBING)
-        if (name, narrowed, states) == before:
-            return gr.skip(), gr.skip(), gr.skip()
-        listed = [EVERYTHING, *desk.groups(name)]
-        is_listed = narrowed in [value for _, value in listed]
-        return (
-            gr.update(choices=page.queue_choices(states), value=kind),
-            gr.update(choices=listed, value=narrowed if is_listed else ""),
-            (name, narrowed, states),
-        )
+        return json.dumps({"scene": name, "queues": page.queue_choices(states), "only": [EVERYTHING, *desk.groups(name)]})
 
-    @shown_as_toast
-    def change_queue(*values: Any) -> tuple[Any, Any]:
-        # Labels of the random queue are what numbers are reported on: a hint would lean them to the judge. It can be shown again.
-        is_benchmark = values[1] == BENCHMARK_QUEUE
-        wish = aim(*values)
-        return wish | {"blind": is_benchmark or wish["blind"]}, gr.update(value=True) if is_benchmark else gr.skip()
-
-    scene.input(change_scene, choosers, [card, only], **quiet)
-    queue.input(change_queue, choosers, [card, blind], **quiet)
-    for chooser in (only, blind):
-        chooser.input(aim, choosers, card, **quiet)
-    annotator.submit(aim, choosers, card, **quiet)
-    annotator.blur(aim, choosers, card, **quiet)
-    annotator.change(_same, annotator, remembered, **quiet)
-    timer.tick(list_queues, [scene, queue, only, annotator, shown], [queue, only, shown], **quiet)
-    demo.load(open_page, remembered, [scene, annotator, card], **quiet)
+    for chooser in (scene, queue, only, blind):
+        chooser.input(**aiming)
+    annotator.submit(**aiming)
+    annotator.blur(**aiming)
+    # In the browser too: it is kept also where the page is left at once.
+    annotator.change(None, annotator, remembered, js="(name) => name", **quiet)
+    timer.tick(list_queues, [scene, queue, only, annotator], listing, **quiet).success(
+        None, [listing, listed, scene, only, card], [queue, only, listed, card], js=LIST_SCRIPT, **quiet
+    )
+    demo.load(open_page, remembered, [scene, annotator, card], **quiet).success(**aiming)
     return annotator
 
 
@@ -127,7 +143,3 @@ def add_review_routes(app: FastAPI, bench: Workbench) -> None:
         except MaskgroupError as error:
             return JSONResponse({"error": str(error)}, status_code=404)
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": f"private, max-age={CACHE_S}"})
-
-
-def _same(name: str) -> str:
-    return name

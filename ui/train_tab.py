@@ -23,8 +23,13 @@ from ui.workbench import Workbench
 
 TRAIN_TAB = "train"
 POLL_S = 1.0
-FORGET_SCRIPT = "() => ['', '', {__type__: 'update', value: null, visible: false}]"
-KEEP_TYPED_SCRIPT = "(kept, typed) => typed || kept"
+VIEWING: dict[str, Any] = {"concurrency_id": "train-view", "concurrency_limit": 1}
+"""All handlers that say which run is shown take turns, so that the last one asked has the last word."""
+# A dropdown also tells that it was left without a change: nothing is to be forgotten then.
+FORGET_SCRIPT = """(picked, shown) => picked === shown
+  ? [shown, ...Array(3).fill({__type__: 'update'})]
+  : [picked, '', '', {__type__: 'update', value: null, visible: false}]"""
+KEEP_TYPED_SCRIPT = "(kept, of, shown, typed) => of === shown && !typed ? kept : typed"
 HELD_BACK = "objects kept back in these scenes"
 PROMOTIONS = [
     ("it is surely better (McNemar's test)", "mcnemar"),
@@ -41,7 +46,8 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
         timer = gr.Timer(POLL_S, active=False)
         shown = gr.State(None)
         sheet_of = gr.State(None)
-        kept_note = gr.Textbox(visible="hidden")
+        # Hidden in the page: the run whose note and results are on the screen; a note that the server has, and of which run.
+        on_screen, kept_note, kept_note_of = (gr.Textbox(visible="hidden") for _ in range(3))
         gr.Markdown(
             "Retrain the model on **your corrections** and on pairs made from these scenes. "
             "It replaces the model in use only if it does better on pairs that it never saw."
@@ -150,24 +156,27 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
             gr.Timer(active=registry.active() is not None),
         ]
 
-    def show_list(current: str | None) -> list[Any]:
+    def show_list() -> list[Any]:
+        """What there is to choose from; what is chosen stays, as somebody may be choosing just now."""
         runs = registry.list()
-        names = [run.name for run in runs]
         judges = ["base", *registry.finished()]
         return [
             page.show_registry(runs, registry.tuned()),
-            gr.update(choices=names, value=current if current in names else None),
+            gr.update(choices=[run.name for run in runs]),
             gr.update(choices=judges),
             gr.update(choices=judges),
         ]
 
     def show_all(current: str | None) -> list[Any]:
-        return [current, *show_run(current), *show_list(current), note_of(current)]
+        table, runs, *judges = show_list()
+        names = runs["choices"]
+        chosen = current if current in names else None
+        return [current, *show_run(current), table, gr.update(choices=names, value=chosen), *judges, chosen or "", note_of(current)]
 
     def note_of(current: str | None) -> str:
         return next((str(run.result.get("note", "")) for run in registry.list() if run.name == current), "")
 
-    all_outputs = [shown, *run_outputs, *list_outputs, note]
+    all_outputs = [shown, *run_outputs, *list_outputs, on_screen, note]
 
     @shown_as_toast
     def open_page(current: str | None) -> list[Any]:
@@ -190,12 +199,12 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
     def poll(current: str | None, had_sheet: str | None) -> list[Any]:
         active = registry.active()
         # While a run goes on, lists in which somebody may be choosing are left alone.
-        lists = [gr.skip()] * len(list_outputs) if active is not None else show_list(current)
-        return [current, *show_run(current, had_sheet), *lists, gr.skip()]
+        lists = [gr.skip()] * len(list_outputs) if active is not None else show_list()
+        return [*show_run(current, had_sheet), *lists]
 
     @shown_as_toast
     def pick(chosen: str | None) -> list[Any]:
-        return [chosen, *show_run(chosen), note_of(chosen)]
+        return [chosen, *show_run(chosen), note_of(chosen), chosen]
 
     @shown_as_toast
     def cancel(current: str | None) -> None:
@@ -210,15 +219,15 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
     @shown_as_toast
     def promote(chosen: str | None) -> list[Any]:
         registry.promote(page.need_run(chosen))
-        return show_list(chosen)
+        return show_list()
 
     @shown_as_toast
-    def roll_back(chosen: str | None) -> list[Any]:
+    def roll_back() -> list[Any]:
         before = registry.roll_back()
         gr.Info(
             f"The tuned model is {before} again." if before else "The tuned model is the one that came with the program, if any."
         )
-        return show_list(chosen)
+        return show_list()
 
     @shown_as_toast
     def delete(chosen: str | None) -> list[Any]:
@@ -234,7 +243,7 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
     @shown_as_toast
     def save_note(chosen: str | None, text: str) -> list[Any]:
         registry.write_note(page.need_run(chosen), text)
-        return show_list(chosen)
+        return show_list()
 
     @shown_as_toast
     def export(chosen: str | None) -> Any:
@@ -250,24 +259,25 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     slow: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "heavy", "concurrency_limit": 1}
-    start_button.click(start, [name, *settings], [name, *all_outputs], **quiet)
+    viewing = quiet | VIEWING
+    start_button.click(start, [name, *settings], [name, *all_outputs], **viewing)
     preview_button.click(preview, settings, [counts, sheet], **slow)
-    timer.tick(poll, [shown, sheet_of], all_outputs, **quiet)
+    timer.tick(poll, [shown, sheet_of], [*run_outputs, *list_outputs], **viewing)
     # The browser itself takes away what belongs to the run before: a slow answer to this choice would otherwise wipe out what
     # came of the next click (a comparison, a file, a note being typed).
-    picked.input(None, None, [note, compared, exported], js=FORGET_SCRIPT, **quiet)
-    chosen = picked.input(pick, picked, [shown, *run_outputs, kept_note], **quiet)
-    chosen.success(None, [kept_note, note], note, js=KEEP_TYPED_SCRIPT, **quiet)
+    picked.input(None, [picked, on_screen], [on_screen, note, compared, exported], js=FORGET_SCRIPT, **quiet)
+    chosen = picked.input(pick, picked, [shown, *run_outputs, kept_note, kept_note_of], trigger_mode="always_last", **viewing)
+    chosen.success(None, [kept_note, kept_note_of, on_screen, note], note, js=KEEP_TYPED_SCRIPT, **quiet)
     cancel_button.click(cancel, shown, None, **quiet)
-    resume_button.click(resume, shown, all_outputs, **quiet)
+    resume_button.click(resume, shown, all_outputs, **viewing)
     promote_button.click(promote, picked, list_outputs, **quiet)
-    back_button.click(roll_back, picked, list_outputs, **quiet)
-    delete_button.click(delete, picked, all_outputs, **quiet)
+    back_button.click(roll_back, None, list_outputs, **quiet)
+    delete_button.click(delete, picked, all_outputs, **viewing)
     compare_button.click(compare, [picked, other], compared, **quiet)
     note.submit(save_note, [picked, note], list_outputs, **quiet)
     export_button.click(export, picked, exported, **quiet)
     merged_button.click(export_whole, picked, None, **slow)
-    demo.load(open_page, shown, all_outputs, **quiet)
+    demo.load(open_page, shown, all_outputs, **viewing)
 
 
 def read_sheet(folder: Path) -> UInt8Array | None:

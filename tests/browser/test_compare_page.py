@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from engine.assets import ASSETS_DIR
+from engine.comparison_run import ComparisonSettings
 from engine.judging import BUNDLED_MODEL
 from engine.judging.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids
 from tests.browser.app_process import running_app
 from tests.e2e.test_evaluate_command import run
 from tests.tiny_room import NAME, write_tiny_room
+from tests.unit import test_compare_page as rulers
 from ui.judges import shipped_models
 
 pytestmark = [
@@ -30,6 +33,8 @@ pytestmark = [
 ]
 
 WAIT_MS = 120_000
+LONG_MS = 300_000
+LATE_MS = 3_000
 RIVAL = "tuned" if "tuned" in shipped_models() else "contrary"
 """The pages open with the shipped adapter beside the base, and with another model where that is missing."""
 
@@ -145,15 +150,19 @@ def test_comparison_is_stopped_goes_on_and_shows_the_commands_numbers(page: Page
     if (ASSETS_DIR / "comparisons" / "shipped" / "comparison.json").is_file():
         expect(page.locator("#mg-compare-tables .mg-compared")).to_be_visible(timeout=WAIT_MS)
         page.locator("#mg-compare-form button").first.click()
-    page.locator("#mg-compare-pairs input[type=number]").fill("20")
+    # So many that it is still under way when it is told to stop.
+    page.locator("#mg-compare-pairs input[type=number]").fill("120")
     page.locator("#mg-compare-b input").click()
     page.get_by_role("option", name="contrary").click()
     page.locator("#mg-compare-start").click()
     page.locator("#mg-compare-cancel").click()
     page.locator("#mg-compare-resume").click()
+    expect(page.locator("#mg-compare-resume")).to_be_hidden(timeout=WAIT_MS)
     expect(page).to_have_url(re.compile(r"\?tab=compare&run=[0-9a-f-]{36}"), timeout=WAIT_MS)
-    expect(page.locator(f"#mg-compare-tables table[data-scene={NAME}]")).to_be_visible(timeout=WAIT_MS)
     address = page.url
+    # The tables of what was judged so far may stand there already: the numbers are all there once nothing goes on any more.
+    expect(page.locator("#mg-compare-progress [role=status]")).to_have_count(0, timeout=LONG_MS)
+    expect(page.locator(f"#mg-compare-tables table[data-scene={NAME}]")).to_be_visible(timeout=WAIT_MS)
 
     (folder,) = (data / "comparisons").iterdir()
     report = command_numbers("compare", folder / "a", folder / "b", "--json")
@@ -184,7 +193,7 @@ def test_comparison_is_stopped_goes_on_and_shows_the_commands_numbers(page: Page
     page.locator("#mg-compare-flips .mg-to-label").first.click()
     expect(page.get_by_text("This is the pair that the address names.")).to_be_visible(timeout=WAIT_MS)
     page.goto(address)
-    expect(page.locator("#mg-compare-tables .mg-compared")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator(f"#mg-compare-tables table[data-scene={NAME}]")).to_be_visible(timeout=WAIT_MS)
     page.locator("#mg-compare-outcome label").nth(number).click()
     expect(page.locator("#mg-compare-flips figure")).to_have_count(len(report[kind]), timeout=WAIT_MS)
     page.locator("#mg-compare-flips .mg-to-judge").first.click()
@@ -192,4 +201,117 @@ def test_comparison_is_stopped_goes_on_and_shows_the_commands_numbers(page: Page
     expect(page.locator("#mg-verdict .mg-model")).to_have_text(["base", "contrary"])
     expect(page.locator("#mg-verdict .mg-differ")).to_be_visible()
     expect(page.locator("#mg-verdict .mg-card").nth(1)).to_contain_text("from 91% on, the threshold chosen for it")
+    assert page.problems == []  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, str, Path]]:
+    """An app with two finished comparisons, the second with the models exchanged: its address, their keys, its folder."""
+    folder = tmp_path_factory.mktemp("two")
+    _, runs = rulers.build(folder)
+    keys: list[str] = []
+    for models in (("good", "contrary"), ("contrary", "good")):
+        keys.append(runs.start(ComparisonSettings((NAME,), *models, rulers.SAMPLING)))
+        rulers.wait(runs, keys[-1])
+        assert runs.entry(keys[-1]).status == "done"
+    with running_app(folder / "labels.db", "--scenes", str(folder / "scenes")) as address:
+        yield address, keys[0], keys[1], folder
+
+
+@contextmanager
+def slow_answers(page: Page) -> Iterator[None]:
+    """What is clicked within is sent late; what is clicked afterwards is sent at once."""
+    page.evaluate(
+        """(ms) => {
+            window.fetchAtOnce = window.fetch;
+            window.fetch = async (...asked) => {
+                if (String(asked[0].url ?? asked[0]).includes('queue/join')) await new Promise((go) => setTimeout(go, ms));
+                return window.fetchAtOnce(...asked);
+            };
+        }""",
+        LATE_MS,
+    )
+    yield
+    page.evaluate("window.fetch = window.fetchAtOnce")
+
+
+def choose_run(page: Page, name: str) -> None:
+    page.locator("#mg-compare-run input").click()
+    page.get_by_role("option", name=name).click()
+
+
+def expect_run(page: Page, key: str, first: str, second: str) -> None:
+    """The list, the address, the tables and the sides are of one comparison."""
+    expect(page.locator("#mg-compare-run input")).to_have_value(f"{first} against {second} on {NAME}")
+    expect(page).to_have_url(re.compile(rf"\?tab=compare&run={key}$"))
+    expect(page.locator("#mg-compare-side label")).to_have_text([first, second])
+    expect(page.locator("#mg-report")).to_have_attribute("href", f"/maskgroup/report/{key}")
+
+
+def test_an_address_opens_the_comparison_that_it_names(page: Page, two_runs: tuple[str, str, str, Path]) -> None:
+    address, older, newer, _ = two_runs
+    for _ in range(2):
+        for key, models in ((older, ("good", "contrary")), (newer, ("contrary", "good"))):
+            page.goto("about:blank")
+            page.goto(f"{address}/?tab=compare&run={key}")
+            expect(page.locator("#mg-report")).to_be_visible()
+            # An answer that comes after the first one would show now.
+            page.wait_for_timeout(LATE_MS)
+            expect_run(page, key, *models)
+    page.goto(address)
+    page.get_by_role("tab", name="Compare").click()
+    expect_run(page, newer, "contrary", "good")
+    assert page.problems == []  # type: ignore[attr-defined]
+
+
+def test_what_is_clicked_meanwhile_counts(page: Page, two_runs: tuple[str, str, str, Path]) -> None:
+    address, older, newer, folder = two_runs
+    page.goto(f"{address}/?tab=compare&run={older}")
+    expect_run(page, older, "good", "contrary")
+    flips, rates, kept = (page.locator(f"#mg-{name}") for name in ("compare-flips", "threshold-rates", "threshold-kept"))
+    expect(flips).to_contain_text("None.")
+    expect(rates).to_contain_text("contrary")
+
+    # Another kind of answers while another comparison is on its way: all of its answers are "fixed", none is "broken".
+    with slow_answers(page):
+        choose_run(page, "contrary against good")
+    page.locator("#mg-compare-outcome label").nth(1).click()
+    expect(flips.locator("figure")).not_to_have_count(0)
+    expect_run(page, newer, "contrary", "good")
+    expect(flips).to_contain_text("None.")
+    page.wait_for_timeout(LATE_MS)
+    expect(flips).to_contain_text("None.")
+    page.locator("#mg-compare-outcome label").nth(0).click()
+    expect(flips.locator("figure")).not_to_have_count(0)
+
+    # What is set stays when the list loses the focus.
+    number = page.locator("#mg-threshold input[type=number]")
+    number.fill("0.7")
+    number.press("Enter")
+    expect(rates).to_contain_text("from 70%")
+    page.locator("#mg-compare-run input").click()
+    page.keyboard.press("Escape")
+    page.locator("#mg-compare-run input").blur()
+    page.wait_for_timeout(LATE_MS)
+    expect(number).to_have_value("0.7")
+    expect(rates).to_contain_text("from 70%")
+
+    # The last of two quick choices counts, and a threshold is kept for the model whose rates are on screen, or not at all.
+    with slow_answers(page):
+        choose_run(page, "good against contrary")
+        page.wait_for_timeout(LATE_MS / 3)
+        page.locator("#mg-compare-run input").click()
+        page.get_by_role("option", name="contrary against good").click()
+        page.wait_for_timeout(LATE_MS / 3)
+        choose_run(page, "good against contrary")
+    page.locator("#mg-keep-threshold").click()
+    expect(kept).to_contain_text("From now on good says")
+    with slow_answers(page):
+        number.fill("0.8")
+        number.press("Enter")
+    page.locator("#mg-keep-threshold").click()
+    expect(page.get_by_text("is still being counted")).to_be_visible()
+    assert [point["threshold"] for point in json.loads((folder / "operating_point.json").read_text()).values()] == [0.7]
+    expect_run(page, older, "good", "contrary")
+    expect(rates).to_contain_text("contrary")
     assert page.problems == []  # type: ignore[attr-defined]

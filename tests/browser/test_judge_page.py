@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.held_answers import answers_held
 
 pytestmark = pytest.mark.browser
 
@@ -41,6 +44,16 @@ def chosen(page: Page) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query, keep_blank_values=True).items()}
 
 
+def shown_pair(page: Page) -> str:
+    """Return the address of the pair on the screen, whether or not the model has answered."""
+    return page.locator("#mg-judge-shown").locator("input, textarea").input_value()
+
+
+def wait_for_answer(page: Page) -> None:
+    """Wait until the address, written together with the model's answer, is that of the pair on the screen."""
+    page.wait_for_function("document.querySelector('#mg-judge-shown :is(input, textarea)').value === location.search")
+
+
 def click_another_mask(page: Page, side: str) -> None:
     """Click points of a view until another mask than the picked one is under the mouse."""
     before = chosen(page)[side]
@@ -49,9 +62,13 @@ def click_another_mask(page: Page, side: str) -> None:
     box = image.bounding_box()
     assert box is not None
     for x, y in ((0.5, 0.6), (0.3, 0.5), (0.7, 0.5), (0.5, 0.3), (0.2, 0.8), (0.8, 0.8)):
-        image.click(position={"x": box["width"] * x, "y": box["height"] * y})
-        page.wait_for_timeout(1500)
-        if chosen(page)[side] != before:
+        with page.expect_response("**/queue/join*"):
+            image.click(position={"x": box["width"] * x, "y": box["height"] * y})
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline and parse_qs(shown_pair(page)[1:])[side] == [before]:
+            page.wait_for_timeout(50)
+        if parse_qs(shown_pair(page)[1:])[side] != [before]:
+            wait_for_answer(page)
             return
     pytest.fail(f"no click on side {side} picked another mask")
 
@@ -88,6 +105,25 @@ def test_person_clicks_two_masks_reads_verdict_and_saves_label(page: Page, app_a
     assert int(mask_b) > 0
     assert (decision, annotator, model) == ("different", "Ada", "base")
     assert 0 <= float(p_same) <= 1
+
+
+def test_pair_picked_while_the_model_answers_gets_its_own_answer(page: Page, app_address: str) -> None:
+    open_judge_page(page, app_address)
+    wait_for_answer(page)
+    pairs = [shown_pair(page)]
+    # "Next" is three calls: a pair is found, it is shown, the model is asked. The last one is held.
+    with answers_held(page, after=2) as held:
+        page.keyboard.press("n")
+        held.wait_for_one()
+        pairs.append(shown_pair(page))
+        page.keyboard.press("n")
+        page.wait_for_function(
+            "(before) => document.querySelector('#mg-judge-shown :is(input, textarea)').value !== before", arg=pairs[1]
+        )
+        pairs.append(shown_pair(page))
+    wait_for_answer(page)
+    assert len(set(pairs)) == 3
+    assert shown_pair(page) == pairs[2]
 
 
 def test_keys_alone_label_and_move_on(page: Page, app_address: str, database_path: Path) -> None:

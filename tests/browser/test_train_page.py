@@ -5,19 +5,20 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from db.runs import RunStore
+from db.session import open_database
 from tests.browser.app_process import running_app
+from tests.browser.held_answers import answers_held
 from tests.training_room import write_training_room
 
 pytestmark = pytest.mark.browser
 
 WAIT_MS = 240_000
-LATE_MS = 3_000
 
 
 @pytest.fixture(scope="module")
@@ -42,27 +43,15 @@ def set_small(page: Page, **settings: str) -> None:
         page.locator(f"#mg-train-{setting} input").press("Tab")
 
 
-@contextmanager
-def slow_answers(page: Page) -> Iterator[None]:
-    """What is clicked within is sent so late that the answer to the next click comes before."""
-    page.evaluate(
-        """(ms) => {
-            window.fetchAtOnce = window.fetch;
-            window.fetch = async (...asked) => {
-                if (String(asked[0].url ?? asked[0]).includes('queue/join')) await new Promise((go) => setTimeout(go, ms));
-                return window.fetchAtOnce(...asked);
-            };
-        }""",
-        LATE_MS,
-    )
-    yield
-    page.evaluate("window.fetch = window.fetchAtOnce")
-
-
 @pytest.fixture
 def app(small_scenes: Path) -> Iterator[str]:
     with running_app(small_scenes.parent / "labels.db", "--scenes", str(small_scenes)) as address:
         yield address
+
+
+def choose_run(page: Page, name: str) -> None:
+    page.locator("#mg-train-run input").click()
+    page.get_by_role("option", name=name, exact=True).click()
 
 
 def test_click_trains_judges_promotes_and_survives_reload_and_restart(
@@ -77,6 +66,8 @@ def test_click_trains_judges_promotes_and_survives_reload_and_restart(
     page.locator("#mg-train-start").click()
     progress = page.locator("#mg-train-progress")
     expect(progress).to_contain_text("run-1", timeout=WAIT_MS)
+    runs = RunStore(open_database(str(small_scenes.parent / "labels.db")))
+    runs.update(runs.add("training", "before", status="cancelled").id, result={"note": "an old one"})
     page.reload()
     expect(page.locator("#mg-train-progress")).to_contain_text("run-1", timeout=WAIT_MS)
     expect(page.locator("#mg-train-verdict")).to_contain_text("It became the tuned model", timeout=WAIT_MS)
@@ -87,14 +78,20 @@ def test_click_trains_judges_promotes_and_survives_reload_and_restart(
     expect(page.locator("#mg-train-sheet img")).to_be_visible(timeout=WAIT_MS)
     page.screenshot(path=tmp_path / "train.png", full_page=True)
 
-    with slow_answers(page):
-        page.locator("#mg-train-run input").click()
-        page.get_by_role("option", name="run-1").click()
-    page.locator("#mg-train-compare").click()
-    expect(page.locator("#mg-train-compared")).to_contain_text("base against run-1", timeout=WAIT_MS)
+    choose_run(page, "before")
+    expect(progress).to_contain_text("before: stopped", timeout=WAIT_MS)
     note = page.locator("#mg-train-note textarea, #mg-train-note input")
-    note.fill("being typed")
-    page.wait_for_timeout(2 * LATE_MS)
+    expect(note).to_have_value("an old one")
+    with answers_held(page) as held:
+        choose_run(page, "run-1")
+        held.wait_for_one()
+        page.locator("#mg-train-compare").click()
+        expect(page.locator("#mg-train-compared")).to_contain_text("base against run-1", timeout=WAIT_MS)
+        note.fill("being typed")
+    expect(progress).to_contain_text("run-1: finished", timeout=WAIT_MS)
+    page.locator("#mg-train-run input").click()
+    page.locator("#mg-train-curves").click()
+    page.wait_for_timeout(1000)
     expect(page.locator("#mg-train-compared")).to_contain_text("base against run-1")
     expect(note).to_have_value("being typed")
     page.locator("#mg-train-delete").click()
@@ -104,7 +101,9 @@ def test_click_trains_judges_promotes_and_survives_reload_and_restart(
     assert problems == []
     with running_app(small_scenes.parent / "labels.db", "--scenes", str(small_scenes)) as again:
         restarted = open_page(chromium, again)
-        expect(restarted.locator("#mg-train-progress")).to_contain_text("run-1", timeout=WAIT_MS)
+        # The newest run is shown: the one that this test has written itself.
+        expect(restarted.locator("#mg-train-progress")).to_contain_text("before: stopped", timeout=WAIT_MS)
+        expect(restarted.locator("#mg-train-table")).to_contain_text("run-1", timeout=WAIT_MS)
         expect(restarted.locator("#mg-train-table")).to_contain_text("finished", timeout=WAIT_MS)
 
 
@@ -128,8 +127,7 @@ def test_look_first_then_stop_go_on_note_and_export(chromium: Browser, app: str,
     page.locator("#mg-train-resume").click()
     expect(page.locator("#mg-train-verdict")).to_contain_text("pairs that it was not trained on", timeout=WAIT_MS)
 
-    page.locator("#mg-train-run input").click()
-    page.get_by_role("option", name="stopped").click()
+    choose_run(page, "stopped")
     note = page.locator("#mg-train-note textarea, #mg-train-note input")
     note.fill("a <b>note</b>")
     note.press("Enter")
@@ -146,9 +144,5 @@ def test_look_first_then_stop_go_on_note_and_export(chromium: Browser, app: str,
     page.locator("#mg-train-merged").click()
     expect(page.get_by_text("The whole model lies in")).to_be_visible(timeout=WAIT_MS)
     page.reload()
-    expect(note).to_have_value("a <b>note</b>", timeout=WAIT_MS)
-    note.fill("")
-    page.locator("#mg-train-run input").click()
-    page.get_by_role("option", name="stopped").click()
     expect(note).to_have_value("a <b>note</b>", timeout=WAIT_MS)
     assert problems == []

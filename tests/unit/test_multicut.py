@@ -85,3 +85,18 @@ def test_kernighan_lin_leaves_a_greedy_trap() -> None:
     assert labels[0] == labels[2]
     assert labels[1] == labels[3]
     assert labels[0] != labels[1]
+
+
+def test_two_large_clusters_glued_by_one_node_are_split() -> None:
+    # One node is drawn to all of both; pairs that repel make up for it, but no node alone gains by leaving.
+    size, glue = 20, 40
+    a, b = np.triu_indices(size, k=1)
+    cliques = np.concatenate([np.stack([a, b], axis=1), np.stack([a, b], axis=1) + size])
+    drawn = np.stack([np.arange(2 * size), np.full(2 * size, glue)], axis=1)
+    rivals = np.stack([np.arange(11), np.arange(11) + size], axis=1)
+    pairs = np.concatenate([cliques, drawn, rivals]).astype(np.int32)
+    weights = np.concatenate([np.full(len(cliques), 1.0), np.full(len(drawn), 4.0), np.full(len(rivals), -8.0)])
+    labels = solve_multicut(2 * size + 1, pairs, weights)
+    assert len(set(labels[:size])) == 1
+    assert len(set(labels[size : 2 * size])) == 1
+    assert labels[0] != labels[size]

@@ -45,12 +45,12 @@ def test_disagreement_is_shown_and_settled_by_gold(desk: ReviewDesk) -> None:
     desk.evidence.wait(NAME)
     say(desk, "Ada", RED, "same")
     say(desk, "<b>Bob", RED.swapped(), "different")
-    number, shown = people.show_disagreement(desk, 5)
+    number, key, shown = people.show_disagreement(desk, 5)
     assert number == 0
     assert "&lt;b&gt;Bob" in shown
     assert "<b>Bob" not in shown
-    assert str(RED_BOX) not in shown
-    effect = people.settle(desk, number, "same", annotator="Cleo")
+    assert str(RED_BOX) not in shown + key
+    effect = people.settle(desk, key, "same", annotator="Cleo")
     assert "group" in effect
     assert people.disagreements(desk) == []
     assert desk.bench.labels.settled(NAME)[0].basis == "gold"
@@ -58,7 +58,27 @@ def test_disagreement_is_shown_and_settled_by_gold(desk: ReviewDesk) -> None:
     assert (rows["Ada"][4:], rows["<b>Bob"][4:]) == (["1", "100%"], ["1", "0%"])
     assert people.between_rows(people.agreement(desk)) == [["<b>Bob", "Ada", "1", "0%", "0.00"]]
     with pytest.raises(LabelError, match="no disagreement"):
-        people.settle(desk, 0, "same", annotator="Cleo")
+        people.settle(desk, key, "same", annotator="Cleo")
+
+
+def test_gold_goes_to_the_pair_that_was_shown_or_to_none(desk: ReviewDesk) -> None:
+    desk.evidence.wait(NAME)
+    for pair in (RED, MIXED):
+        say(desk, "Ada", pair, "same")
+        say(desk, "Bob", pair, "different")
+    _, first, _ = people.show_disagreement(desk, 0)
+    _, second, _ = people.show_disagreement(desk, 1)
+    # Somebody else settles the pair on screen: the list shrinks, and the other pair, which nobody has seen, takes its place.
+    people.settle(desk, first, "same", annotator="Cleo")
+    for key in (first, "", "x", "-1", "99999999"):
+        with pytest.raises(LabelError, match="settled meanwhile"):
+            people.settle(desk, key, "different", annotator="Dan")
+    assert [found.pair for found in people.disagreements(desk)] == [MIXED.canonical()]
+    # Labels that came since then do not matter, in whatever order they name the masks.
+    say(desk, "Eve", MIXED.swapped(), "same")
+    people.settle(desk, second, "different", annotator="Dan")
+    gold = [(label.pair, label.decision) for label in desk.bench.labels.current(NAME) if label.is_gold]
+    assert gold == [(RED.canonical(), "same"), (MIXED.canonical(), "different")]
 
 
 def test_overlap_share_holds_for_all(desk: ReviewDesk) -> None:
