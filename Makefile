@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 7860
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 # Several thread pools on few cores slow each other down; tests run in two processes instead.
 TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 GRADIO_ANALYTICS_ENABLED=False
 
-.PHONY: demo test lint format bench screenshots clean
+.PHONY: demo test lint format bench screenshots wheel clean
 
 demo: $(VENV)/.app-installed
 	$(BIN)/maskgroup app --port $(PORT)
@@ -33,18 +33,21 @@ bench: $(VENV)/.dev-installed
 screenshots: $(VENV)/.dev-installed
 	$(BIN)/python -m tests.browser.take_screenshots docs/images
 
+wheel: $(VENV)/.dev-installed
+	$(BIN)/python -m build --wheel --outdir dist
+
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+	rm -rf $(VENV) .pytest_cache .ruff_cache build dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.app-installed: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.app-installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing maskgroup (the first time takes a few minutes: PyTorch is large) ..."
 	$(PIP) -e .
 	@touch $@
 
-$(VENV)/.dev-installed: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.dev-installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing maskgroup with its test tools (the first time takes a few minutes: PyTorch is large) ..."
 	$(PIP) -e ".[dev,pytorch3d]"
 	@touch $@ $(VENV)/.app-installed

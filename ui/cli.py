@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
 from engine.errors import MaskgroupError
+from engine.version import VERSION
 from ui.commands.ablation import ablation
 from ui.commands.app import app
 from ui.commands.calibrate import calibrate_model
@@ -27,6 +29,20 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"maskgroup {VERSION}")
+        raise typer.Exit
+
+
+@cli.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)] = False,
+) -> None:
+    """Decide which 2D instance masks, seen in different views, are the same physical object."""
+
 
 cli.command("app")(app)
 cli.command("scenes")(scenes)
