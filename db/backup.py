@@ -36,15 +36,13 @@ def back_up(engine: Engine, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _check_rows(engine)
-        _copy(engine, unfinished)
+        _copy(engine, unfinished, target)
         _give_name(unfinished, target)
     except DatabaseError as error:
         raise DatabaseError(f"No backup was written. {error}") from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise LabelError(f"The backup {target} could not be written: {reason}; give another place.") from error
-    except sqlite3.Error as error:
-        raise LabelError(f"The backup {target} could not be written: {error}; free some space, or give another place.") from error
     finally:
         _remove(unfinished)
 
@@ -56,7 +54,7 @@ def _check_rows(engine: Engine) -> None:
         RunStore(engine).list(kind)
 
 
-def _copy(engine: Engine, unfinished: Path) -> None:
+def _copy(engine: Engine, unfinished: Path, target: Path) -> None:
     with reading(engine) as connection:
         # One transaction for the check and the copy: what was checked is what is copied.
         connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
@@ -65,11 +63,17 @@ def _copy(engine: Engine, unfinished: Path) -> None:
             check_whole(source, show_place(engine.url))
         except sqlite3.Error as error:
             raise _damaged(show_place(engine.url), str(error)) from error
-        with closing(sqlite3.connect(unfinished)) as copy:
-            source.backup(copy)
-            # The copy is one file: it does not use the write-ahead log that the original has beside it.
-            copy.execute("PRAGMA journal_mode=DELETE")
-            check_whole(copy, f"copy {unfinished}")
+        try:
+            with closing(sqlite3.connect(unfinished)) as copy:
+                source.backup(copy)
+                # The copy is one file: it does not use the write-ahead log that the original has beside it.
+                copy.execute("PRAGMA journal_mode=DELETE")
+                check_whole(copy, f"copy {unfinished}")
+        except sqlite3.Error as error:
+            # The original was read from end to end just now: what fails is the other place.
+            raise LabelError(
+                f"The backup {target} could not be written ({error}); free some space there, or give another place."
+            ) from error
 
 
 def check_whole(connection: sqlite3.Connection, place: str) -> None:
