@@ -238,7 +238,7 @@ def spoil(file: Path, seed: int) -> None:
     file.write_bytes(content)
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", [*range(16), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(16, 400))])
 def test_bytes_changed_by_chance_are_never_more_than_a_sentence(file: Path, tmp_path: Path, seed: int) -> None:
     spoil(file, seed)
     try:
