@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Engine, delete, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlmodel import col
 
+from db.checks import check_text, shown
+from db.faults import ConflictError
 from db.models import LeaseRow
-from db.rows import MAX_NAME, pair_key
-from db.session import for_reading
+from db.rows import MAX_LENGTHS, MAX_NAME, check_pair, pair_key
+from db.session import reading, writing
 from engine.errors import LabelError
 from engine.types import MaskPair
 
@@ -29,23 +31,20 @@ class LeaseStore:
             False if somebody else has it.
 
         Raises:
-            LabelError: If the name is malformed or the database cannot be written.
+            LabelError: If a name, the pair or the time is malformed or the database cannot be written.
         """
-        if not 0 < len(annotator) <= MAX_NAME:
-            raise LabelError(f"An annotator's name has 1 to {MAX_NAME} characters, this one has {len(annotator)}; shorten it.")
+        _check(scene, annotator, [pair], seconds)
         now = time.time()
         key = {"scene": scene, "pair_key": pair_key(pair)}
         mine = {"annotator": annotator, "expires_at": now + seconds}
         free = or_(col(LeaseRow.annotator) == annotator, col(LeaseRow.expires_at) <= now)
         try:
-            with self._engine.begin() as connection:
+            with writing(self._engine) as connection:
                 taken = connection.execute(update(LeaseRow).where(*_is_pair(scene, pair), free).values(**mine))
                 if taken.rowcount == 0:
                     connection.execute(insert(LeaseRow).values(**key, **mine))
-        except IntegrityError:
+        except ConflictError:
             return False
-        except SQLAlchemyError as error:
-            raise LabelError(f"The pair could not be reserved ({type(error).__name__}); try again.") from error
         return True
 
     def lease_all(self, scene: str, pairs: Sequence[MaskPair], annotator: str, *, seconds: float) -> list[MaskPair]:
@@ -53,13 +52,17 @@ class LeaseStore:
 
         Returns:
             Those that nobody else has, in order.
+
+        Raises:
+            LabelError: As `lease` does; then none is taken.
         """
+        _check(scene, annotator, pairs, seconds)
         now = time.time()
         mine = {"annotator": annotator, "expires_at": now + seconds}
         free = or_(col(LeaseRow.annotator) == annotator, col(LeaseRow.expires_at) <= now)
         got: list[MaskPair] = []
         try:
-            with self._engine.begin() as connection:
+            with writing(self._engine) as connection:
                 for pair in pairs:
                     taken = connection.execute(update(LeaseRow).where(*_is_pair(scene, pair), free).values(**mine)).rowcount
                     if taken == 0:
@@ -67,30 +70,39 @@ class LeaseStore:
                             continue
                         connection.execute(insert(LeaseRow).values(scene=scene, pair_key=pair_key(pair), **mine))
                     got.append(pair)
-        except IntegrityError:
+        except ConflictError:
             # Somebody took one of them between our look and our write: one at a time, each says for itself.
             return [pair for pair in pairs if self.lease(scene, pair, annotator, seconds=seconds)]
-        except SQLAlchemyError as error:
-            raise LabelError(f"The pairs could not be reserved ({type(error).__name__}); try again.") from error
         return got
 
     def release(self, scene: str, pair: MaskPair, annotator: str) -> None:
         """Give a pair back; one that somebody else has stays theirs."""
-        with self._engine.begin() as connection:
+        _check(scene, annotator, [pair], 0)
+        with writing(self._engine) as connection:
             connection.execute(delete(LeaseRow).where(*_is_pair(scene, pair), col(LeaseRow.annotator) == annotator))
 
     def taken_keys(self, scene: str, *, others_than: str) -> set[str]:
         """Return the keys (`db.rows.pair_key`) of a scene's pairs that other people have now."""
+        _check(scene, others_than, [], 0)
         query = select(col(LeaseRow.pair_key)).where(
             col(LeaseRow.scene) == scene, col(LeaseRow.annotator) != others_than, col(LeaseRow.expires_at) > time.time()
         )
-        with for_reading(self._engine).connect() as connection:
+        with reading(self._engine) as connection:
             return set(connection.scalars(query))
 
     def forget_expired(self) -> int:
         """Delete leases that have run out; returns how many."""
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             return connection.execute(delete(LeaseRow).where(col(LeaseRow.expires_at) <= time.time())).rowcount
+
+
+def _check(scene: str, annotator: str, pairs: Sequence[MaskPair], seconds: float) -> None:
+    check_text(scene, "The scene of a lease", MAX_LENGTHS["scene"])
+    check_text(annotator, "An annotator's name", MAX_NAME)
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not math.isfinite(seconds):
+        raise LabelError(f"The time of a lease is {shown(seconds)}, expected seconds; correct it.")
+    for pair in pairs:
+        check_pair(pair)
 
 
 def _is_pair(scene: str, pair: MaskPair) -> tuple[ColumnElement[bool], ...]:
