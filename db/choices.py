@@ -11,6 +11,7 @@ from sqlmodel import Session
 from db.models import ChoiceRow
 from db.session import for_reading
 from engine.errors import LabelError
+from engine.strict_json import to_json_text
 
 OVERLAP_SHARE = "overlap_share"
 
@@ -44,5 +45,5 @@ class ChoiceStore:
 
     def _put(self, name: str, value: float) -> None:
         with Session(self._engine) as session:
-            session.merge(ChoiceRow(name=name, value=json.dumps(value)))
+            session.merge(ChoiceRow(name=name, value=to_json_text(value)))
             session.commit()

@@ -20,6 +20,7 @@ from sqlmodel import Session, col
 from db.models import DecisionRow
 from db.rows import Label, NewLabel, check_label, label_of, row_of
 from engine.errors import LabelError
+from engine.strict_json import to_json_text
 from engine.types import MaskKey, MaskPair
 
 FileFormat = Literal["jsonl", "csv"]
@@ -73,7 +74,7 @@ def export_rows(rows: Iterable[Label], file_format: FileFormat) -> Iterator[str]
         uuids[row.id] = row.uuid
         record = as_record(row, uuids[row.undoes] if row.undoes is not None else None)
         if file_format == "jsonl":
-            yield json.dumps(record, ensure_ascii=False) + "\n"
+            yield to_json_text(record, escape=False) + "\n"
         else:
             line = io.StringIO()
             csv.DictWriter(line, FIELDS, lineterminator="\n").writerow(record)

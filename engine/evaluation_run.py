@@ -25,6 +25,7 @@ from engine.judging.calibration import margin_of
 from engine.operating_point import USUAL_THRESHOLD
 from engine.pair_sampling import SampledPair, SamplingSettings, SeenMask, sample_pairs
 from engine.predictions import PREDICTIONS, EvaluationError, Prediction, PredictionWriter, read_predictions
+from engine.strict_json import to_json_text
 from engine.types import Float32Array, MaskKey, Scene, Verdict
 
 SETTINGS = "settings.json"
@@ -218,7 +219,7 @@ def _is_calibrated_alike(prediction: Prediction, judge: Judge) -> bool:
 def write_atomically(path: Path, content: dict[str, object]) -> None:
     """Write JSON so that the file is there whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    temporary.write_text(to_json_text(content, indent=2) + "\n", encoding="utf-8")
     temporary.replace(path)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from engine.strict_json import to_json_text
 from finetune.train_config import TrainConfig
 
 README = "README.md"
@@ -15,7 +15,7 @@ METRICS = "metrics.json"
 
 def write_card(folder: Path, *, name: str, config: TrainConfig, verdict: Mapping[str, Any], command: str | None = None) -> None:
     """Write README.md and metrics.json into an adapter's folder; PEFT's template README is replaced."""
-    (folder / METRICS).write_text(json.dumps({"config": _shown(config), **verdict}, indent=2) + "\n", encoding="utf-8")
+    (folder / METRICS).write_text(to_json_text({"config": _shown(config), **verdict}, indent=2) + "\n", encoding="utf-8")
     (folder / README).write_text(describe(name=name, config=config, verdict=verdict, command=command), encoding="utf-8")
 
 

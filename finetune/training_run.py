@@ -26,6 +26,7 @@ from engine.evaluation_run import write_atomically
 from engine.judging import BUNDLED_MODEL, CropPair, Judge, load_judge
 from engine.judging.adapters import record_base
 from engine.judging.calibration import Calibration, fit_calibration, save_calibration
+from engine.strict_json import to_json_text
 from engine.types import BoolArray, Float64Array, MaskKey, MaskPair
 from finetune.augment import augment_crop
 from finetune.corrections import read_corrections
@@ -300,7 +301,7 @@ def save_adapter(model: Any, folder: Path, *, base: str | Path, calibration: Cal
     if values.get("base_model_name_or_path") == str(BUNDLED_MODEL):
         # PEFT writes where the base lies on this disk: another machine has it elsewhere.
         values["base_model_name_or_path"] = BUNDLED_MODEL.name
-        settings.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        settings.write_text(to_json_text(values, indent=2) + "\n", encoding="utf-8")
     if Path(base).is_dir():
         record_base(partial, Path(base))
     if calibration is not None:

@@ -6,7 +6,6 @@ able to post to an app that runs on somebody's own machine.
 
 from __future__ import annotations
 
-import json
 import threading
 from importlib import resources
 from pathlib import Path
@@ -25,6 +24,7 @@ from db.runs import RunStore
 from db.session import open_database
 from engine.assets import ASSETS_DIR
 from engine.errors import MaskgroupError
+from engine.strict_json import to_json_text
 from finetune.promotion import finished_runs, judge_names, name_behind
 from finetune.registry import Registry
 from ui.compare_page import PAGE as COMPARE_TAB
@@ -183,7 +183,7 @@ def add_routes(app: FastAPI, bench: Workbench) -> None:
             return JSONResponse({"error": str(error)}, status_code=404)
         if cloud is None:
             return JSONResponse({"error": "This scene has no geometry."}, status_code=404)
-        return Response(json.dumps(cloud_trace(cloud)), media_type="application/json")
+        return Response(to_json_text(cloud_trace(cloud)), media_type="application/json")
 
 
 def _warm_up(bench: Workbench, groupings: GroupingRuns) -> None:

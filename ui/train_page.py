@@ -5,7 +5,6 @@ Names of runs and scenes are escaped wherever they become HTML.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 from db.runs import Run
 from engine.comparison import SceneComparison
 from engine.errors import RunError
+from engine.strict_json import to_json_text
 from finetune.events import Event
 from finetune.processes import WorkerState
 from finetune.registry import FINISHED
@@ -124,7 +124,7 @@ def draw_curves(events: Sequence[Event]) -> str:
         layout = {"xaxis": {"title": {"text": "step"}}, "yaxis": {"range": [0, 1.02], "tickformat": ".0%"}}
         hint = "Pairs of objects that are not trained on."
         plots.append({"title": "Held-out answers", "hint": hint, "data": data, "layout": layout})
-    return json.dumps(plots)
+    return to_json_text(plots)
 
 
 def _line(steps: Sequence[int], rows: Sequence[Event], value: str, name: str, color: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from engine.comparison import SceneComparison, compare_folders, to_report
 from engine.evaluation import METRICS
+from engine.strict_json import to_json_text
 
 
 def compare(
@@ -20,7 +20,7 @@ def compare(
     """Show what changed from A to B, pair by pair: differences with 95 % intervals, McNemar's test, flips."""
     found = compare_folders(dir_a, dir_b)
     if as_json:
-        typer.echo(json.dumps([to_report(comparison) for comparison in found], indent=2))
+        typer.echo(to_json_text([to_report(comparison) for comparison in found], indent=2))
         return
     typer.echo("\n\n".join(in_words(comparison) for comparison in found))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -15,6 +14,7 @@ from engine.evaluation_run import EvaluationSettings, evaluate_scene
 from engine.pair_sampling import NegativeMode, SamplingSettings
 from engine.predictions import EvaluationError
 from engine.scenes import find_scene
+from engine.strict_json import to_json_text
 from ui.kept_points import ThresholdOption, choose_threshold
 from ui.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption, choose_options, find_judge, open_judge
 from ui.settings import Settings
@@ -66,7 +66,7 @@ def evaluate(
         if not as_json:
             typer.echo(in_words(one.name, scores))
     if as_json:
-        typer.echo(json.dumps(reports, indent=2))
+        typer.echo(to_json_text(reports, indent=2))
 
 
 class ProgressBars:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -15,6 +14,7 @@ from db.runs import Run, RunStore
 from db.session import open_database
 from engine.errors import RunError
 from engine.scenes import find_scene, list_scenes
+from engine.strict_json import to_json_text
 from finetune.events import Event
 from finetune.processes import LOG_FILE
 from finetune.registry import FINISHED, Registry
@@ -142,7 +142,7 @@ def report(registry: Registry, run: Run, *, as_json: bool) -> None:
             "tuned": registry.tuned(),
             **verdict,
         }
-        typer.echo(json.dumps(found, indent=2))
+        typer.echo(to_json_text(found, indent=2))
         return
     typer.echo(f"{run.name}: {run.status}. {run.note or ''}")
     for metric, values in verdict.get("metrics", {}).items():
