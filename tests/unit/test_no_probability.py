@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from engine.saliency import explain_pair
 from engine.scenes import open_scene
 from engine.strict_json import to_json_text
 from engine.types import MaskKey, MaskPair, Verdict
-from finetune.lora import trained_weights
+from finetune.lora import Answerer, trained_weights
 from finetune.pairs import DataSet, DataSettings, build_data_set
 from finetune.scene_pool import ScenePool
 from finetune.train_loop import LossNotFinite, Trainer
@@ -98,28 +99,27 @@ def data(pool: ScenePool) -> DataSet:
     return build_data_set([pool], [], DataSettings(pairs=4, evaluation_pairs=8, validation_pairs=2))
 
 
-def make_trainer(pool: ScenePool, data: DataSet, folder: Path | None = None) -> Trainer:
-    return build_trainer(replace(CONFIG, epochs=1, pairs=4), data, [pool], folder)[0]
+def make_trainer(pool: ScenePool, data: DataSet, folder: Path | None = None) -> tuple[Trainer, Any]:
+    return build_trainer(replace(CONFIG, epochs=1, pairs=4), data, [pool], folder)
 
 
 def test_a_gradient_that_is_no_number_changes_no_weight(pool: ScenePool, data: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = make_trainer(pool, data)
-    weights = trained_weights(trainer._answerer.model)
+    trainer, model = make_trainer(pool, data)
+    weights = trained_weights(model)
     before = {name: weight.detach().clone() for name, weight in weights.items()}
-    whole = trainer._answerer.loss
+    whole, first = Answerer.loss, next(iter(weights.values()))
     # The root of nothing: its value is 0, its slope is infinite.
-    first = next(iter(weights.values()))
-    monkeypatch.setattr(trainer._answerer, "loss", lambda asked: whole(asked) + torch.sqrt((first * 0).sum()))
+    monkeypatch.setattr(Answerer, "loss", lambda self, asked: whole(self, asked) + torch.sqrt((first * 0).sum()))
     with pytest.raises(LossNotFinite, match="The gradient became"):
         trainer.run()
     assert all(torch.equal(weight, before[name]) for name, weight in weights.items())
 
 
 def test_no_checkpoint_and_no_calibration_is_made_of_broken_weights(pool: ScenePool, data: DataSet, tmp_path: Path) -> None:
-    trainer = make_trainer(pool, data, tmp_path)
+    trainer, model = make_trainer(pool, data, tmp_path)
     trainer.step = 1
     with torch.no_grad():
-        list(trained_weights(trainer._answerer.model).values())[-1].fill_(math.inf)
+        list(trained_weights(model).values())[-1].fill_(math.inf)
     with pytest.raises(LossNotFinite, match="A weight became"):
         trainer.save()
     assert not list(tmp_path.rglob("*.safetensors"))
