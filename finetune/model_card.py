@@ -79,7 +79,12 @@ def _difference(metric: Mapping[str, Any]) -> str:
 
 
 def _base_name(config: TrainConfig) -> str:
-    return "assets/models/tiny-qwen3-vl" if config.model == "base" else config.model
+    return "assets/models/tiny-qwen3-vl" if config.model == "base" else name_of(config.model)
+
+
+def name_of(model: str) -> str:
+    """Return what a model is called in public: a folder's own name, any other name as it is."""
+    return Path(model).name if Path(model).is_absolute() else model
 
 
 def _shown(config: TrainConfig) -> dict[str, Any]:
@@ -87,4 +92,6 @@ def _shown(config: TrainConfig) -> dict[str, Any]:
     values = config.to_json()
     for name in ("scenes", "evaluation_scenes"):
         values[name] = [Path(folder).name for folder in values[name]]
+    for name in ("model", "parent"):
+        values[name] = name_of(values[name])
     return values

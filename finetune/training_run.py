@@ -107,10 +107,11 @@ class TrainingRun:
 
     def _judge_to_beat(self) -> Judge:
         self.events.write("stage", "loading the model to beat")
-        if self.config.parent == "base":
-            return load_judge(self.config.model, name=self.config.model, prompt=prompt_of(self.config).name, both_orders=False)
         found = resolve_judge(self.config.parent, self.run_dir.parent)
-        return load_judge(found.model, adapter=found.adapter, name=found.name, prompt=found.prompt, both_orders=False)
+        # A folder goes by its own name, as everywhere: whose disk it lies on is nobody's business.
+        name = found.name if found.adapter is not None else None
+        # Both are asked one question about the same pictures: the crops were cut for it.
+        return load_judge(found.model, adapter=found.adapter, name=name, prompt=prompt_of(self.config).name, both_orders=False)
 
     def _data_set(self, pools: Sequence[ScenePool], judge: Judge) -> DataSet:
         path = self.run_dir / DATASET_FILE

@@ -14,11 +14,15 @@ from typing import Any
 
 from db.runs import Run
 from engine.comparison import SceneComparison
-from engine.errors import RunError
+from engine.errors import MaskgroupError, RunError
 from engine.strict_json import to_json_text
+from finetune.base_choice import choose_models
 from finetune.events import Event
+from finetune.model_card import name_of
 from finetune.processes import WorkerState
-from finetune.registry import FINISHED
+from finetune.registry import FINISHED, Registry
+from finetune.train_config import default_rate
+from ui.workbench import Workbench
 
 STATUS_WORDS = {"queued": "waiting", "running": "training", "done": "finished", "failed": "failed", "cancelled": "stopped"}
 METRIC_WORDS = {
@@ -48,6 +52,35 @@ COUNT_WORDS = {
 }
 LOG_LINES = 200
 SPARK = (84, 20)
+
+
+def models_for(model: str, against: str, bench: Workbench, registry: Registry) -> dict[str, str]:
+    """Return a training's base and the judge to beat, as fields of its settings, from the names that the page shows.
+
+    Args:
+        model: The model to improve.
+        against: The model to beat, "" = the same.
+        bench: Knows what the names stand for.
+        registry: Knows the runs.
+
+    Raises:
+        MaskgroupError: If a name is unknown here, or its model cannot be trained.
+    """
+    for name in filter(None, (model, against)):
+        if name not in bench.judges.names():
+            raise RunError(f"There is no model {name!r} here; the models are {', '.join(bench.judges.names())}.")
+    sources = [bench.judges.source(name) if name else None for name in (model, against)]
+    found = choose_models(sources[0] or "", sources[1], registry.runs_dir)
+    return {"model": found.base, "parent": found.rival}
+
+
+def rate_for(model: str, bench: Workbench, registry: Registry) -> float:
+    """Return the learning rate that the page proposes for a model."""
+    try:
+        return default_rate(models_for(model, "", bench, registry)["model"])
+    except MaskgroupError:
+        # Whoever starts a training with it is told why it cannot be.
+        return default_rate(model)
 
 
 def show_progress(run: Run | None, events: Sequence[Event], worker: WorkerState | None) -> str:
@@ -205,7 +238,7 @@ def _registry_row(run: Run, *, is_tuned: bool) -> str:
         f"<td title='{escape(run.note or '')}'>{STATUS_WORDS[run.status]}</td>",
         f"<td>{short_date(run.created_at)}</td>",
         f"<td>{run.config.get('pairs', '')}</td>",
-        f"<td>{escape(str(run.config.get('parent', '')))}</td>",
+        f"<td>{escape(name_of(str(run.config.get('parent', ''))))}</td>",
         f"<td>{change}</td>",
         f"<td>{sparkline(run.result.get('curve', []))}</td>",
         f"<td>{escape(str(run.result.get('note', '')))}</td>",
@@ -218,7 +251,8 @@ def describe(run: Run) -> str:
     config = run.config
     layers = "language only" if config.get("language_only") else "language and vision"
     return (
-        f"base {config.get('model')}, {config.get('epochs')} epochs, rank {config.get('rank')}, alpha {config.get('alpha')}, "
+        f"base {name_of(str(config.get('model')))}, {config.get('epochs')} epochs, "
+        f"rank {config.get('rank')}, alpha {config.get('alpha')}, "
         f"dropout {config.get('dropout')}, rate {config.get('learning_rate')}, {layers}, {config.get('negatives')} negatives"
     )
 

@@ -72,6 +72,16 @@ class QwenVlJudge:
         self.vision = shared_cache(core.model.visual, processor.image_processor) if is_qwen3_vl else None
         self._reader = PairReader(core) if is_qwen3_vl else None
 
+    def leave_tower_out(self) -> bool:
+        """Take an adapter's part in the vision tower out, for good; returns whether it had one."""
+        found = [p for name, p in self._model.named_parameters() if "lora_B" in name and ".visual." in name]
+        with torch.no_grad():
+            for parameter in found:
+                parameter.zero_()
+        if found and self.vision is not None:
+            self.vision.clear()
+        return bool(found)
+
     def judge(self, pairs: Sequence[CropPair]) -> list[Verdict]:
         """Return one verdict for each pair, in order; the time of a chunk is shared equally by its pairs.
 

@@ -15,6 +15,7 @@ from db.session import open_database
 from engine.errors import RunError
 from engine.scenes import find_scene, list_scenes
 from engine.strict_json import to_json_text
+from finetune.base_choice import choose_models
 from finetune.events import Event
 from finetune.processes import LOG_FILE
 from finetune.registry import FINISHED, Registry
@@ -22,6 +23,11 @@ from finetune.train_config import BUNDLED_RATE, Backend, NegativeChoice, Promoti
 from ui.settings import Settings
 
 POLL_S = 0.3
+IMPROVED_HELP = (
+    "The judge to improve on: base, tuned, a run, a folder or a hub id; of an adapter, its base is trained. "
+    "Default: the one in use (MASKGROUP_MODEL)."
+)
+AGAINST_HELP = "The judge to beat, which also finds hard negatives: base, tuned, a run, a folder or a hub id; default: --model."
 RATE_HELP = f"Learning rate; default: {TrainConfig.learning_rate:g}, for the bundled model {BUNDLED_RATE:g}."
 
 
@@ -34,8 +40,8 @@ def train(
     name: Annotated[str | None, typer.Option(help="Name of the run; default: run-N. With --resume: which run.")] = None,
     backend: Annotated[str, typer.Option(help="auto, peft or unsloth (NVIDIA only).")] = TrainConfig.backend,
     no_labels: Annotated[bool, typer.Option("--no-labels", help="Leave people's corrections out.")] = False,
-    model: Annotated[str, typer.Option(help="Base to train: base, a model folder or a hub id.")] = TrainConfig.model,
-    against: Annotated[str, typer.Option(help="The judge to beat, which also finds hard negatives: base or a run.")] = "base",
+    model: Annotated[str | None, typer.Option(help=IMPROVED_HELP)] = None,
+    against: Annotated[str | None, typer.Option(help=AGAINST_HELP)] = None,
     negatives: Annotated[str, typer.Option(help="hard (look-alikes, and what the judge gets wrong) or random.")] = "hard",
     rate: Annotated[float | None, typer.Option(help=RATE_HELP)] = None,
     rank: Annotated[int, typer.Option(help="LoRA's rank.")] = TrainConfig.rank,
@@ -61,14 +67,15 @@ def train(
             raise RunError("--resume needs --name, the run to go on with.")
         run = registry.resume(name)
     else:
+        models = choose_models(model or settings.model, against, settings.runs_folder)
         root = scenes or settings.scenes
         held = [find_scene(one, root).folder for one in evaluate_on or []]
         chosen = [find_scene(one, root).folder for one in scene] if scene else [info.folder for info in list_scenes(root)]
         config = TrainConfig(
             scenes=tuple(str(folder) for folder in chosen if folder not in held),
             evaluation_scenes=tuple(str(folder) for folder in held),
-            model=model,
-            parent=against,
+            model=models.base,
+            parent=models.rival,
             pairs=pairs,
             epochs=epochs,
             negatives=cast("NegativeChoice", negatives),
@@ -77,7 +84,7 @@ def train(
             rank=rank,
             alpha=alpha,
             dropout=dropout,
-            learning_rate=default_rate(model) if rate is None else rate,
+            learning_rate=default_rate(models.base) if rate is None else rate,
             batch_pairs=batch,
             language_only=language_only,
             augment=augment,
