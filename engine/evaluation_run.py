@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.comparison import TRAINED_FIELD
 from engine.crops import select_mask, show_mask
 from engine.errors import SceneError
 from engine.evaluation import Scores, score, to_report
@@ -26,6 +27,7 @@ from engine.operating_point import USUAL_THRESHOLD
 from engine.pair_sampling import SampledPair, SamplingSettings, SeenMask, sample_pairs
 from engine.predictions import PREDICTIONS, EvaluationError, Prediction, PredictionWriter, read_predictions
 from engine.strict_json import to_json_text
+from engine.trained_on import UNKNOWN, TrainedOn
 from engine.types import Float32Array, MaskKey, Scene, Verdict
 
 SETTINGS = "settings.json"
@@ -87,6 +89,7 @@ def evaluate_scene(
     load: Callable[[], Judge],
     *,
     frames: FrameSource | None = None,
+    trained_on: TrainedOn = UNKNOWN,
     on_progress: OnProgress = lambda what, done, total: None,
 ) -> Scores:
     """Judge the sampled pairs that are not yet in `folder`, then score them all.
@@ -97,6 +100,7 @@ def evaluate_scene(
         settings: What to do.
         load: Gives the judge; only called where pairs remain.
         frames: Gives the scene's frames, where they are open already.
+        trained_on: What the judge was trained on; metrics.json says whether this scene was among it.
         on_progress: Called after every view and every batch.
 
     Raises:
@@ -124,7 +128,7 @@ def evaluate_scene(
                 done.append(prediction)
             on_progress("judging", len(done), len(pairs))
         scores = score(done, seed=settings.sampling.seed)
-        write_atomically(folder / METRICS_FILE, to_report(scores))
+        write_atomically(folder / METRICS_FILE, {**to_report(scores), TRAINED_FIELD: trained_on.includes(scene.folder)})
     return scores
 
 

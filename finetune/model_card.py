@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.strict_json import to_json_text
+from finetune.figures import COMPARE, HEADLINE, headline, warn_of_seen
 from finetune.train_config import TrainConfig
 
 README = "README.md"
@@ -58,6 +59,10 @@ def describe(*, name: str, config: TrainConfig, verdict: Mapping[str, Any], comm
             f"- Data hash: `{verdict['data_hash']}`",
             f"- Judged on: {judged}; {verdict['pairs']} frozen pairs",
             *([f"- Made by: `{command}`"] if command else []),
+            "",
+            f"**{headline(verdict)}**: {HEADLINE.partition(': ')[2]}. {COMPARE}",
+            "",
+            *(f"> {one}" for one in warn_of_seen(verdict, rival=name_of(config.parent), name=name)),
             "",
             "| | before | after | difference (95 % interval) |",
             "|---|---|---|---|",

@@ -39,7 +39,7 @@ from ui.history_tab import build_history_tab
 from ui.judge_tab import build_judge_tab
 from ui.judges import Judges, name_models, shipped_models
 from ui.kept_points import open_points
-from ui.open_judge import database_setting, loading_flags, open_judge
+from ui.open_judge import database_setting, find_trained_on, loading_flags, open_judge
 from ui.people_page import PEOPLE_TAB
 from ui.people_tab import build_people_tab
 from ui.plotly_view import CLOUD_ROUTE, PLOTLY_ROUTE, cloud_trace
@@ -78,6 +78,7 @@ def build_workbench(settings: Settings) -> Workbench:
         behind=lambda name: name_behind(name, settings.runs_folder),
         flags=loading_flags(settings),
         environment=lambda name: database_setting(settings) if name in finished_runs(settings.runs_folder) else [],
+        trained_on=lambda name: find_trained_on(given.get(name, name), settings),
     )
     points = open_points(settings, sources=given)
     return Workbench(settings.scenes, LabelStore(open_database(settings.db)), judges, points=points)

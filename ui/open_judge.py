@@ -15,7 +15,8 @@ import typer
 from engine.errors import ModelError
 from engine.judging import Judge, Prompt, load_judge
 from engine.judging.base import picture_style
-from engine.judging.sources import LoadOptions, is_address
+from engine.judging.sources import LoadOptions, find_source, is_address
+from engine.trained_on import UNKNOWN, TrainedOn, marks_of
 from finetune.promotion import TUNED, JudgeSource, finished_runs, resolve_judge
 from ui.kept_calibrations import find_kept
 from ui.settings import Settings, default_database
@@ -131,3 +132,18 @@ def compare_with_local(judge: Judge, address: str, settings: Settings, *, both_o
         return
     form: Any = getattr(judge, "form", None)
     check_served(judge, cast("Any", local), bundled_pairs(picture_style(judge)), gives_numbers=form is None or form.top > 0)
+
+
+def find_trained_on(model: str, settings: Settings) -> TrainedOn:
+    """Return what is known of a judge's training, by its name; of a served model, what is known of the one of that name here.
+
+    Raises:
+        ModelError: If there is no such model, or what lies beside its weights is broken.
+    """
+    if is_address(model):
+        model = model.partition("#")[2]
+        if model != TUNED and model not in finished_runs(settings.runs_folder):
+            return UNKNOWN
+    found = find_judge(model, settings)
+    source = find_source(found.model, found.adapter)
+    return marks_of(source.base, source.adapter)

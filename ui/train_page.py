@@ -18,6 +18,7 @@ from engine.errors import MaskgroupError, RunError
 from engine.strict_json import to_json_text
 from finetune.base_choice import choose_models
 from finetune.events import Event
+from finetune.figures import COMPARE, CURVE, HEADLINE, headline, warn_of_seen
 from finetune.model_card import name_of
 from finetune.processes import WorkerState
 from finetune.registry import FINISHED, Registry
@@ -155,7 +156,7 @@ def draw_curves(events: Sequence[Event]) -> str:
             _line(points, rows, "specificity", "different told apart", "#b45309"),
         ]
         layout = {"xaxis": {"title": {"text": "step"}}, "yaxis": {"range": [0, 1.02], "tickformat": ".0%"}}
-        hint = "Pairs of objects that are not trained on."
+        hint = f"On {CURVE}."
         plots.append({"title": "Held-out answers", "hint": hint, "data": data, "layout": layout})
     return to_json_text(plots)
 
@@ -197,13 +198,16 @@ def show_verdict(run: Run | None) -> str:
         f"<td class='{_better(m)}'>{_points(m)}</td></tr>"
         for name, m in verdict["metrics"].items()
     ]
+    seen = warn_of_seen(verdict, rival=name_of(str(run.config.get("parent", "base"))), name=run.name)
     return (
         f"<p class='mg-outcome'>{head}</p><p>{escape(verdict['reason'])}</p>"
-        f"<table class='mg-table'><caption>{verdict['pairs']} pairs that it was not trained on</caption><thead>"
+        f"<p><b>{escape(headline(verdict).replace('->', '→'))}</b></p>"
+        f"{''.join(f'<p role=note class=mg-trained>⚠ {escape(one)}</p>' for one in seen)}"
+        f"<table class='mg-table'><caption>The {verdict['pairs']} frozen pairs: {HEADLINE.partition(': ')[2]}</caption><thead>"
         "<tr><th></th><th>before</th><th>after</th><th>points (95 % interval)</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table>"
         f"<p class='mg-quiet'>{in_words(verdict['seconds'])}, {verdict['peak_memory_mb']} MB; "
-        f"data {escape(verdict['data_hash'][:12])}</p>"
+        f"data {escape(verdict['data_hash'][:12])}</p><p class='mg-quiet'>{escape(COMPARE.replace('`', ''))}</p>"
     )
 
 
@@ -224,7 +228,8 @@ def show_registry(runs: Sequence[Run], tuned: str | None) -> str:
         return "<p class='mg-quiet'>No training has been started yet.</p>"
     body = "".join(_registry_row(run, is_tuned=run.name == tuned) for run in runs)
     head = "".join(
-        f"<th>{word}</th>" for word in ("run", "status", "started", "pairs", "against", "right answers", "curve", "notes")
+        f"<th>{word}</th>"
+        for word in ("run", "status", "started", "pairs", "against", "frozen pairs right", "curve (other pairs)", "notes")
     )
     return f"<div style='overflow-x:auto'><table class='mg-table'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
@@ -305,7 +310,7 @@ def show_comparison(name_a: str, name_b: str, found: Sequence[SceneComparison]) 
     ]
     test = whole.mcnemar
     return (
-        f"<table class='mg-table'><caption>{escape(name_a)} against {escape(name_b)}, {whole.pairs} pairs that both judged"
+        f"<table class='mg-table'><caption>{escape(name_a)} against {escape(name_b)}, {whole.pairs} frozen pairs that both judged"
         f"</caption><thead><tr><th></th><th>{escape(name_a)}</th><th>{escape(name_b)}</th><th>points (95 % interval)</th></tr>"
         f"</thead><tbody>{''.join(rows)}</tbody></table><p class='mg-quiet'>{test.fixed} answers right in the second only, "
         f"{test.broken} in the first only; McNemar's p = {test.p_value:.2g}</p>"

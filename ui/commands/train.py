@@ -17,6 +17,8 @@ from engine.scenes import find_scene, list_scenes
 from engine.strict_json import to_json_text
 from finetune.base_choice import choose_models
 from finetune.events import Event
+from finetune.figures import COMPARE, HEADLINE, headline, warn_of_seen
+from finetune.model_card import name_of
 from finetune.processes import LOG_FILE
 from finetune.registry import FINISHED, Registry
 from finetune.train_config import BUNDLED_RATE, Backend, NegativeChoice, PromotionRule, TrainConfig, default_rate
@@ -152,8 +154,13 @@ def report(registry: Registry, run: Run, *, as_json: bool) -> None:
         typer.echo(to_json_text(found, indent=2))
         return
     typer.echo(f"{run.name}: {run.status}. {run.note or ''}")
+    if verdict:
+        typer.echo(f"  {headline(verdict)} ({HEADLINE.partition(': ')[2]})")
+        for one in warn_of_seen(verdict, rival=name_of(str(run.config.get("parent", "base"))), name=run.name):
+            typer.echo(f"  {one}", err=True)
     for metric, values in verdict.get("metrics", {}).items():
         spread = "" if values["low"] is None else f"  [{values['low']:+.3f}, {values['high']:+.3f}]"
         typer.echo(f"  {metric:<24} {values['before']:.3f} -> {values['after']:.3f}  {values['difference']:+.3f}{spread}")
     if verdict:
         typer.echo(f"  {verdict['seconds']:.0f} s, {verdict['peak_memory_mb']} MB; adapter: {folder / 'adapter'}")
+        typer.echo(f"  {COMPARE}")
