@@ -16,7 +16,7 @@ from db.labels import LabelStore
 from db.session import open_database
 from engine.assets import SCENES_DIR
 from engine.judging import load_judge
-from tests.bench.tiny_sizes import add_tiny_option
+from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 from tests.browser.app_process import browser, find_chromium, running_app
 from ui import judge_page as page
 from ui.workbench import Workbench
@@ -24,7 +24,7 @@ from ui.workbench import Workbench
 REPEATS = 20
 
 
-def bench_start() -> None:
+def bench_start(*flags: str) -> None:
     """Print the seconds from starting the process to each thing that a person sees."""
     chromium = find_chromium()
     if chromium is None:
@@ -33,7 +33,7 @@ def bench_start() -> None:
     with tempfile.TemporaryDirectory() as scratch, browser(chromium) as opened:
         tab = opened.new_context(viewport={"width": 1280, "height": 900}).new_page()
         started = time.perf_counter()
-        with running_app(Path(scratch) / "labels.db") as address:
+        with running_app(Path(scratch) / "labels.db", *flags) as address:
             print(f"{'server answers':24} {time.perf_counter() - started:6.1f} s")
             tab.goto(address, wait_until="commit")
             for name, selector in (
@@ -46,10 +46,10 @@ def bench_start() -> None:
                 print(f"{name:24} {time.perf_counter() - started:6.1f} s after start")
 
 
-def bench_clicks(repeats: int) -> None:
+def bench_clicks(scenes: Path, repeats: int) -> None:
     """Print what one click costs on the server, part by part, as the median of different masks."""
     with tempfile.TemporaryDirectory() as scratch:
-        bench = Workbench(SCENES_DIR, LabelStore(open_database(str(Path(scratch) / "labels.db"))), lambda: load_judge("base"))
+        bench = Workbench(scenes, LabelStore(open_database(str(Path(scratch) / "labels.db"))), lambda: load_judge("base"))
         choice = page.first_choice(bench, {})
         page.ask(bench, choice)
         page.show_room(bench, choice)
@@ -80,8 +80,13 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--clicks", type=int, default=REPEATS, help="masks to click")
     add_tiny_option(parser)
     arguments = parser.parse_args(given)
-    bench_clicks(2 if arguments.tiny else arguments.clicks)
-    bench_start()
+    if not arguments.tiny:
+        bench_clicks(SCENES_DIR, arguments.clicks)
+        bench_start()
+        return
+    with tiny_scene() as scene:
+        bench_clicks(scene.parent, 2)
+        bench_start("--scenes", str(scene.parent))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.bench.tiny_sizes import add_tiny_option
+from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 from tests.browser.app_process import browser, find_chromium, running_app
 
 SETTLES_MS = 25_000
@@ -32,7 +32,12 @@ def main(given: Sequence[str] | None = None) -> None:
     chromium = find_chromium()
     if chromium is None:
         raise SystemExit("No Chromium found: run tests/browser/install_chromium.sh first.")
-    with tempfile.TemporaryDirectory() as scratch, running_app(Path(scratch) / "labels.db") as address, browser(chromium) as opened:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        tiny_scene() as small,
+        running_app(Path(scratch) / "labels.db", *(("--scenes", str(small.parent)) if arguments.tiny else ())) as address,
+        browser(chromium) as opened,
+    ):
         page = opened.new_context(viewport={"width": 1280, "height": 900}).new_page()
         page.set_default_timeout(360_000)
         page.goto(f"{address}/?tab=review")

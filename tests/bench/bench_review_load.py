@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from db.labels import LabelStore
 from db.session import open_database
-from tests.bench.tiny_sizes import add_tiny_option
+from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 from tests.browser.app_process import running_app
 from tests.e2e.test_review_load import CLIENTS, check_rows, label_for
 
@@ -28,10 +28,11 @@ def main(given: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(given)
     if arguments.tiny:
         arguments.seconds, arguments.clients = 2.0, 2
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, tiny_scene() as small:
         database = Path(scratch) / "labels.db"
-        with running_app(database) as address:
-            people = label_for(arguments.seconds, address, clients=arguments.clients, scene="sh3d_living")
+        scene, flags = (small.name, ("--scenes", str(small.parent))) if arguments.tiny else ("sh3d_living", ())
+        with running_app(database, *flags) as address:
+            people = label_for(arguments.seconds, address, clients=arguments.clients, scene=scene)
         check_rows(LabelStore(open_database(str(database))), people)
         # A pair that was taken back is free again, so it may well go to somebody else.
         back = {label for person in people for label in person.undone}

@@ -24,7 +24,7 @@ from playwright.sync_api import Page
 from engine.assets import SCENES_DIR
 from engine.frames import FrameSource
 from engine.scenes import open_scene
-from tests.bench.tiny_sizes import add_tiny_option
+from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 from tests.browser.app_process import browser, find_chromium, running_app
 from ui.plotly_view import cloud_trace
 from ui.room import build_room
@@ -63,16 +63,10 @@ TURN = """async (selector) => {
 }"""
 
 
-def write_large_room(folder: Path, vertices: int, *, views: int | None = None) -> Path:
-    """Copy the living room with faces split until the mesh has about that many vertices; returns the scene's folder.
-
-    With `views`, only its first views are kept.
-    """
+def write_large_room(folder: Path, vertices: int) -> Path:
+    """Copy the living room with faces split until the mesh has about that many vertices; returns the scene's folder."""
     scene = folder / NAME
     shutil.copytree(SCENES_DIR / NAME, scene)
-    for path in scene.rglob("*/*") if views is not None else ():
-        if path.stem.isdigit() and int(path.stem) >= views:
-            path.unlink()
     truth = np.loadtxt(SCENES_DIR / "ground_truth" / f"{NAME}.txt", dtype=np.int64)
     mesh = trimesh.load(scene / f"{NAME}_mesh.ply", process=False)
     points, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
@@ -218,18 +212,16 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--vertices", type=int, default=300_000)
     add_tiny_option(parser)
     arguments = parser.parse_args(given)
-    corrections, views = CORRECTIONS, None
-    if arguments.tiny:
-        arguments.vertices, corrections, views = 1, 0, 3
     print(f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    with tempfile.TemporaryDirectory() as scratch:
-        scene = write_large_room(Path(scratch) / "scenes", arguments.vertices, views=views)
+    with tempfile.TemporaryDirectory() as scratch, tiny_scene() as small:
+        large = write_large_room(Path(scratch) / "scenes", 1 if arguments.tiny else arguments.vertices)
+        scene, corrections = (small, 0) if arguments.tiny else (large, CORRECTIONS)
         bench_server(scene)
         chromium = find_chromium()
         if chromium is None:
             print("no Chromium: the page is not measured")
             return
-        bench_page(Path(scratch) / "scenes", chromium, corrections=corrections)
+        bench_page(scene.parent, chromium, corrections=corrections)
 
 
 if __name__ == "__main__":

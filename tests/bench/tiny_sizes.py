@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def add_tiny_option(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def tiny_scene() -> Iterator[Path]:
+def tiny_scene() -> Generator[Path]:
     """Folder of a furnished room with six views of 160x90 pixels and ground truth, until the block ends."""
     with tempfile.TemporaryDirectory() as folder:
         yield write_training_room(Path(folder))

@@ -15,7 +15,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 import typer
 
@@ -108,7 +107,7 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
             "maskgroup evaluate": EVALUATED,
             "maskgroup compare": Instead(before=(EVALUATE_TUNED,)),
             "maskgroup train": Instead(TINY_TRAINING),
-            "maskgroup ablation": Instead("--pairs 4 --min-area 1"),
+            "maskgroup ablation": Instead("--pairs 4"),
             "maskgroup calibrate": Instead("--pairs 8 --dry-run"),
             "maskgroup labels export": Instead(),
             "maskgroup doctor": Instead(),
@@ -131,7 +130,7 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
     ("docs/scene-formats.md", "<scene>/"): Text("a folder's layout"),
     ("docs/scene-formats.md", "<scene>/<view>/"): Text("a folder's layout"),
     ("assets/models/tuned-lora/README.md", "from peft import PeftModel"): Python(
-        replace=(("PATH/OF/THIS/FOLDER", str(TUNED_ADAPTER)), ("assets/models", str(ROOT / "assets" / "models")))
+        replace=(("assets/models", str(ROOT / "assets" / "models")), ("PATH/OF/THIS/FOLDER", str(TUNED_ADAPTER)))
     ),
 }  # fmt: skip
 FOUND = blocks()
@@ -225,7 +224,7 @@ def test_a_command_within_a_sentence_has_the_options_that_it_names(page: str, co
         assert find_spec(command.split()[2]) is not None, page
         return
     found: Any = typer.main.get_command(cli)
-    words = [word for word in re.split(r"[\s\[\]|]+", command) if word][1:]
+    words = [word for word in re.split(r"[\s\[\]|]+", command.partition(" (")[0]) if word][1:]
     while hasattr(found, "commands") and words and words[0] in found.commands:
         found = found.commands[words.pop(0)]
     assert not hasattr(found, "commands"), f"{page}: {command!r} names no command"
@@ -235,7 +234,7 @@ def test_a_command_within_a_sentence_has_the_options_that_it_names(page: str, co
 
 
 def test_a_wrong_option_would_be_found() -> None:
-    with pytest.raises(click.UsageError):
+    with pytest.raises(Exception, match="No such option"):
         parse(["judge", "sh3d_living", "--a", "0:1", "--b", "0:2", "--no-such-option"])
     with pytest.raises(KeyError):
         parse(["no-such-command"])

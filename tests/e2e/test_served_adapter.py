@@ -34,7 +34,7 @@ def without_tower(adapter: Path) -> Path:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with three runs: each has the same adapter."""
     folder = tmp_path_factory.mktemp("served")
-    for name in ("whole", "half", "older"):
+    for name in ("whole", "halved", "older"):
         run = folder / "runs" / name
         write_adapter(run / "adapter", targets=BOTH_PARTS)
         (run / "config.json").write_text(to_json_text(TrainConfig(scenes=("x",)).to_json()))
@@ -43,9 +43,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[str]:
-    half = without_tower(write_adapter(folder / "half", targets=BOTH_PARTS))
+    half = without_tower(write_adapter(folder / "halved", targets=BOTH_PARTS))
     older = write_adapter(folder / "older", targets=BOTH_PARTS, seed=1)
-    served = {"whole": folder / "runs" / "whole" / "adapter", "half": half, "older": older, "elsewhere": older}
+    served = {"whole": folder / "runs" / "whole" / "adapter", "halved": half, "older": older, "elsewhere": older}
     port = free_port()
     flags = [flag for name, path in served.items() for flag in ("--adapter", f"{name}={path}")]
     with model_server(*flags, port=port):
@@ -61,7 +61,7 @@ def test_the_whole_adapter_is_believed_and_one_that_is_not_here_cannot_be_checke
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("half", "without its part in the vision tower .*--enable-tower-connector-lora"),
+        ("halved", "without its part in the vision tower .*--enable-tower-connector-lora"),
         ("older", "answers otherwise .*under a name that it never had before"),
     ],
 )
@@ -76,7 +76,7 @@ def test_another_one_is_refused(name: str, sentence: str, server: str, folder: P
 def test_the_command_refuses_half_an_adapter(server: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MASKGROUP_DB", str(folder / "labels.db"))
     out = tmp_path / "out"
-    done = run_command("evaluate", "sh3d_living", "--out", out, "--pairs", 4, "--model", f"{server}#half")
+    done = run_command("evaluate", "sh3d_living", "--out", out, "--pairs", 4, "--model", f"{server}#halved")
     assert (done.code, done.out) == (2, "")
     assert "--enable-tower-connector-lora" in done.sentence
     assert not out.exists()
