@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "assets").rglob("*.md")])
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INDENTED = re.compile(r"^    ((?:maskgroup|python -m) .+)$", re.MULTILINE)
 INLINE = re.compile(r"`((?:maskgroup|python -m) [^`]+)`")
 
 
@@ -55,8 +56,8 @@ def blocks() -> list[Block]:
 
 
 def inline_commands() -> Iterator[tuple[str, str]]:
-    """Yield (page, command) for every command within a sentence."""
+    """Yield (page, command) for every command within a sentence or on an indented line."""
     for page in PAGES:
         prose = FENCE.sub("", page.read_text(encoding="utf-8"))
-        for found in INLINE.findall(prose):
+        for found in [*INLINE.findall(prose), *INDENTED.findall(prose.replace("\\\n", " "))]:
             yield str(page.relative_to(ROOT)), " ".join(found.replace("\\|", "|").split())
