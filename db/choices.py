@@ -12,6 +12,7 @@ from db.faults import ConflictError
 from db.models import ChoiceRow
 from db.session import read_session, write_session
 from engine.errors import LabelError
+from engine.strict_json import to_json_text
 
 OVERLAP_SHARE = "overlap_share"
 MAX_CHOICE_NAME = 80
@@ -51,5 +52,5 @@ class ChoiceStore:
 
     def _put(self, name: str, value: float) -> None:
         with write_session(self._engine) as session:
-            session.merge(ChoiceRow(name=name, value=json.dumps(value)))
+            session.merge(ChoiceRow(name=name, value=to_json_text(value)))
             session.commit()

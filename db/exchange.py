@@ -23,6 +23,7 @@ from db.models import DecisionRow
 from db.rows import EPOCH, Label, NewLabel, check_label, is_number, label_of, row_of
 from db.session import write_session
 from engine.errors import LabelError
+from engine.strict_json import to_json_text
 from engine.types import MaskKey, MaskPair
 
 FileFormat = Literal["jsonl", "csv"]
@@ -79,7 +80,7 @@ def export_rows(rows: Iterable[Label], file_format: FileFormat) -> Iterator[str]
         uuids[row.id] = row.uuid
         record = as_record(row, uuids[row.undoes] if row.undoes is not None else None)
         if file_format == "jsonl":
-            yield json.dumps(record, ensure_ascii=False) + "\n"
+            yield to_json_text(record, escape=False) + "\n"
         else:
             line = io.StringIO()
             csv.DictWriter(line, FIELDS, lineterminator="\n").writerow(record)

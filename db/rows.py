@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import uuid
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import cast, get_args
 from db.checks import check_text, shown
 from db.models import DecisionRow
 from engine.errors import LabelError
+from engine.strict_json import to_json_text
 from engine.types import Decision, MaskKey, MaskPair
 
 MAX_NAME = 80
@@ -68,7 +68,7 @@ class Label(NewLabel):
 def pair_key(pair: MaskPair) -> str:
     """Return the text under which a pair is found, the same in both orders."""
     ordered = pair.canonical()
-    return json.dumps([[key.view, key.mask] for key in (ordered.a, ordered.b)])
+    return to_json_text([[key.view, key.mask] for key in (ordered.a, ordered.b)])
 
 
 def check_label(label: NewLabel) -> None:

@@ -18,6 +18,7 @@ from db.models import RunRow
 from db.rows import MAX_LENGTHS, in_utc
 from db.session import reading, writing
 from engine.errors import RunError
+from engine.strict_json import to_json_text
 
 RunKind = Literal["grouping", "training", "comparison"]
 RunStatus = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -210,6 +211,6 @@ def _from_json(text: str) -> dict[str, Any]:
 def _to_json(values: Mapping[str, Any]) -> str:
     # NaN is no JSON and PostgreSQL's text would keep what no reader opens: refuse it where it is made.
     try:
-        return json.dumps(dict(values), allow_nan=False)
+        return to_json_text(dict(values), nan_as_null=False)
     except (TypeError, ValueError) as error:
         raise RunError(f"A run's values must be plain JSON, but {error}; convert them first.") from error

@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.grouping import MaskGraph, Reliability, cut
 from engine.look_alikes import measure_novelty
-from engine.types import BoolArray, Float32Array, Float64Array, Int32Array, MaskKey, MaskPair
+from engine.types import BoolArray, Float32Array, Float64Array, Int32Array, MaskKey, MaskPair, no_probability
 
 DEFAULT_CALLS_PER_MASK = 6.0
 ROUNDS = 4
@@ -92,7 +92,7 @@ def ask_in_rounds(
 
     probes = [look_alikes[i] for i in _spread(len(look_alikes), min(PROBES, total // 8))] if not graph.use_geometry else []
     if probes:
-        known = np.asarray(judge.ask([pair for pair, _ in probes]), np.float32)
+        known = np.asarray(_answers(judge, [pair for pair, _ in probes]), np.float32)
         novelty = measure_novelty(known, np.asarray([likeness for _, likeness in probes]))
         graph = replace(graph, known_different=known, novelty=novelty)
         calls += len(probes)
@@ -165,11 +165,23 @@ def _ask(graph: MaskGraph, judge: PairJudge, links: Int32Array, *, tick: Callabl
     for start in range(0, len(links), BATCH):
         batch = links[start : start + BATCH]
         pairs = [MaskPair(graph.keys[a], graph.keys[b]) for a, b in graph.evidence.pairs[batch].tolist()]
-        given = judge.ask(pairs)
-        assert len(given) == len(pairs), "a judge answers every pair"
-        answers.extend(given)
+        answers.extend(_answers(judge, pairs))
         tick(len(answers))
     return graph.with_answers(links, np.asarray(answers, np.float32))
+
+
+def _answers(judge: PairJudge, pairs: Sequence[MaskPair]) -> Sequence[float]:
+    """Ask; an answer that is no probability must not pass for a link that was not asked, which is what NaN means in a graph.
+
+    Raises:
+        ModelError: If there is one.
+    """
+    given = judge.ask(pairs)
+    assert len(given) == len(pairs), "a judge answers every pair"
+    for p_same in given:
+        if not 0 <= p_same <= 1:
+            raise no_probability(type(judge).__name__, p_same)
+    return given
 
 
 def _calibration(graph: MaskGraph) -> Int32Array:

@@ -5,9 +5,10 @@ Reads folders that `evaluate` wrote and the original's (`base/` against `lora/`)
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,11 @@ EXACT_BELOW = 25
 
 ALL = "all"
 """Name of the row over all scenes, where there are several."""
+
+Trained = tuple[bool | None, bool | None]
+"""Whether model A and model B were trained on a scene, None where it is not known."""
+TRAINED_FIELD = "trained_on_scene"
+"""Field of an evaluation's metrics.json that says so."""
 
 Outcome = Literal["both_right", "fixed", "broken", "both_wrong"]
 
@@ -75,6 +81,7 @@ class SceneComparison:
         fixed: Pairs wrong in A and right in B.
         broken: Pairs right in A and wrong in B.
         both_wrong: Pairs wrong in both.
+        trained: Whether the models of A and of B were trained on the scene (on one of them, of all); None where it is not known.
     """
 
     scene: str
@@ -86,16 +93,18 @@ class SceneComparison:
     fixed: tuple[ComparedPair, ...]
     broken: tuple[ComparedPair, ...]
     both_wrong: tuple[ComparedPair, ...]
+    trained: Trained = (None, None)
 
 
 @dataclass(frozen=True)
 class MatchedScene:
-    """The pairs of one scene that two runs judged, and how many only one of them did."""
+    """The pairs of one scene that two runs judged, how many only one of them did, and who was trained on the scene."""
 
     scene: str
     pairs: tuple[ComparedPair, ...]
     only_a: int
     only_b: int
+    trained: Trained = (None, None)
 
 
 def compare_folders(folder_a: Path, folder_b: Path, *, seed: int = 0) -> list[SceneComparison]:
@@ -112,8 +121,23 @@ def compare_matched(matched: Sequence[MatchedScene], *, seed: int = 0) -> list[S
     scenes = list(matched)
     if len(scenes) > 1:
         everything = tuple(pair for scene in scenes for pair in scene.pairs)
-        scenes.append(MatchedScene(ALL, everything, sum(s.only_a for s in scenes), sum(s.only_b for s in scenes)))
-    return [compare_pairs(s.scene, s.pairs, only_a=s.only_a, only_b=s.only_b, seed=seed) for s in scenes]
+        scenes.append(MatchedScene(ALL, everything, sum(s.only_a for s in scenes), sum(s.only_b for s in scenes), _any(scenes)))
+    compared = [compare_pairs(s.scene, s.pairs, only_a=s.only_a, only_b=s.only_b, seed=seed) for s in scenes]
+    return [replace(found, trained=s.trained) for found, s in zip(compared, scenes, strict=True)]
+
+
+def _any(scenes: Sequence[MatchedScene]) -> Trained:
+    a, b = ([scene.trained[side] for scene in scenes] for side in (0, 1))
+    return _one_of(a), _one_of(b)
+
+
+def _one_of(answers: Sequence[bool | None]) -> bool | None:
+    return True if True in answers else None if None in answers else False
+
+
+def trained_models(comparison: SceneComparison, name_a: str, name_b: str) -> list[str]:
+    """Return those of two models that were trained on the scene that they are compared on."""
+    return [name for name, is_trained in zip((name_a, name_b), comparison.trained, strict=True) if is_trained]
 
 
 def match_folders(folder_a: Path, folder_b: Path) -> list[MatchedScene]:
@@ -143,8 +167,20 @@ def match_folders(folder_a: Path, folder_b: Path) -> list[MatchedScene]:
             raise EvaluationError(
                 f"The two runs on {name!r} share no pair; evaluate with the same --seed, --pairs and --negatives."
             )
-        found.append(MatchedScene(name, tuple(pairs), *(len(run) - len(pairs) for run in runs)))
+        left_out = [len(run) - len(pairs) for run in runs]
+        trained = (_was_trained(scenes_a[name]), _was_trained(scenes_b[name]))
+        found.append(MatchedScene(name, tuple(pairs), left_out[0], left_out[1], trained))
     return found
+
+
+def _was_trained(predictions: Path) -> bool | None:
+    """Return what an evaluation says of the model's training; None in the original's files, in older ones, and before the end."""
+    try:
+        content = json.loads((predictions.parent / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    said = content.get(TRAINED_FIELD) if isinstance(content, dict) else None
+    return said if isinstance(said, bool) else None
 
 
 def find_results(folder: Path) -> dict[str, Path]:
@@ -227,6 +263,7 @@ def to_report(comparison: SceneComparison) -> dict[str, object]:
         "pairs": comparison.pairs,
         "only_a": comparison.only_a,
         "only_b": comparison.only_b,
+        TRAINED_FIELD: {"a": comparison.trained[0], "b": comparison.trained[1]},
         "metrics": {
             name: {
                 "a": m.a,

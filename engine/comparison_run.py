@@ -31,6 +31,7 @@ from engine.pair_judge import FramePairJudge
 from engine.pair_sampling import SamplingSettings
 from engine.pipeline import GroupingOptions, GroupingRun, group_scene
 from engine.predictions import PREDICTIONS, EvaluationError, Prediction, read_predictions
+from engine.trained_on import UNKNOWN, TrainedOn
 from engine.types import Scene
 
 CONFIG = "comparison.json"
@@ -111,6 +112,7 @@ def run_comparison(
     *,
     load: Callable[[str], Judge],
     load_one_order: Callable[[str], Judge],
+    trained_on: Callable[[str], TrainedOn] = lambda _: UNKNOWN,
     on_step: Callable[[Step], None] = lambda _: None,
 ) -> None:
     """Do what is not yet done in `folder`.
@@ -121,6 +123,7 @@ def run_comparison(
         settings: What to compare.
         load: Gives a judge by name, as grouping asks it.
         load_one_order: Gives the same judge asking one order: an evaluation asks both itself.
+        trained_on: Says what a judge was trained on.
         on_step: Called often; may raise to stop.
 
     Raises:
@@ -153,6 +156,7 @@ def run_comparison(
                 EvaluationSettings(model=model, sampling=settings.sampling, threshold=settings.threshold(side)),
                 lambda model=model: load_one_order(model),
                 frames=frames,
+                trained_on=trained_on(model),
                 on_progress=judging,
             )
             done += 1

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.comparison import TRAINED_FIELD
 from engine.crops import select_mask, show_mask
 from engine.errors import SceneError
 from engine.evaluation import Scores, score, to_report
@@ -25,6 +26,8 @@ from engine.judging.calibration import margin_of
 from engine.operating_point import USUAL_THRESHOLD
 from engine.pair_sampling import SampledPair, SamplingSettings, SeenMask, sample_pairs
 from engine.predictions import PREDICTIONS, EvaluationError, Prediction, PredictionWriter, read_predictions
+from engine.strict_json import to_json_text
+from engine.trained_on import UNKNOWN, TrainedOn
 from engine.types import Float32Array, MaskKey, Scene, Verdict
 
 SETTINGS = "settings.json"
@@ -86,6 +89,7 @@ def evaluate_scene(
     load: Callable[[], Judge],
     *,
     frames: FrameSource | None = None,
+    trained_on: TrainedOn = UNKNOWN,
     on_progress: OnProgress = lambda what, done, total: None,
 ) -> Scores:
     """Judge the sampled pairs that are not yet in `folder`, then score them all.
@@ -96,6 +100,7 @@ def evaluate_scene(
         settings: What to do.
         load: Gives the judge; only called where pairs remain.
         frames: Gives the scene's frames, where they are open already.
+        trained_on: What the judge was trained on; metrics.json says whether this scene was among it.
         on_progress: Called after every view and every batch.
 
     Raises:
@@ -123,7 +128,7 @@ def evaluate_scene(
                 done.append(prediction)
             on_progress("judging", len(done), len(pairs))
         scores = score(done, seed=settings.sampling.seed)
-        write_atomically(folder / METRICS_FILE, to_report(scores))
+        write_atomically(folder / METRICS_FILE, {**to_report(scores), TRAINED_FIELD: trained_on.includes(scene.folder)})
     return scores
 
 
@@ -218,7 +223,7 @@ def _is_calibrated_alike(prediction: Prediction, judge: Judge) -> bool:
 def write_atomically(path: Path, content: dict[str, object]) -> None:
     """Write JSON so that the file is there whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    temporary.write_text(to_json_text(content, indent=2) + "\n", encoding="utf-8")
     temporary.replace(path)
 
 

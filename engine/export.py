@@ -21,6 +21,7 @@ from engine.errors import RenderError, SceneError
 from engine.frames import FrameSource
 from engine.scenes.files import image_size, read_id_list, read_id_map
 from engine.scenes.processed import MASK, RGB, UNIQUE
+from engine.strict_json import to_json_text
 from engine.types import Frame
 
 NOTE = "render.json"
@@ -111,7 +112,7 @@ def _claim(target: Path, source: FrameSource, width: int, height: int) -> None:
         if not isinstance(found, dict) or {key: found.get(key) for key in wanted} != wanted:
             raise RenderError(f"{note}: found views of {found!r}, expected {wanted!r} as asked for now; choose another --out.")
         target.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps(wanted | {"width": width, "height": height}) + "\n", encoding="utf-8")
+        note.write_text(to_json_text(wanted | {"width": width, "height": height}) + "\n", encoding="utf-8")
     except (OSError, ValueError) as error:
         raise RenderError(
             f"{note}: cannot be used ({error}), expected a folder that can be written; choose another --out."

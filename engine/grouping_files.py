@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from engine.errors import MaskgroupError
 from engine.explanations import Link, explain_group
 from engine.instances import write_instances_ply
 from engine.pipeline import GroupingRun
+from engine.strict_json import to_json_text
 
 LINKS_PER_GROUP = 10
 
@@ -92,10 +92,10 @@ def write_grouping(run: GroupingRun, folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         written.append(folder / "groups.json")
-        written[-1].write_text(json.dumps(summarise_groups(run), indent=1), encoding="utf-8")
+        written[-1].write_text(to_json_text(summarise_groups(run), indent=1), encoding="utf-8")
         if run.mask_scores is not None:
             written.append(folder / "metrics.json")
-            written[-1].write_text(json.dumps(summarise_metrics(run), indent=1), encoding="utf-8")
+            written[-1].write_text(to_json_text(summarise_metrics(run), indent=1), encoding="utf-8")
         if run.cloud is not None:
             written.append(folder / "instances.ply")
             write_instances_ply(run.cloud, written[-1])

@@ -17,6 +17,7 @@ import numpy as np
 
 from engine.errors import ModelError
 from engine.predictions import Prediction
+from engine.strict_json import to_json_text
 from engine.types import BoolArray, Float64Array
 
 FILE = "operating_point.json"
@@ -147,7 +148,7 @@ class OperatingPoints:
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            temporary.write_text(to_json_text(content, indent=2) + "\n", encoding="utf-8")
             temporary.replace(path)
         except OSError as error:
             raise ModelError(

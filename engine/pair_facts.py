@@ -14,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from engine.frames import FrameSource
+from engine.strict_json import to_json_text
 from engine.types import Float32Array, Float64Array, Frame, MaskKey, MaskPair, SceneMesh
 
 FACTS = "facts.json"
@@ -156,7 +157,7 @@ def angle_deg(a: Float64Array | None, b: Float64Array | None) -> float | None:
 def write_facts(path: Path, pairs: Sequence[MaskPair], facts: Sequence[PairFacts]) -> None:
     """Write facts as JSON, a pair a line."""
     lines = [
-        json.dumps([str(p.a), str(p.b), f.crop_px, _rounded(f.visible_share, 3), _rounded(f.view_angle_deg, 1)])
+        to_json_text([str(p.a), str(p.b), f.crop_px, _rounded(f.visible_share, 3), _rounded(f.view_angle_deg, 1)])
         for p, f in zip(pairs, facts, strict=True)
     ]
     path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")

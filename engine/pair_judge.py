@@ -11,7 +11,7 @@ from engine.crops import PictureStyle, show_mask
 from engine.frames import FrameSource
 from engine.judging.base import CropPair, Judge, picture_style
 from engine.operating_point import USUAL_THRESHOLD, shift_probability
-from engine.types import Float32Array, MaskKey, MaskPair, UInt8Array
+from engine.types import Float32Array, MaskKey, MaskPair, UInt8Array, no_probability
 
 BATCH = 64
 
@@ -54,6 +54,9 @@ class FramePairJudge:
         """Return what the judge's vision tower sees of each mask, (N, D) float32, centred and of unit length.
 
         The features stay in the judge's cache, from which it answers about pairs. None for a judge without a tower of its own.
+
+        Raises:
+            ModelError: If the tower gives numbers that are none.
         """
         vision: Any = getattr(self._judge, "vision", None)
         if vision is None or not keys:
@@ -67,6 +70,8 @@ class FramePairJudge:
                 rows.extend(found.levels[0].float().mean(dim=0).cpu().numpy() for found in vision.features(crops))
             self._tick(self._answered)
         table = np.stack(rows)
+        if not np.isfinite(table).all():
+            raise no_probability(self._judge.name, float(table[~np.isfinite(table)][0]))
         table -= table.mean(axis=0)
         return (table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-9)).astype(np.float32)
 

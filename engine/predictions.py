@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from engine.errors import MaskgroupError
 from engine.pair_sampling import NEGATIVE_KINDS, NegativeKind
+from engine.strict_json import to_json_text
 from engine.types import MaskKey, MaskPair
 
 PREDICTIONS = "predictions.jsonl"
@@ -111,7 +112,7 @@ class PredictionWriter:
 
     def append(self, prediction: Prediction) -> None:
         """Write one record, newline included."""
-        line = (json.dumps(to_record(prediction), ensure_ascii=False) + "\n").encode()
+        line = (to_json_text(to_record(prediction), escape=False) + "\n").encode()
         while line:
             line = line[os.write(self._fd, line) :]
 
@@ -222,13 +223,13 @@ def from_record(record: object, position: int) -> Prediction:
         p_same=_probability(fields, "p_same"),
         p_same_ab=_probability(fields, "p_same_ab"),
         p_same_ba=_probability(fields, "p_same_ba"),
-        threshold=float(fields.get("threshold", 0.5)),
+        threshold=_threshold(fields),
         ambiguity=_probability(fields, "ambiguity"),
         negative_kind=kind,
         twin=None if twin is None else int(twin),
         model=str(fields.get("model", "")),
         prompt=str(fields.get("prompt", "")),
-        latency_s=None if fields.get("latency_s") is None else float(fields["latency_s"]),
+        latency_s=_seconds(fields),
         forced=bool(fields.get("forced", False)),
         uncalibrated=_probability(fields, "uncalibrated"),
     )
@@ -250,6 +251,18 @@ def _probability(fields: dict[str, Any], name: str) -> float | None:
     if not math.isfinite(number) or not 0 <= number <= 1:
         raise ValueError(f"{name} is {value!r}, not in [0, 1]")
     return number
+
+
+def _threshold(fields: dict[str, Any]) -> float:
+    number = float(fields.get("threshold", 0.5))
+    if not 0 < number < 1:
+        raise ValueError(f"threshold is {number}, not between 0 and 1")
+    return number
+
+
+def _seconds(fields: dict[str, Any]) -> float | None:
+    number = None if fields.get("latency_s") is None else float(fields["latency_s"])
+    return number if number is None or math.isfinite(number) else None
 
 
 def _is_json(line: bytes) -> bool:

@@ -15,6 +15,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.errors import ModelError
+
 Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]
 Int32Array = NDArray[np.int32]
@@ -209,6 +211,14 @@ class MaskPair:
         return self if self.a <= self.b else self.swapped()
 
 
+def no_probability(model: str, value: float) -> ModelError:
+    """Return the error for a model that answered with a number that is no probability, NaN for instance."""
+    return ModelError(
+        f"The model {model!r} answered {value:g}, expected a probability: its weights are broken, or its numbers overflow; "
+        "try --dtype float32 or bfloat16, else copy, download or train it again."
+    )
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a judge said about two crops.
@@ -234,6 +244,16 @@ class Verdict:
     swap_disagreement: float | None = None
     forced: bool = False
     uncalibrated: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that are no probabilities: what a broken model says is an error, never an answer.
+
+        Raises:
+            ModelError: If one of them is not in [0, 1].
+        """
+        for value in (self.p_same, self.ambiguity, self.swap_disagreement, self.uncalibrated):
+            if value is not None and not 0 <= value <= 1:
+                raise no_probability(self.model, value)
 
     @property
     def answer(self) -> Answer:

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.strict_json import to_json_text
+
 EVENTS_FILE = "events.jsonl"
 Kind = Literal["stage", "progress", "step", "validation", "log", "warning", "end"]
 Outcome = Literal["done", "failed", "cancelled"]
@@ -55,8 +57,7 @@ class EventWriter:
         Raises:
             OSError: If the disk is full.
         """
-        clean = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}
-        line = json.dumps(asdict(Event(kind, time.time(), text, clean)), allow_nan=False) + "\n"
+        line = to_json_text(asdict(Event(kind, time.time(), text, values))) + "\n"
         fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             os.write(fd, line.encode())

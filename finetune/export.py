@@ -8,10 +8,19 @@ from pathlib import Path
 
 from engine.errors import RunError
 from engine.judging.adapters import BASE_FILE
+from engine.trained_on import FILE as TRAINED_FILE
 from finetune.lora import base_source
 from finetune.train_config import read_config
 
-KEPT = ("adapter_config.json", "adapter_model.safetensors", BASE_FILE, "README.md", "metrics.json", "calibration.json")
+KEPT = (
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    BASE_FILE,
+    "README.md",
+    "metrics.json",
+    "calibration.json",
+    TRAINED_FILE,
+)
 
 
 def export_adapter(run_dir: Path, out: Path) -> Path:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from engine.strict_json import to_json_text
+from finetune.figures import COMPARE, HEADLINE, headline, warn_of_seen
 from finetune.train_config import TrainConfig
 
 README = "README.md"
@@ -15,7 +16,7 @@ METRICS = "metrics.json"
 
 def write_card(folder: Path, *, name: str, config: TrainConfig, verdict: Mapping[str, Any], command: str | None = None) -> None:
     """Write README.md and metrics.json into an adapter's folder; PEFT's template README is replaced."""
-    (folder / METRICS).write_text(json.dumps({"config": _shown(config), **verdict}, indent=2) + "\n", encoding="utf-8")
+    (folder / METRICS).write_text(to_json_text({"config": _shown(config), **verdict}, indent=2) + "\n", encoding="utf-8")
     (folder / README).write_text(describe(name=name, config=config, verdict=verdict, command=command), encoding="utf-8")
 
 
@@ -59,6 +60,10 @@ def describe(*, name: str, config: TrainConfig, verdict: Mapping[str, Any], comm
             f"- Judged on: {judged}; {verdict['pairs']} frozen pairs",
             *([f"- Made by: `{command}`"] if command else []),
             "",
+            f"**{headline(verdict)}**: {HEADLINE.partition(': ')[2]}. {COMPARE}",
+            "",
+            *(f"> {one}" for one in warn_of_seen(verdict, rival=name_of(config.parent), name=name)),
+            "",
             "| | before | after | difference (95 % interval) |",
             "|---|---|---|---|",
             *rows,
@@ -79,7 +84,12 @@ def _difference(metric: Mapping[str, Any]) -> str:
 
 
 def _base_name(config: TrainConfig) -> str:
-    return "assets/models/tiny-qwen3-vl" if config.model == "base" else config.model
+    return "assets/models/tiny-qwen3-vl" if config.model == "base" else name_of(config.model)
+
+
+def name_of(model: str) -> str:
+    """Return what a model is called in public: a folder's own name, any other name as it is."""
+    return Path(model).name if Path(model).is_absolute() else model
 
 
 def _shown(config: TrainConfig) -> dict[str, Any]:
@@ -87,4 +97,6 @@ def _shown(config: TrainConfig) -> dict[str, Any]:
     values = config.to_json()
     for name in ("scenes", "evaluation_scenes"):
         values[name] = [Path(folder).name for folder in values[name]]
+    for name in ("model", "parent"):
+        values[name] = name_of(values[name])
     return values

@@ -7,7 +7,6 @@ and settings always give the same data. Identical copies never become negatives:
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 
 from engine.errors import MaskError, RunError
 from engine.pair_sampling import NegativeMode, SampledPair, SamplingSettings, SeenMask, sample_pairs
+from engine.strict_json import to_json_text
 from engine.types import MaskKey, MaskPair
 from finetune.corrections import Correction, LeftOut, SettledLabel, read_pair, take_decided
 from finetune.scene_pool import MIN_AREA_PX, Part, ScenePool
@@ -155,7 +155,7 @@ def hash_content(pools: Sequence[ScenePool], pairs: Sequence[TrainingPair]) -> s
     """Return a digest of pairs, answers and pictures that does not depend on their order."""
     by_name = {pool.name: pool for pool in pools}
     digest = hashlib.sha256()
-    for row in sorted(json.dumps(_row(pair)) for pair in pairs):
+    for row in sorted(to_json_text(_row(pair)) for pair in pairs):
         digest.update(row.encode())
     for scene, key in sorted({(pair.scene, key) for pair in pairs for key in (pair.pair.a, pair.pair.b)}):
         crop = by_name[scene].crops[key]

@@ -29,6 +29,7 @@ from engine.rendering.base import shade
 from engine.rendering.embree import EmbreeRenderer
 from engine.scenes import open_scene
 from engine.scenes.procedural import STRUCTURE_CLASSES, Room, make_room
+from engine.strict_json import to_json_text
 from engine.types import NOTHING, Int32Array, UInt8Array
 from finetune.pretrain_crops import MIN_AREA_PX, load_pieces
 
@@ -209,7 +210,7 @@ def main() -> None:
     if args.rooms:
         tables = room_tables(args.rooms, args.furniture, args.held_out)
         results["procedural"] = measure(judge, tables, pairs=args.pairs, seed=args.seed)
-    args.out.write_text(json.dumps(results, indent=2) + "\n")
+    args.out.write_text(to_json_text(results, indent=2) + "\n")
     LOG.info("wrote %s", args.out)
 
 

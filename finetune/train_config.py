@@ -29,8 +29,9 @@ class TrainConfig:
         scenes: Folders of the scenes to train on.
         evaluation_scenes: Folders of scenes to be judged before and after, and never trained on; empty = objects of `scenes` that
             are held back for it.
-        model: Base model: "base", a folder or a hub id.
-        parent: The judge to beat, which also finds the hard negatives: "base" or a run's name. Its weights are not built upon.
+        model: Base model, whole weights: "base", a folder or a hub id. `finetune.base_choice` finds it for any judge's name.
+        parent: The judge to beat, which also finds the hard negatives: "base", "tuned", a run's name, a folder or a hub id. Its
+            weights are not built upon.
         pairs: Training pairs, half of them the same object; corrections come first, the rest is generated.
         epochs: How often each pair is seen, each time in both orders.
         negatives: "hard" = of the same class, and those that the judge to beat gets wrong; "random" = any other object.

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from engine.errors import RunError
+from engine.strict_json import to_json_text
 from engine.types import BoolArray, Float64Array
 from finetune.lora import Answerer, Question, trained_weights
 from finetune.train_config import TrainConfig
@@ -37,7 +38,7 @@ SORTED_STEPS = 8
 
 
 class LossNotFinite(RunError):
-    """The loss is no number any more."""
+    """The loss, or what makes it, is no number any more."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,7 @@ class Trainer:
             both = [*asked, *(_swapped(question) for question in asked)]
             yes, no = self._answerer.log_odds(both)
             margins.append((yes - no).view(2, -1).mean(dim=0).float().cpu())
+            self._need_finite(float(margins[-1].sum()), "The answer to a held-out pair")
             same = torch.tensor([question.is_same for question in both], device=yes.device)
             losses.append(-torch.where(same, yes, no).float().cpu())
         return torch.cat(margins), torch.cat(losses)
@@ -174,9 +176,12 @@ class Trainer:
 
         Raises:
             OSError: If the disk is full.
+            LossNotFinite: If a weight is no number; the last good checkpoint stays.
         """
         if self._folder is None:
             return
+        for weight in self._weights.values():
+            self._need_finite(float(weight.detach().sum()), "A weight")
         self._folder.mkdir(parents=True, exist_ok=True)
         final = self._folder / f"step-{self.step:07d}"
         if final.is_dir():
@@ -188,7 +193,7 @@ class Trainer:
             {name: weight.detach().cpu().contiguous() for name, weight in self._weights.items()}, temporary / "adapter.safetensors"
         )
         save_file(self._moments(), temporary / "optimizer.safetensors")
-        (temporary / "state.json").write_text(json.dumps({"step": self.step, "total": self.total}), encoding="utf-8")
+        (temporary / "state.json").write_text(to_json_text({"step": self.step, "total": self.total}), encoding="utf-8")
         for path in temporary.iterdir():
             _sync(path)
         temporary.rename(final)
@@ -232,17 +237,21 @@ class Trainer:
         questions = self._batch(self.step)
         loss = self._answerer.loss([*questions, *(_swapped(question) for question in questions)])
         value = float(loss.detach())
-        if not math.isfinite(value):
-            raise LossNotFinite(
-                f"The loss became {value} in step {self.step + 1}: the learning rate {self._config.learning_rate:g} is too high "
-                "for this model; start a new run with a lower one."
-            )
+        self._need_finite(value, "The loss")
         self._optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(list(self._weights.values()), MAX_GRADIENT)
+        # A loss may be a number while its gradient is none, and the last step's loss is never seen again.
+        self._need_finite(float(torch.nn.utils.clip_grad_norm_(list(self._weights.values()), MAX_GRADIENT)), "The gradient")
         self._optimizer.step()
         self.step += 1
         return StepReport(self.step, self.total, value, rate)
+
+    def _need_finite(self, value: float, what: str) -> None:
+        if not math.isfinite(value):
+            raise LossNotFinite(
+                f"{what} became {value} in step {self.step + 1}: the learning rate {self._config.learning_rate:g} is too high "
+                "for this model, or its weights are broken; start a new run with a lower one, or with another base."
+            )
 
     def _batch(self, step: int) -> list[Question]:
         epoch, place = divmod(step, self.steps_per_epoch)

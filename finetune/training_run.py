@@ -26,6 +26,9 @@ from engine.evaluation_run import write_atomically
 from engine.judging import BUNDLED_MODEL, CropPair, Judge, load_judge
 from engine.judging.adapters import record_base
 from engine.judging.calibration import Calibration, fit_calibration, save_calibration
+from engine.judging.sources import find_source
+from engine.strict_json import to_json_text
+from engine.trained_on import SceneMark, TrainedOn, mark_scene, marks_of, write_marks
 from engine.types import BoolArray, Float64Array, MaskKey, MaskPair
 from finetune.augment import augment_crop
 from finetune.corrections import read_corrections
@@ -106,10 +109,11 @@ class TrainingRun:
 
     def _judge_to_beat(self) -> Judge:
         self.events.write("stage", "loading the model to beat")
-        if self.config.parent == "base":
-            return load_judge(self.config.model, name=self.config.model, prompt=prompt_of(self.config).name, both_orders=False)
         found = resolve_judge(self.config.parent, self.run_dir.parent)
-        return load_judge(found.model, adapter=found.adapter, name=found.name, prompt=found.prompt, both_orders=False)
+        # A folder goes by its own name, as everywhere: whose disk it lies on is nobody's business.
+        name = found.name if found.adapter is not None else None
+        # Both are asked one question about the same pictures: the crops were cut for it.
+        return load_judge(found.model, adapter=found.adapter, name=name, prompt=prompt_of(self.config).name, both_orders=False)
 
     def _data_set(self, pools: Sequence[ScenePool], judge: Judge) -> DataSet:
         path = self.run_dir / DATASET_FILE
@@ -180,13 +184,20 @@ class TrainingRun:
         found = fit_on_held_out(trainer, prompt_of(self.config).reference)
         if found is not None:
             self.events.write("log", f"calibrated on {found.pairs} held-out pairs", temperature=found.temperature, bias=found.bias)
-        save_adapter(model, self.run_dir / ADAPTER, base=base_source(self.config.model), calibration=found)
+        save_adapter(
+            model,
+            self.run_dir / ADAPTER,
+            base=base_source(self.config.model),
+            calibration=found,
+            trained_on=marks_of_training(self.config),
+        )
 
     def _decide(self, data: DataSet) -> dict[str, Any]:
         found = compare_judged(self.run_dir / BEFORE, self.run_dir / AFTER)
         decision = decide(found, self.config)
         verdict = report_verdict(found, decision)
         verdict["data_hash"], verdict["counts"] = data.content_hash, data.counts()
+        verdict["trained_on"] = self._trained_on_judged()
         verdict["seconds"] = round(time.monotonic() - self._began, 1)
         # Kilobytes on Linux, bytes on macOS.
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -196,6 +207,13 @@ class TrainingRun:
         if decision.is_promoted:
             promote(self.run_dir.parent, self.run_dir.name)
         return verdict
+
+    def _trained_on_judged(self) -> dict[str, list[str]]:
+        """Return the scenes whose frozen pairs the judge to beat and the new one may have been trained on, by side."""
+        found = resolve_judge(self.config.parent, self.run_dir.parent)
+        source = find_source(found.model, found.adapter)
+        known = {BEFORE: marks_of(source.base, source.adapter), AFTER: TrainedOn(tuple(marks_of_training(self.config)))}
+        return {side: find_seen(self.config, trained) for side, trained in known.items()}
 
     def _check(self) -> None:
         if self._is_cancelled():
@@ -210,6 +228,22 @@ def scenes_of(config: TrainConfig) -> list[tuple[Path, Role]]:
     for folder in config.evaluation_scenes:
         found.append((Path(folder), "evaluate"))
     return found
+
+
+def marks_of_training(config: TrainConfig) -> list[SceneMark]:
+    """Return the scenes of a training as they can be told again."""
+    return [mark_scene(folder, held_back=role == "both") for folder, role in scenes_of(config) if role != "evaluate"]
+
+
+def find_seen(config: TrainConfig, trained: TrainedOn) -> list[str]:
+    """Return the names of a run's judged scenes whose frozen pairs a model may have seen in training.
+
+    Where objects are held back they are always the same ones, so a model that was trained on a scene in this way has not seen the
+    frozen pairs of another training on that scene; it has seen some of them where the whole scene judges.
+    """
+    judged = [(folder, role) for folder, role in scenes_of(config) if role != "train"]
+    found = [(folder, role, trained.find(mark_scene(folder))) for folder, role in judged]
+    return [folder.name for folder, role, mark in found if mark is not None and not (mark.held_back and role == "both")]
 
 
 def data_settings(config: TrainConfig) -> DataSettings:
@@ -290,8 +324,15 @@ def _count_right(margins: Float64Array, is_same: BoolArray) -> int:
     return int(((margins >= 0) == is_same).sum())
 
 
-def save_adapter(model: Any, folder: Path, *, base: str | Path, calibration: Calibration | None = None) -> None:
-    """Write an adapter as PEFT does, on which weights it was trained, and its calibration; whole or not at all."""
+def save_adapter(
+    model: Any,
+    folder: Path,
+    *,
+    base: str | Path,
+    calibration: Calibration | None = None,
+    trained_on: Sequence[SceneMark] | None = None,
+) -> None:
+    """Write an adapter as PEFT does, on which weights and scenes it was trained, and its calibration; whole or not at all."""
     partial = folder.with_name(f".{folder.name}")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(str(partial), safe_serialization=True)
@@ -300,10 +341,12 @@ def save_adapter(model: Any, folder: Path, *, base: str | Path, calibration: Cal
     if values.get("base_model_name_or_path") == str(BUNDLED_MODEL):
         # PEFT writes where the base lies on this disk: another machine has it elsewhere.
         values["base_model_name_or_path"] = BUNDLED_MODEL.name
-        settings.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        settings.write_text(to_json_text(values, indent=2) + "\n", encoding="utf-8")
     if Path(base).is_dir():
         record_base(partial, Path(base))
     if calibration is not None:
         save_calibration(partial, calibration)
+    if trained_on is not None:
+        write_marks(partial, trained_on)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)

@@ -6,7 +6,6 @@ able to post to an app that runs on somebody's own machine.
 
 from __future__ import annotations
 
-import json
 import threading
 from importlib import resources
 from pathlib import Path
@@ -25,6 +24,7 @@ from db.runs import RunStore
 from db.session import open_database
 from engine.assets import ASSETS_DIR
 from engine.errors import MaskgroupError
+from engine.strict_json import to_json_text
 from finetune.promotion import finished_runs, judge_names, name_behind
 from finetune.registry import Registry
 from ui.compare_page import PAGE as COMPARE_TAB
@@ -39,7 +39,7 @@ from ui.history_tab import build_history_tab
 from ui.judge_tab import build_judge_tab
 from ui.judges import Judges, name_models, shipped_models
 from ui.kept_points import open_points
-from ui.open_judge import database_setting, loading_flags, open_judge
+from ui.open_judge import database_setting, find_trained_on, loading_flags, open_judge
 from ui.people_page import PEOPLE_TAB
 from ui.people_tab import build_people_tab
 from ui.plotly_view import CLOUD_ROUTE, PLOTLY_ROUTE, cloud_trace
@@ -78,6 +78,7 @@ def build_workbench(settings: Settings) -> Workbench:
         behind=lambda name: name_behind(name, settings.runs_folder),
         flags=loading_flags(settings),
         environment=lambda name: database_setting(settings) if name in finished_runs(settings.runs_folder) else [],
+        trained_on=lambda name: find_trained_on(given.get(name, name), settings),
     )
     points = open_points(settings, sources=given)
     return Workbench(settings.scenes, LabelStore(open_database(settings.db)), judges, points=points)
@@ -183,7 +184,7 @@ def add_routes(app: FastAPI, bench: Workbench) -> None:
             return JSONResponse({"error": str(error)}, status_code=404)
         if cloud is None:
             return JSONResponse({"error": "This scene has no geometry."}, status_code=404)
-        return Response(json.dumps(cloud_trace(cloud)), media_type="application/json")
+        return Response(to_json_text(cloud_trace(cloud)), media_type="application/json")
 
 
 def _warm_up(bench: Workbench, groupings: GroupingRuns) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from html import escape
 from typing import Any, Literal, cast
@@ -15,6 +14,7 @@ from engine.errors import MaskgroupError
 from engine.grouping_comparison import Change
 from engine.operating_point import USUAL_THRESHOLD, OperatingPoint, OperatingPoints, rates_at, split_scores
 from engine.pair_sampling import NegativeMode, SamplingSettings
+from engine.strict_json import to_json_text
 from engine.types import Float32Array, MaskKey
 from ui.compare_plots import make_plots
 from ui.compare_runs import ComparisonRuns, Entry
@@ -118,7 +118,7 @@ def show_tables(found: FinishedComparison | None, *, is_running: bool = False) -
 
 def show_plots(found: FinishedComparison | None) -> str:
     """Return the plots as JSON text."""
-    return json.dumps([asdict(plot) for plot in make_plots(found)]) if found is not None else ""
+    return to_json_text([asdict(plot) for plot in make_plots(found)]) if found is not None else ""
 
 
 def show_changes(bench: Workbench, found: FinishedComparison | None, scene: str) -> str:

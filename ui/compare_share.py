@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import shlex
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from engine.assets import SCENES_DIR
 from engine.comparison import ComparedPair
 from engine.comparison_run import SIDES, FinishedComparison, predictions_of
 from engine.predictions import Prediction
+from engine.strict_json import to_json_text
 from engine.types import UInt8Array
 from ui.compare_flips import Flip, caption_html, to_jpeg_url
 from ui.compare_plots import Plot, make_plots, read_beside
@@ -136,7 +136,7 @@ def _plot_html(number: int, plot: Plot) -> str:
 
 def _inline_json(values: object) -> str:
     # A name that holds "</script>" must not end the element.
-    return json.dumps(values).replace("<", "\\u003c")
+    return to_json_text(values).replace("<", "\\u003c")
 
 
 def _flip_html(found: FinishedComparison, flip: Flip) -> str:

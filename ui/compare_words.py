@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from engine.comparison import SceneComparison
+from engine.comparison import ALL, SceneComparison, trained_models
 from engine.comparison_run import SIDES, FinishedComparison
 from engine.evaluation import METRICS
 from engine.operating_point import USUAL_THRESHOLD, Rates
@@ -63,8 +63,21 @@ def headline_html(found: FinishedComparison) -> str:
         f"<div class='mg-verdict mg-compared'><div class='mg-outcome'>{verdict}.</div>"
         f"<div>Accuracy {a} <b>{accuracy.a:.1%}</b> → {b} <b>{accuracy.b:.1%}</b>, {change.value * 100:+.1f} points{spread}, "
         f"on {total.pairs} pairs of {len(found.scenes)} scene{'' if len(found.scenes) == 1 else 's'}. {b} fixed {test.fixed} and "
-        f"broke {test.broken} answers (McNemar p = {test.p_value:.2g}).{_thresholds(found)}</div></div>"
+        f"broke {test.broken} answers (McNemar p = {test.p_value:.2g}).{_thresholds(found)}</div>{trained_html(found)}</div>"
     )
+
+
+def trained_html(found: FinishedComparison) -> str:
+    """Return which model was trained on which of the scenes, "" where none was as far as is known."""
+    names = (found.settings.model_a, found.settings.model_b)
+    lines = [
+        f"<div role='note' class='mg-trained'>⚠ {escape(name)} was trained on {escape(scene.scene)}: "
+        "its figures there flatter it.</div>"
+        for scene in found.table
+        if scene.scene != ALL or len(found.table) == 1
+        for name in trained_models(scene, *names)
+    ]
+    return "".join(lines)
 
 
 def _thresholds(found: FinishedComparison) -> str:
@@ -96,6 +109,7 @@ def table_html(comparison: SceneComparison, a: str, b: str) -> str:
     test = comparison.mcnemar
     left_out = comparison.only_a + comparison.only_b
     note = f" {left_out} pairs that only one model judged are left out." if left_out else ""
+    note += "".join(f" <b>{escape(name)} was trained on this scene.</b>" for name in trained_models(comparison, a, b))
     return (
         f"<table class='mg-table' data-scene='{escape(comparison.scene, quote=True)}'><caption>{escape(comparison.scene)}: "
         f"{comparison.pairs} pairs.{note}</caption><thead><tr><th></th><th>{escape(a)}</th><th>{escape(b)}</th>"

@@ -14,6 +14,7 @@ from pathlib import Path
 from engine.assets import MODELS_DIR
 from engine.errors import ModelError
 from engine.judging import Judge
+from engine.trained_on import UNKNOWN, TrainedOn
 
 MAX_LOADED = 4
 """Judges kept in memory; the one not asked for longest is dropped first."""
@@ -48,6 +49,7 @@ class Judges:
         behind: Gives the name of what a name stands for now: "tuned" is another model once another run is promoted.
         flags: What the command line needs besides the name to load them as here.
         environment: Returns the settings (NAME=VALUE, quoted) that the command line needs to find a model.
+        trained_on: Says what a judge was trained on, by its name.
     """
 
     def __init__(
@@ -60,10 +62,12 @@ class Judges:
         behind: Callable[[str], str] = str,
         flags: Sequence[str] = (),
         environment: Callable[[str], Sequence[str]] = lambda _: (),
+        trained_on: Callable[[str], TrainedOn] = lambda _: UNKNOWN,
     ) -> None:
         self.behind = behind
         self.flags = tuple(flags)
         self.environment = environment
+        self.trained_on = trained_on
         self._open_judge = open_judge
         self.default = default
         self._others = others

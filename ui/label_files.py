@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections import Counter
@@ -24,6 +23,7 @@ from engine.errors import LabelError, MaskgroupError
 from engine.frames import FrameSource
 from engine.rle import encode_runs, pack_runs
 from engine.scenes import find_scene
+from engine.strict_json import to_json_text
 from engine.types import MaskKey, Scene
 
 CARD = """---
@@ -132,7 +132,7 @@ def write_coco(settled: Sequence[Settled], shelf: SceneShelf, out: Path) -> int:
     }
     unfinished = out.with_name(f"{out.name}.{uuid4().hex}.part")
     try:
-        unfinished.write_text(json.dumps(document), encoding="utf-8")
+        unfinished.write_text(to_json_text(document), encoding="utf-8")
         os.replace(unfinished, out)
     except OSError as error:
         unfinished.unlink(missing_ok=True)

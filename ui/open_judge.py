@@ -5,17 +5,23 @@ A name is a run of this database, "base", "tuned", a folder, a hub id, or the ad
 
 from __future__ import annotations
 
+import logging
 import shlex
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
-from engine.judging import Judge, load_judge
-from engine.judging.sources import LoadOptions, is_address
-from finetune.promotion import JudgeSource, resolve_judge
+from engine.errors import ModelError
+from engine.judging import Judge, Prompt, load_judge
+from engine.judging.base import picture_style
+from engine.judging.sources import LoadOptions, find_source, is_address
+from engine.trained_on import UNKNOWN, TrainedOn, marks_of
+from finetune.promotion import TUNED, JudgeSource, finished_runs, resolve_judge
 from ui.kept_calibrations import find_kept
 from ui.settings import Settings, default_database
+
+logger = logging.getLogger(__name__)
 
 MODEL_HELP = "base, tuned, a run, a model or adapter folder, a hub id, or http://HOST:PORT/v1#MODEL."
 
@@ -88,7 +94,7 @@ def open_judge(
         # Settings are for local models; flags of a command are not dropped in silence.
         chosen = LoadOptions()
     source = find_judge(model, settings)
-    return load_judge(
+    judge = load_judge(
         source.model,
         adapter=source.adapter,
         name=source.name if source.adapter is not None else None,
@@ -100,3 +106,44 @@ def open_judge(
         loader=chosen.loader,
         calibration=find_kept(model, prompt or source.prompt, settings),
     )
+    if is_address(model) and settings.check_served:
+        compare_with_local(judge, model, settings, both_orders=both_orders)
+    return judge
+
+
+def compare_with_local(judge: Judge, address: str, settings: Settings, *, both_orders: bool) -> None:
+    """Hold a served model against the adapter that goes by its name here, where there is one: a server may serve half of it.
+
+    Raises:
+        ModelError: If they do not agree.
+    """
+    name = address.partition("#")[2]
+    if name != TUNED and name not in finished_runs(settings.runs_folder):
+        return
+    from engine.served_check import bundled_pairs, check_served
+
+    try:
+        source = find_judge(name, settings)
+        asked = getattr(judge, "prompt", None)
+        prompt = asked.name if isinstance(asked, Prompt) else source.prompt
+        local = load_judge(source.model, adapter=source.adapter, name=source.name, prompt=prompt, both_orders=both_orders)
+    except ModelError as error:
+        logger.warning("The server's %r could not be held against the adapter of that name here: %s", name, error)
+        return
+    form: Any = getattr(judge, "form", None)
+    check_served(judge, cast("Any", local), bundled_pairs(picture_style(judge)), gives_numbers=form is None or form.top > 0)
+
+
+def find_trained_on(model: str, settings: Settings) -> TrainedOn:
+    """Return what is known of a judge's training, by its name; of a served model, what is known of the one of that name here.
+
+    Raises:
+        ModelError: If there is no such model, or what lies beside its weights is broken.
+    """
+    if is_address(model):
+        model = model.partition("#")[2]
+        if model != TUNED and model not in finished_runs(settings.runs_folder):
+            return UNKNOWN
+    found = find_judge(model, settings)
+    source = find_source(found.model, found.adapter)
+    return marks_of(source.base, source.adapter)

@@ -6,7 +6,6 @@ The cloud never travels twice: a page update holds only its address and the over
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from engine.strict_json import to_json_text
 from engine.types import Float32Array, UInt8Array
 from ui.pictures import COLOR_A, COLOR_B
 from ui.room import RoomCloud
@@ -82,7 +82,7 @@ def names_trace(places: Float32Array, names: Sequence[str]) -> dict[str, Any]:
 def room_view(scene_name: str, traces: list[dict[str, Any]], *, permalink: str, paint: dict[str, Any] | None = None) -> str:
     """Return what the page's 3D component takes as its value, as JSON text; `paint` replaces the cloud's own colours."""
     url = CLOUD_ROUTE + quote(scene_name, safe="")
-    return json.dumps({"cloud_url": url, "traces": traces, "permalink": permalink, "paint": paint})
+    return to_json_text({"cloud_url": url, "traces": traces, "permalink": permalink, "paint": paint})
 
 
 def paint_patch(indices: UInt8Array, palette: UInt8Array) -> dict[str, Any]:

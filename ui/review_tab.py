@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from fastapi.responses import JSONResponse
 from gradio.events import api
 
 from engine.errors import MaskgroupError
+from engine.strict_json import to_json_text
 from ui import review_page as page
 from ui.errors import shown_as_toast
 from ui.review_desk import PROBING, ReviewDesk
@@ -118,7 +118,7 @@ def build_review_tab(demo: gr.Blocks, desk: ReviewDesk, *, remembered: gr.Browse
     @shown_as_toast
     def list_queues(name: str, kind: str, narrowed: str, who: str) -> str:
         states = desk.queues(name, annotator=who.strip() or "me", only=narrowed, probe=kind in PROBING)
-        return json.dumps({"scene": name, "queues": page.queue_choices(states), "only": [EVERYTHING, *desk.groups(name)]})
+        return to_json_text({"scene": name, "queues": page.queue_choices(states), "only": [EVERYTHING, *desk.groups(name)]})
 
     for chooser in (scene, queue, only, blind):
         chooser.input(**aiming)

@@ -33,6 +33,7 @@ class Settings(BaseSettings):
         dtype: What they compute in: "auto", "float32", "bfloat16", "float16".
         four_bit: Load the language model's weights in 4 bits, with bitsandbytes.
         loader: "transformers", or "unsloth" on NVIDIA.
+        check_served: Before a served model with a run's name is believed, hold it against that run's adapter.
         annotator: Name stored with labels until the person types another.
     """
 
@@ -48,6 +49,7 @@ class Settings(BaseSettings):
     dtype: str = "auto"
     four_bit: bool = False
     loader: str = "transformers"
+    check_served: bool = True
     annotator: str = "me"
 
     def __init__(self, **values: Any) -> None:

@@ -5,7 +5,6 @@ Names of runs and scenes are escaped wherever they become HTML.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -15,10 +14,16 @@ from typing import Any
 
 from db.runs import Run
 from engine.comparison import SceneComparison
-from engine.errors import RunError
+from engine.errors import MaskgroupError, RunError
+from engine.strict_json import to_json_text
+from finetune.base_choice import choose_models
 from finetune.events import Event
+from finetune.figures import COMPARE, CURVE, HEADLINE, headline, warn_of_seen
+from finetune.model_card import name_of
 from finetune.processes import WorkerState
-from finetune.registry import FINISHED
+from finetune.registry import FINISHED, Registry
+from finetune.train_config import default_rate
+from ui.workbench import Workbench
 
 STATUS_WORDS = {"queued": "waiting", "running": "training", "done": "finished", "failed": "failed", "cancelled": "stopped"}
 METRIC_WORDS = {
@@ -48,6 +53,35 @@ COUNT_WORDS = {
 }
 LOG_LINES = 200
 SPARK = (84, 20)
+
+
+def models_for(model: str, against: str, bench: Workbench, registry: Registry) -> dict[str, str]:
+    """Return a training's base and the judge to beat, as fields of its settings, from the names that the page shows.
+
+    Args:
+        model: The model to improve.
+        against: The model to beat, "" = the same.
+        bench: Knows what the names stand for.
+        registry: Knows the runs.
+
+    Raises:
+        MaskgroupError: If a name is unknown here, or its model cannot be trained.
+    """
+    for name in filter(None, (model, against)):
+        if name not in bench.judges.names():
+            raise RunError(f"There is no model {name!r} here; the models are {', '.join(bench.judges.names())}.")
+    sources = [bench.judges.source(name) if name else None for name in (model, against)]
+    found = choose_models(sources[0] or "", sources[1], registry.runs_dir)
+    return {"model": found.base, "parent": found.rival}
+
+
+def rate_for(model: str, bench: Workbench, registry: Registry) -> float:
+    """Return the learning rate that the page proposes for a model."""
+    try:
+        return default_rate(models_for(model, "", bench, registry)["model"])
+    except MaskgroupError:
+        # Whoever starts a training with it is told why it cannot be.
+        return default_rate(model)
 
 
 def show_progress(run: Run | None, events: Sequence[Event], worker: WorkerState | None) -> str:
@@ -122,9 +156,9 @@ def draw_curves(events: Sequence[Event]) -> str:
             _line(points, rows, "specificity", "different told apart", "#b45309"),
         ]
         layout = {"xaxis": {"title": {"text": "step"}}, "yaxis": {"range": [0, 1.02], "tickformat": ".0%"}}
-        hint = "Pairs of objects that are not trained on."
+        hint = f"On {CURVE}."
         plots.append({"title": "Held-out answers", "hint": hint, "data": data, "layout": layout})
-    return json.dumps(plots)
+    return to_json_text(plots)
 
 
 def _line(steps: Sequence[int], rows: Sequence[Event], value: str, name: str, color: str) -> dict[str, Any]:
@@ -164,13 +198,16 @@ def show_verdict(run: Run | None) -> str:
         f"<td class='{_better(m)}'>{_points(m)}</td></tr>"
         for name, m in verdict["metrics"].items()
     ]
+    seen = warn_of_seen(verdict, rival=name_of(str(run.config.get("parent", "base"))), name=run.name)
     return (
         f"<p class='mg-outcome'>{head}</p><p>{escape(verdict['reason'])}</p>"
-        f"<table class='mg-table'><caption>{verdict['pairs']} pairs that it was not trained on</caption><thead>"
+        f"<p><b>{escape(headline(verdict).replace('->', '→'))}</b></p>"
+        f"{''.join(f'<p role=note class=mg-trained>⚠ {escape(one)}</p>' for one in seen)}"
+        f"<table class='mg-table'><caption>The {verdict['pairs']} frozen pairs: {HEADLINE.partition(': ')[2]}</caption><thead>"
         "<tr><th></th><th>before</th><th>after</th><th>points (95 % interval)</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table>"
         f"<p class='mg-quiet'>{in_words(verdict['seconds'])}, {verdict['peak_memory_mb']} MB; "
-        f"data {escape(verdict['data_hash'][:12])}</p>"
+        f"data {escape(verdict['data_hash'][:12])}</p><p class='mg-quiet'>{escape(COMPARE.replace('`', ''))}</p>"
     )
 
 
@@ -191,7 +228,8 @@ def show_registry(runs: Sequence[Run], tuned: str | None) -> str:
         return "<p class='mg-quiet'>No training has been started yet.</p>"
     body = "".join(_registry_row(run, is_tuned=run.name == tuned) for run in runs)
     head = "".join(
-        f"<th>{word}</th>" for word in ("run", "status", "started", "pairs", "against", "right answers", "curve", "notes")
+        f"<th>{word}</th>"
+        for word in ("run", "status", "started", "pairs", "against", "frozen pairs right", "curve (other pairs)", "notes")
     )
     return f"<div style='overflow-x:auto'><table class='mg-table'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
@@ -205,7 +243,7 @@ def _registry_row(run: Run, *, is_tuned: bool) -> str:
         f"<td title='{escape(run.note or '')}'>{STATUS_WORDS[run.status]}</td>",
         f"<td>{short_date(run.created_at)}</td>",
         f"<td>{run.config.get('pairs', '')}</td>",
-        f"<td>{escape(str(run.config.get('parent', '')))}</td>",
+        f"<td>{escape(name_of(str(run.config.get('parent', ''))))}</td>",
         f"<td>{change}</td>",
         f"<td>{sparkline(run.result.get('curve', []))}</td>",
         f"<td>{escape(str(run.result.get('note', '')))}</td>",
@@ -218,7 +256,8 @@ def describe(run: Run) -> str:
     config = run.config
     layers = "language only" if config.get("language_only") else "language and vision"
     return (
-        f"base {config.get('model')}, {config.get('epochs')} epochs, rank {config.get('rank')}, alpha {config.get('alpha')}, "
+        f"base {name_of(str(config.get('model')))}, {config.get('epochs')} epochs, "
+        f"rank {config.get('rank')}, alpha {config.get('alpha')}, "
         f"dropout {config.get('dropout')}, rate {config.get('learning_rate')}, {layers}, {config.get('negatives')} negatives"
     )
 
@@ -271,7 +310,7 @@ def show_comparison(name_a: str, name_b: str, found: Sequence[SceneComparison]) 
     ]
     test = whole.mcnemar
     return (
-        f"<table class='mg-table'><caption>{escape(name_a)} against {escape(name_b)}, {whole.pairs} pairs that both judged"
+        f"<table class='mg-table'><caption>{escape(name_a)} against {escape(name_b)}, {whole.pairs} frozen pairs that both judged"
         f"</caption><thead><tr><th></th><th>{escape(name_a)}</th><th>{escape(name_b)}</th><th>points (95 % interval)</th></tr>"
         f"</thead><tbody>{''.join(rows)}</tbody></table><p class='mg-quiet'>{test.fixed} answers right in the second only, "
         f"{test.broken} in the first only; McNemar's p = {test.p_value:.2g}</p>"

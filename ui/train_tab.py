@@ -12,9 +12,10 @@ from PIL import Image
 
 from engine.types import UInt8Array
 from finetune.export import export_adapter, export_merged
+from finetune.model_card import name_of
 from finetune.preview import preview_training
 from finetune.registry import FINISHED, Registry
-from finetune.train_config import BUNDLED_RATE, TrainConfig
+from finetune.train_config import TrainConfig
 from finetune.training_run import SHEET_FILE
 from ui import train_page as page
 from ui.compare_tab import PLOTS_SCRIPT
@@ -30,6 +31,8 @@ FORGET_SCRIPT = """(picked, shown) => picked === shown
   ? [shown, ...Array(3).fill({__type__: 'update'})]
   : [picked, '', '', {__type__: 'update', value: null, visible: false}]"""
 KEEP_TYPED_SCRIPT = "(kept, of, shown, typed) => of === shown && !typed ? kept : typed"
+IMPROVED = ("the model to improve", "")
+BEATEN = ("the model it had to beat", "base")
 HELD_BACK = "objects kept back in these scenes"
 PROMOTIONS = [
     ("it is surely better (McNemar's test)", "mcnemar"),
@@ -53,6 +56,9 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
             "It replaces the model in use only if it does better on pairs that it never saw."
         )
         with gr.Row(elem_classes="mg-bar-row"):
+            model = gr.Dropdown(
+                bench.judges.names(), value=bench.judges.default, label="Model to improve", elem_id="mg-train-model", scale=2
+            )
             on = gr.Dropdown(scenes, value=scenes, multiselect=True, label="Train on", elem_id="mg-train-scenes", scale=3)
             judged = gr.Dropdown([HELD_BACK, *scenes], value=HELD_BACK, label="Judge it by", elem_id="mg-train-judged", scale=2)
             start_button = gr.Button("Retrain", variant="primary", elem_id="mg-train-start", scale=1)
@@ -70,14 +76,16 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
                 name = gr.Textbox(label="Name", placeholder="run-1, run-2, …", max_lines=1, elem_id="mg-train-name")
             with gr.Row():
                 promotion = gr.Dropdown(PROMOTIONS, value="mcnemar", label="Use it if", elem_id="mg-train-promotion")
-                against = gr.Dropdown(["base"], value="base", label="Model to beat", elem_id="mg-train-against")
+                against = gr.Dropdown([IMPROVED], value="", label="Model to beat", elem_id="mg-train-against")
                 language_only = gr.Checkbox(TrainConfig.language_only, label="Leave the eyes as they are (faster)")
                 augment = gr.Number(TrainConfig.augment, label="Variants of each picture", precision=0, minimum=1)
                 evaluation_pairs = gr.Number(
                     TrainConfig.evaluation_pairs, label="Pairs of the verdict", precision=0, minimum=2, elem_id="mg-train-frozen"
                 )
             with gr.Row():
-                rate = gr.Number(BUNDLED_RATE, label="Learning rate", elem_id="mg-train-rate")
+                rate = gr.Number(
+                    page.rate_for(bench.judges.default, bench, registry), label="Learning rate", elem_id="mg-train-rate"
+                )
                 rank = gr.Number(TrainConfig.rank, label="LoRA rank", precision=0, minimum=1)
                 alpha = gr.Number(TrainConfig.alpha, label="LoRA alpha", precision=0, minimum=1)
                 dropout = gr.Number(TrainConfig.dropout, label="LoRA dropout", minimum=0, maximum=0.95)
@@ -113,7 +121,7 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
             back_button = gr.Button("Go back to the one before", elem_id="mg-train-back")
             delete_button = gr.Button("Delete", elem_id="mg-train-delete")
         with gr.Row(elem_classes="mg-bar-row"):
-            other = gr.Dropdown(["base"], value="base", label="Compare with", elem_id="mg-train-other")
+            other = gr.Dropdown([BEATEN], value="base", label="Compare with", elem_id="mg-train-other")
             compare_button = gr.Button("Compare", elem_id="mg-train-compare")
             note = gr.Textbox(label="Note", max_lines=1, max_length=2000, elem_id="mg-train-note")
             export_button = gr.Button("Export adapter", elem_id="mg-train-export")
@@ -122,10 +130,10 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
         compared = gr.HTML(elem_id="mg-train-compared")
 
     run_outputs = [progress, cancel_button, resume_button, verdict, curves, counts, sheet, sheet_of, log, timer]
-    list_outputs = [table, picked, other, against]
+    list_outputs = [table, picked, other, against, model]
     settings = [
-        on, judged, pairs, epochs, negatives, use_labels, promotion, against, language_only, augment, evaluation_pairs, rate, rank,
-        alpha, dropout, batch, seed,
+        model, on, judged, pairs, epochs, negatives, use_labels, promotion, against, language_only, augment, evaluation_pairs, rate,
+        rank, alpha, dropout, batch, seed,
     ]  # fmt: skip
 
     def read_settings(values: tuple[Any, ...]) -> TrainConfig:
@@ -134,6 +142,7 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
         folders = [str(bench.open_scene(scene).scene.folder) for scene in given.pop("on") if scene not in held]
         given.pop("judged")
         kept = tuple(str(bench.open_scene(scene).scene.folder) for scene in held)
+        given.update(page.models_for(given["model"], given["parent"], bench, registry))
         return TrainConfig(scenes=tuple(folders), evaluation_scenes=kept, **given)
 
     def show_run(current: str | None, had_sheet: str | None = None) -> list[Any]:
@@ -159,12 +168,12 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
     def show_list() -> list[Any]:
         """What there is to choose from; what is chosen stays, as somebody may be choosing just now."""
         runs = registry.list()
-        judges = ["base", *registry.finished()]
         return [
             page.show_registry(runs, registry.tuned()),
             gr.update(choices=[run.name for run in runs]),
-            gr.update(choices=judges),
-            gr.update(choices=judges),
+            gr.update(choices=[BEATEN, *((name, name) for name in registry.finished())]),
+            gr.update(choices=[IMPROVED, *((name, name) for name in bench.judges.names())]),
+            gr.update(choices=bench.judges.names()),
         ]
 
     def show_all(current: str | None) -> list[Any]:
@@ -238,7 +247,8 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
     @shown_as_toast
     def compare(chosen: str | None, with_what: str) -> str:
         first = page.need_run(chosen)
-        return page.show_comparison(with_what, first, registry.compare(with_what, first))
+        rival = name_of(str(registry.get(first).config.get("parent", "base"))) if with_what == "base" else with_what
+        return page.show_comparison(rival, first, registry.compare(with_what, first))
 
     @shown_as_toast
     def save_note(chosen: str | None, text: str) -> list[Any]:
@@ -260,6 +270,7 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     slow: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "heavy", "concurrency_limit": 1}
     viewing = quiet | VIEWING
+    model.input(lambda name: page.rate_for(name, bench, registry), model, rate, **quiet)
     start_button.click(start, [name, *settings], [name, *all_outputs], **viewing)
     preview_button.click(preview, settings, [counts, sheet], **slow)
     timer.tick(poll, [shown, sheet_of], [*run_outputs, *list_outputs], **viewing)
@@ -287,6 +298,6 @@ def read_sheet(folder: Path) -> UInt8Array | None:
 
 
 SETTING_NAMES = (
-    "on", "judged", "pairs", "epochs", "negatives", "use_labels", "promotion", "parent", "language_only", "augment",
+    "model", "on", "judged", "pairs", "epochs", "negatives", "use_labels", "promotion", "parent", "language_only", "augment",
     "evaluation_pairs", "learning_rate", "rank", "alpha", "dropout", "batch_pairs", "seed",
 )  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 from scipy.stats import binomtest
 
 from engine.errors import MaskgroupError
+from engine.strict_json import to_json_text
 from engine.types import MaskKey, MaskPair
 
 Ballot = Literal["left", "right", "both", "neither"]
@@ -91,7 +92,7 @@ class VoteBox:
             MaskgroupError: If it cannot be written.
         """
         record = asdict(vote) | {"pair": [str(vote.pair.a), str(vote.pair.b)], "cast_at": vote.cast_at or _now()}
-        line = (json.dumps(record, ensure_ascii=False) + "\n").encode()
+        line = (to_json_text(record, escape=False) + "\n").encode()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("ab") as file:

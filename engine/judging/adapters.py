@@ -10,6 +10,7 @@ from engine.assets import BUNDLED_MODEL
 from engine.errors import ModelError
 from engine.judging.calibration import weights_fingerprint
 from engine.judging.memory import tensor_shapes
+from engine.strict_json import to_json_text
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -26,7 +27,7 @@ def is_adapter(folder: Path) -> bool:
 def record_base(adapter: Path, base: Path) -> None:
     """Write down on which weights an adapter was trained, so that it is never put on others of the same shape."""
     content = {"name": base.name, "weights": weights_fingerprint(base)}
-    (adapter / BASE_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    (adapter / BASE_FILE).write_text(to_json_text(content, indent=2) + "\n", encoding="utf-8")
 
 
 def base_of(adapter: Path) -> str:

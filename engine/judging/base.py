@@ -61,7 +61,11 @@ class Judge(Protocol):
     name: str
 
     def judge(self, pairs: Sequence[CropPair]) -> list[Verdict]:
-        """Return one verdict for each pair, in order."""
+        """Return one verdict for each pair, in order.
+
+        Raises:
+            ModelError: If the model cannot answer, or answers with something that is no probability.
+        """
         ...
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from engine.errors import ModelError
 from engine.judging.base import Prompt
+from engine.strict_json import to_json_text
 from engine.types import BoolArray, Float64Array
 
 CALIBRATION_FILE = "calibration.json"
@@ -65,11 +66,13 @@ def fit_calibration(margins: Float64Array, is_same: BoolArray, *, prompt: str, s
         source: Which pairs these are, in words.
 
     Raises:
-        ModelError: If all pairs are the same or all are different, or the margins say nothing about the truth.
+        ModelError: If a margin is no number, all pairs are the same or all are different, or the margins say nothing of the truth.
     """
     # Imported where it is needed: SciPy's optimiser takes a moment, and only who fits pays for it.
     from scipy.optimize import minimize
 
+    if not np.isfinite(margins).all():
+        raise ModelError("The model's answers are no numbers (NaN or infinite), so nothing can be fitted; copy or train it again.")
     if is_same.all() or not is_same.any():
         raise ModelError(
             f"A calibration needs pairs that are the same and pairs that are not; got {int(is_same.sum())} of {len(is_same)} same."
@@ -94,7 +97,13 @@ def fit_calibration(margins: Float64Array, is_same: BoolArray, *, prompt: str, s
 
 
 def margin_of(p_same: float) -> float:
-    """Return the logit of a probability, kept within +-`FARTHEST_LOGIT`."""
+    """Return the logit of a probability, kept within +-`FARTHEST_LOGIT`.
+
+    Raises:
+        ModelError: If it is no number.
+    """
+    if math.isnan(p_same):
+        raise ModelError("A probability is no number (NaN), so nothing can be fitted or compared; judge these pairs again.")
     if not 0 < p_same < 1:
         return FARTHEST_LOGIT if p_same >= 1 else -FARTHEST_LOGIT
     return min(max(math.log(p_same) - math.log1p(-p_same), -FARTHEST_LOGIT), FARTHEST_LOGIT)
@@ -162,7 +171,7 @@ def weights_fingerprint(folder: Path) -> str | None:
 def write_calibration_file(path: Path, content: dict[str, Any]) -> None:
     """Write JSON so that the file is there whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    temporary.write_text(to_json_text(content, indent=2) + "\n", encoding="utf-8")
     temporary.replace(path)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from engine.judging.base import AMBIGUOUS_ABOVE, CropPair, Prompt
 from engine.judging.calibration import Calibration
 from engine.judging.http_client import EndpointSettings, HttpClient, Refusal
 from engine.judging.parsing import UNCLEAR, AnswerMass, mass_from_logprobs, mass_from_text
-from engine.types import UInt8Array, Verdict
+from engine.types import UInt8Array, Verdict, no_probability
 
 FARTHEST_MARGIN = 20.0
 TEXT_TOKENS = 8
@@ -191,6 +192,8 @@ class EndpointJudge:
             choice = reply["choices"][0]
             if self.form.top:
                 listed = _first_token(choice.get("logprobs"))
+                if wrong := [value for _, value in listed if math.isnan(value) or value == math.inf]:
+                    raise no_probability(self.name, wrong[0])
                 if not listed:
                     raise _NoLogprobs(f"The server at {self._address.base} stopped giving log-probabilities; restart the run.")
                 return mass_from_logprobs(listed)
@@ -215,8 +218,8 @@ def _first_token(logprobs: Any) -> list[tuple[str, float]]:
         return []
     first = logprobs["content"][0]
     listed = [(entry["token"], float(entry["logprob"])) for entry in first.get("top_logprobs") or [first]]
-    if any(not isinstance(token, str) or value != value for token, value in listed):
-        raise ValueError("a token without a text or a number")
+    if any(not isinstance(token, str) for token, _ in listed):
+        raise ValueError("a token without a text")
     return listed
 
 

@@ -19,6 +19,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from engine.errors import ModelError
+from engine.strict_json import to_json_text
 
 AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 """HTTP answers that may be another one a moment later."""
@@ -223,7 +224,7 @@ def said_in(content: bytes) -> str:
         found: Any = json.loads(text)
         while isinstance(found, dict):
             found = next((found[key] for key in ("error", "message", "detail") if found.get(key)), text)
-        text = found if isinstance(found, str) else json.dumps(found)
+        text = found if isinstance(found, str) else to_json_text(found)
     except ValueError:
         pass
     words = " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -19,7 +19,7 @@ from engine.judging.loading import load_model
 from engine.judging.prefixes import PairReader
 from engine.judging.sources import LoadOptions
 from engine.judging.vision_cache import shared_cache
-from engine.types import Verdict
+from engine.types import Verdict, no_probability
 
 YES_WORDS = ("yes", "Yes", " yes", " Yes", "YES")
 NO_WORDS = ("no", "No", " no", " No", "NO")
@@ -72,8 +72,22 @@ class QwenVlJudge:
         self.vision = shared_cache(core.model.visual, processor.image_processor) if is_qwen3_vl else None
         self._reader = PairReader(core) if is_qwen3_vl else None
 
+    def leave_tower_out(self) -> bool:
+        """Take an adapter's part in the vision tower out, for good; returns whether it had one."""
+        found = [p for name, p in self._model.named_parameters() if "lora_B" in name and ".visual." in name]
+        with torch.no_grad():
+            for parameter in found:
+                parameter.zero_()
+        if found and self.vision is not None:
+            self.vision.clear()
+        return bool(found)
+
     def judge(self, pairs: Sequence[CropPair]) -> list[Verdict]:
-        """Return one verdict for each pair, in order; the time of a chunk is shared equally by its pairs."""
+        """Return one verdict for each pair, in order; the time of a chunk is shared equally by its pairs.
+
+        Raises:
+            ModelError: If the model answers with numbers that are none.
+        """
         verdicts: list[Verdict] = []
         for start in range(0, len(pairs), CHUNK):
             verdicts += self._judge_chunk(pairs[start : start + CHUNK])
@@ -111,7 +125,17 @@ class QwenVlJudge:
         ]
 
     def _answers(self, pairs: Sequence[CropPair], question: str) -> torch.Tensor:
-        """Return log-probabilities of yes and of no, (pairs, 2) float32 on the CPU."""
+        """Return log-probabilities of yes and of no, (pairs, 2) float32 on the CPU.
+
+        Raises:
+            ModelError: If one of them is no finite number: a softmax of finite numbers has none.
+        """
+        answers = self._ask(pairs, question)
+        if not answers.isfinite().all():
+            raise no_probability(self.name, float(answers[~answers.isfinite()][0]))
+        return answers
+
+    def _ask(self, pairs: Sequence[CropPair], question: str) -> torch.Tensor:
         text = self._processor.apply_chat_template(_messages(question), tokenize=False, add_generation_prompt=True)
         if self.vision is None or self._reader is None:
             return self._plain_answers(pairs, text).cpu()

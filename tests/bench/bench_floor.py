@@ -6,6 +6,9 @@ list would be. No server is needed for that: the lists are the same.
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -17,17 +20,24 @@ from engine.judging import load_prompt
 from engine.judging.parsing import UNCLEAR, mass_from_logprobs, mass_from_text
 from engine.scenes import find_scene
 from engine.types import MaskKey
+from tests.bench.tiny_sizes import add_tiny_option
 
 PAIRS = 200
 TOPS = (20, 10, 5, 2, 1)
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.bench_floor", description=__doc__)
+    parser.add_argument("--pairs", type=int, default=PAIRS)
+    add_tiny_option(parser)
+    arguments = parser.parse_args(given)
+    count = 3 if arguments.tiny else arguments.pairs
     frames = FrameSource(find_scene("sh3d_living", SCENES_DIR))
-    keys = [MaskKey(view, mask) for view in frames.scene.view_names for mask, n in frames.frame(view).mask_areas.items() if n > 300]
+    views = frames.scene.view_names[: 2 if arguments.tiny else None]
+    keys = [MaskKey(view, mask) for view in views for mask, n in frames.frame(view).mask_areas.items() if n > 300]
     rng = np.random.default_rng(0)
-    chosen = [(keys[i], keys[j]) for i, j in rng.integers(0, len(keys), size=(PAIRS, 2))]
+    chosen = [(keys[i], keys[j]) for i, j in rng.integers(0, len(keys), size=(count, 2))]
     model = AutoModelForImageTextToText.from_pretrained(BUNDLED_MODEL, dtype=torch.float32).eval()
     processor = AutoProcessor.from_pretrained(BUNDLED_MODEL)
     content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": load_prompt("original").text}]

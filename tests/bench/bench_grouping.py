@@ -14,6 +14,7 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from engine.scenes.procedural import make_room
 from engine.scenes.procedural_pieces import Piece
 from engine.types import Frame, MaskKey, MaskPair
 from finetune.pretrain_crops import load_pieces
+from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 from tests.grouping_rooms import SimulatedJudge, components, shake, without_geometry
 
 PIECE = 10_000_000
@@ -250,7 +252,7 @@ def bench_size(frames: list[Frame], *, most: int) -> None:
         print(f"| {len(run.graph.keys)} | {len(many)} | {took:.2f} | {run.seconds['cut']:.2f} | {peak:.2f} |", flush=True)
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("scenes", nargs="*", default=["sh3d_living"], help="scene folders or bundled scenes")
@@ -262,11 +264,22 @@ def main() -> None:
     parser.add_argument("--rooms", type=int, default=0, help="number of procedural rooms to add")
     parser.add_argument("--vision-weight", type=float, default=pipeline.VISION_WEIGHT, help="of embeddings beside colours")
     add_furniture_options(parser)
-    arguments = parser.parse_args()
+    add_tiny_option(parser)
+    arguments = parser.parse_args(given)
+    with ExitStack() as until:
+        if arguments.tiny:
+            arguments.scenes, arguments.quick, most = [until.enter_context(tiny_scene())], True, 1
+        else:
+            most = 2000 if arguments.quick else 20_000
+        bench(arguments, most=most)
+
+
+def bench(arguments: argparse.Namespace, *, most: int) -> None:
+    """Print what was asked for, with rooms of up to `most` masks side by side."""
     pipeline.VISION_WEIGHT = arguments.vision_weight
     pieces = furniture_of(arguments)
     for number, name in enumerate(arguments.scenes):
-        scene = find_scene(name, SCENES_DIR)
+        scene = find_scene(str(name), SCENES_DIR)
         source = FrameSource(scene, max_frames=len(scene.view_names), photo=arguments.judge is not None)
         frames = [source.frame(view) for view in scene.view_names][:: arguments.every]
         if arguments.judge:
@@ -277,7 +290,7 @@ def main() -> None:
         if number == 0 and not arguments.quick:
             bench_calls(frames)
         if number == 0 and not arguments.skip_size:
-            bench_size(frames, most=2000 if arguments.quick else 20_000)
+            bench_size(frames, most=most)
     for seed in range(arguments.rooms):
         name, frames = f"procedural room {seed}", procedural_room(FIRST_ROOM + seed, pieces=pieces)[:: arguments.every]
         if arguments.judge:

@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from engine.judging import BUNDLED_MODEL, CropPair, load_prompt
 from engine.judging.qwen_vl import QwenVlJudge
 from engine.scenes import find_scene
 from engine.types import MaskKey, UInt8Array
+from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 from tests.published_configs import read_published
 
 MIN_AREA_PX = 230
@@ -73,9 +75,9 @@ def seconds(work: Any) -> float:
     return time.perf_counter() - started
 
 
-def bench_view_pair(model: Any, processor: Any, scene: str, *, sample: int) -> None:
+def bench_view_pair(model: Any, processor: Any, scene: str, *, sample: int, masks: int | None, rounds: int) -> None:
     """All masks of one view with all of the next: pairs a second in each way."""
-    first, second = view_crops(scene)
+    first, second = (crops[:masks] for crops in view_crops(scene))
     pairs = [CropPair(a, b) for a in first for b in second]
     some = [pairs[i] for i in np.random.default_rng(0).choice(len(pairs), min(sample, len(pairs)), replace=False)]
     print(f"\n## All pairs of one view pair: {len(first)} x {len(second)} masks of {scene} = {len(pairs)} pairs\n")
@@ -94,7 +96,7 @@ def bench_view_pair(model: Any, processor: Any, scene: str, *, sample: int) -> N
     }
     ask_as_the_original(model, processor, some[:4], least_tokens=10)
     # One after the other in each round, as a shared machine's speed drifts: a round's ways are compared with one another.
-    rates = np.array([[count / seconds(work) for count, work in ways.values()] for _ in range(ROUNDS)])
+    rates = np.array([[count / seconds(work) for count, work in ways.values()] for _ in range(rounds)])
     ratios = np.median(rates / rates[:, :1], axis=0)
     for (words, (count, _)), best, ratio in zip(ways.items(), rates.max(axis=0), ratios, strict=True):
         print(f"| {words} | {count} | {best:.1f} | {ratio:.1f} |", flush=True)
@@ -145,7 +147,7 @@ def random_model(size: str) -> Any:
     return model.eval()
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scene", default="sh3d_living")
@@ -155,7 +157,18 @@ def main() -> None:
     parser.add_argument(
         "--size", choices=["2B", "4B", "8B"], help="random weights of this size, on a GPU; default: the bundled model"
     )
-    arguments = parser.parse_args()
+    add_tiny_option(parser)
+    arguments = parser.parse_args(given)
+    with ExitStack() as until:
+        if arguments.tiny:
+            arguments.scene = str(until.enter_context(tiny_scene()))
+            arguments.sample, arguments.crops, arguments.partners = 2, [4], [1]
+        bench(arguments)
+
+
+def bench(arguments: argparse.Namespace) -> None:
+    """Print every table."""
+    masks, rounds = (2, 1) if arguments.tiny else (None, ROUNDS)
     processor = AutoProcessor.from_pretrained(BUNDLED_MODEL)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     print(f"{device}, torch {torch.__version__}, {arguments.size or 'bundled model'}")
@@ -170,7 +183,7 @@ def main() -> None:
         model = AutoModelForImageTextToText.from_pretrained(BUNDLED_MODEL).eval()
         model = model.to("cuda") if torch.cuda.is_available() else model
     processor.tokenizer.padding_side = "left"
-    bench_view_pair(model, processor, arguments.scene, sample=arguments.sample)
+    bench_view_pair(model, processor, arguments.scene, sample=arguments.sample, masks=masks, rounds=rounds)
     bench_growth(model, processor, arguments.crops, partners=arguments.partners)
     if torch.cuda.is_available():
         report_gpu(model, processor, arguments.scene)

@@ -1,12 +1,12 @@
-"""How long the label store takes with 100,000 labels in it. Run: python tests/bench/bench_labels.py [ROWS]"""
+"""How long the label store takes with 100,000 labels in it: `python -m tests.bench.bench_labels [ROWS]`."""
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from db.labels import LabelStore, NewLabel
 from db.rows import row_of
 from db.session import open_database
 from engine.types import Decision, MaskKey, MaskPair
+from tests.bench.tiny_sizes import add_tiny_option
 
 DECISIONS: tuple[Decision, ...] = ("same", "different", "unsure", "skip")
 
@@ -46,9 +47,13 @@ def measure(what: str, call: Callable[[], object], repeats: int = 3) -> None:
     print(f"{what:<32} {min(times) * 1000:9.1f} ms")
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Fill a database and time what the app and the command line do with it."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.bench_labels", description=__doc__)
+    parser.add_argument("rows", type=int, nargs="?", default=100_000)
+    add_tiny_option(parser)
+    arguments = parser.parse_args(given)
+    count = 400 if arguments.tiny else arguments.rows
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "labels.db"
         store = LabelStore(open_database(str(path)))

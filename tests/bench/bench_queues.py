@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,7 @@ from engine.pipeline import GroupingOptions, GroupingRun, group_frames
 from engine.queues import LinkPool, QueueKind, order_links
 from engine.scenes import find_scene
 from engine.types import Frame, MaskPair
+from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 from tests.grouping_rooms import SimulatedJudge, shake
 
 MEASURED: tuple[QueueKind, ...] = ("random", "impact", "uncertain", "disagreement", "geometry", "diverse")
@@ -67,7 +70,7 @@ def label_until(
     return (len(constraints) if curve[-1][1] >= goal else None), curve[-1][1], curve
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("scenes", nargs="*", default=["sh3d_living"], help="scene folders or bundled scenes")
@@ -77,9 +80,18 @@ def main() -> None:
     parser.add_argument("--queues", nargs="*", default=list(MEASURED))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--curve", action="store_true", help="print ARI along the way")
-    arguments = parser.parse_args()
+    add_tiny_option(parser)
+    arguments = parser.parse_args(given)
+    with ExitStack() as until:
+        if arguments.tiny:
+            arguments.scenes, arguments.queues, arguments.most = [until.enter_context(tiny_scene())], ["random", "impact"], 20
+        bench(arguments)
+
+
+def bench(arguments: argparse.Namespace) -> None:
+    """Print a table for each scene and each noise."""
     for name in arguments.scenes:
-        scene = find_scene(name, SCENES_DIR)
+        scene = find_scene(str(name), SCENES_DIR)
         source = FrameSource(scene, max_frames=len(scene.view_names), photo=False)
         clean = [source.frame(view) for view in scene.view_names]
         truth = np.array([mask for frame in clean for mask in sorted(frame.mask_areas)], np.int32)

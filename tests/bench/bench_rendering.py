@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -18,6 +19,7 @@ from engine.assets import SCENES_DIR
 from engine.rendering import Renderer, make_renderer
 from engine.scenes import open_scene
 from engine.types import Scene
+from tests.bench.tiny_sizes import add_tiny_option
 
 
 @dataclass(frozen=True)
@@ -54,25 +56,29 @@ def measure(label: str, renderer: Renderer, scene: Scene, size: tuple[int, int],
     return Timing(label, *size, total / len(views))
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--views", nargs="+", default=["0", "17"])
     parser.add_argument("--repeats", type=int, default=2)
-    options = parser.parse_args()
+    add_tiny_option(parser)
+    options = parser.parse_args(given)
+    large, small = ((64, 36), (16, 9)) if options.tiny else ((640, 360), (64, 36))
+    if options.tiny:
+        options.views, options.repeats = options.views[:1], 1
     scene = open_scene(SCENES_DIR / "sh3d_living")
     mesh = scene.mesh
     assert mesh is not None
     print(f"{len(mesh.faces)} faces, {psutil.cpu_count()} CPUs, load {psutil.getloadavg()[0]:.1f}")
     embree = make_renderer(mesh, "embree")
-    rows = [measure("Embree, CPU", embree, scene, size, options.views, options.repeats) for size in ((640, 360), (64, 36))]
+    rows = [measure("Embree, CPU", embree, scene, size, options.views, options.repeats) for size in (large, small)]
     if find_spec("pytorch3d") is None:
         print("PyTorch3D is not installed: pip install 'maskgroup[pytorch3d]'")
     else:
         from engine.rendering.pytorch3d import PyTorch3DRenderer
 
         device = PyTorch3DRenderer(mesh).device
-        sizes = ((64, 36),) if device == "cpu" else ((640, 360), (64, 36))
+        sizes = (small,) if device == "cpu" else (large, small)
         for cull, label in ((False, "PyTorch3D, plain"), (True, "PyTorch3D")):
             renderer = PyTorch3DRenderer(mesh, cull=cull)
             rows += [measure(f"{label}, {device}", renderer, scene, s, options.views, options.repeats) for s in sizes]
@@ -81,7 +87,7 @@ def main() -> None:
         relative = row.seconds_per_pixel / reference
         print(
             f"{row.label:24} {row.width}x{row.height:<4} {row.seconds:9.4f} s a view {row.seconds_per_pixel:.2e} s a pixel "
-            f"{relative:9.1f} x Embree at 640x360"
+            f"{relative:9.1f} x Embree at {large[0]}x{large[1]}"
         )
 
 

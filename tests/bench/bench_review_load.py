@@ -1,4 +1,4 @@
-"""Labels with many clients through a running app's HTTP API: `python tests/bench/bench_review_load.py [--seconds 60]`.
+"""Labels with many clients through a running app's HTTP API: `python -m tests.bench.bench_review_load [--seconds 60]`.
 
 Prints labels a second, and fails unless the database ends with exactly as many rows as were acknowledged.
 """
@@ -8,25 +8,31 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from db.labels import LabelStore
 from db.session import open_database
+from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 from tests.browser.app_process import running_app
 from tests.e2e.test_review_load import CLIENTS, check_rows, label_for
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--clients", type=int, default=CLIENTS)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
+    add_tiny_option(parser)
+    arguments = parser.parse_args(given)
+    if arguments.tiny:
+        arguments.seconds, arguments.clients = 2.0, 2
+    with tempfile.TemporaryDirectory() as scratch, tiny_scene() as small:
         database = Path(scratch) / "labels.db"
-        with running_app(database) as address:
-            people = label_for(arguments.seconds, address, clients=arguments.clients, scene="sh3d_living")
+        scene, flags = (small.name, ("--scenes", str(small.parent))) if arguments.tiny else ("sh3d_living", ())
+        with running_app(database, *flags) as address:
+            people = label_for(arguments.seconds, address, clients=arguments.clients, scene=scene)
         check_rows(LabelStore(open_database(str(database))), people)
         # A pair that was taken back is free again, so it may well go to somebody else.
         back = {label for person in people for label in person.undone}

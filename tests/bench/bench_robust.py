@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from engine.pipeline import GroupingOptions, group_frames
 from engine.scenes import find_scene
 from engine.types import Frame
 from tests.bench.bench_grouping import add_furniture_options, furniture_of, procedural_room, split, truth_of
+from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 from tests.grouping_rooms import shake
 
 FIRST_ROOM = 910_000
@@ -88,19 +90,30 @@ def bench_room(name: str, frames: Sequence[Frame], *, seeds: int, only: Sequence
         print(f"| {condition} | {min(aris):.3f} | {each} | {max(left):.1f} | {repaired} of {seeds} |", flush=True)
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.bench_robust", description=__doc__)
-    parser.add_argument("scenes", nargs="*", help="scene folders or bundled scenes")
+    parser.add_argument("scenes", nargs="*", help="scene folders or bundled scenes; default, without --rooms: sh3d_living")
     parser.add_argument("--rooms", type=int, default=0, help="number of procedural rooms to add")
     parser.add_argument("--seeds", type=int, default=3, help="noises to try in each row")
     parser.add_argument("--only", type=int, nargs="*", help="numbers of the rows to print, from 0")
     parser.add_argument("--first", type=int, default=0, help="number of the first procedural room")
     add_furniture_options(parser)
-    arguments = parser.parse_args()
+    add_tiny_option(parser)
+    arguments = parser.parse_args(given)
+    with ExitStack() as until:
+        if arguments.tiny:
+            arguments.scenes, arguments.seeds, arguments.only = [until.enter_context(tiny_scene())], 1, [1, 10]
+        elif not arguments.scenes and not arguments.rooms:
+            arguments.scenes = ["sh3d_living"]
+        bench(arguments)
+
+
+def bench(arguments: argparse.Namespace) -> None:
+    """Print a table for each room."""
     pieces = furniture_of(arguments)
     for name in arguments.scenes:
-        scene = find_scene(name, SCENES_DIR)
+        scene = find_scene(str(name), SCENES_DIR)
         source = FrameSource(scene, max_frames=len(scene.view_names), photo=False)
         frames = [source.frame(view) for view in scene.view_names]
         bench_room(scene.name, frames, seeds=arguments.seeds, only=arguments.only)

@@ -14,7 +14,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +24,13 @@ from playwright.sync_api import Page
 from engine.assets import SCENES_DIR
 from engine.frames import FrameSource
 from engine.scenes import open_scene
+from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 from tests.browser.app_process import browser, find_chromium, running_app
 from ui.plotly_view import cloud_trace
 from ui.room import build_room
 
 NAME = "sh3d_living"
-WAIT_MS = 180_000
+WAIT_MS = 480_000
 CORRECTIONS = 5
 WATCH = """
 window.mgTimes = [];
@@ -112,7 +113,7 @@ def _open(scene: Path) -> object:
     return opened
 
 
-def bench_page(scenes: Path, chromium: str) -> None:
+def bench_page(scenes: Path, chromium: str, *, corrections: int) -> None:
     """Print what a person waits for in the browser."""
     with (
         tempfile.TemporaryDirectory() as scratch,
@@ -151,15 +152,15 @@ def bench_page(scenes: Path, chromium: str) -> None:
         gaps = np.diff(times)
         say("turning: median time between pictures", float(np.median(gaps)))
         say("turning: the slowest twentieth", float(np.quantile(gaps, 0.95)))
-        bench_corrections(tab)
+        bench_corrections(tab, corrections)
 
 
-def bench_corrections(tab: Page) -> None:
+def bench_corrections(tab: Page, turns: int) -> None:
     """Print how long merging, taking a mask out and undoing take from the click to the page and to the room."""
     listed = tab.locator("#mg-group-list").locator("button.thumbnail-item, .thumbnail-lg")
     crops = tab.locator("#mg-group-crops").locator("button.thumbnail-item, .thumbnail-lg")
     took: dict[str, list[tuple[float, float]]] = {"merge": [], "undo": [], "this one is not it": []}
-    for turn in range(CORRECTIONS):
+    for turn in range(turns):
         for place in (3 + turn, 12 + turn):
             before = tab.locator("#mg-group-details").inner_html()
             listed.nth(place).click()
@@ -173,7 +174,7 @@ def bench_corrections(tab: Page) -> None:
         _wait_quiet(tab)
         took["this one is not it"].append(_correct(tab, "reject", "is not in"))
         took["undo"].append(_correct(tab, "undo", "Undone"))
-    for name, times in took.items():
+    for name, times in took.items() if turns else ():
         say(f"{name}: click to the new groups in words", statistics.median(t for t, _ in times))
         say(f"{name}: click to the room in its new colours", statistics.median(t for _, t in times))
 
@@ -205,20 +206,22 @@ def _wait_quiet(tab: Page) -> None:
     tab.wait_for_function("!mgTimes.length || performance.now() - mgTimes.at(-1)[2] > 1000")
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Run both halves."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--vertices", type=int, default=300_000)
-    arguments = parser.parse_args()
+    add_tiny_option(parser)
+    arguments = parser.parse_args(given)
     print(f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    with tempfile.TemporaryDirectory() as scratch:
-        scene = write_large_room(Path(scratch) / "scenes", arguments.vertices)
+    with tempfile.TemporaryDirectory() as scratch, tiny_scene() as small:
+        large = write_large_room(Path(scratch) / "scenes", 1 if arguments.tiny else arguments.vertices)
+        scene, corrections = (small, 0) if arguments.tiny else (large, CORRECTIONS)
         bench_server(scene)
         chromium = find_chromium()
         if chromium is None:
             print("no Chromium: the page is not measured")
             return
-        bench_page(Path(scratch) / "scenes", chromium)
+        bench_page(scene.parent, chromium, corrections=corrections)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +34,7 @@ from engine.types import NOTHING, Frame
 from finetune.pretrain_eval import Style, sample_pairs, table_of_maps
 from finetune.training_rooms import write_rooms
 from tests.bench.bench_grouping import print_head
+from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 
 STYLES: tuple[Style, ...] = ("same", "look_alike", "identical")
 MARGINS = (0.5, 1.0)
@@ -100,16 +103,19 @@ def measure_scene(folder: Path, judge: Judge, count: int) -> dict[Style, NDArray
     return found
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.bench_surroundings", description=__doc__)
     parser.add_argument("scenes", type=Path, nargs="*")
     parser.add_argument("--pairs", type=int, default=500, help="of each kind")
-    args = parser.parse_args()
+    add_tiny_option(parser)
+    args = parser.parse_args(given)
     if len(args.scenes) not in (0, 2):
         parser.error(f"{len(args.scenes)} scenes were given, expected two or none; name one to fit on and one to measure on.")
     judge = load_judge("base")
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as until:
+        if args.tiny:
+            args.scenes, args.pairs = [until.enter_context(tiny_scene()) for _ in range(2)], 8
         folders = args.scenes or [SCENES_DIR / "sh3d_living", *write_rooms(Path(scratch), 1)]
         first, second = ((folder.name, measure_scene(folder, judge, args.pairs)) for folder in folders)
     print_head(["fitted on", "measured on", "judge", "accuracy, look-alikes", "recall", "accuracy, copies (fitted on copies)"])

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -36,6 +37,7 @@ from finetune.pretrain_eval import MaskTable, Style, room_tables, sample_pairs, 
 from finetune.scene_pool import ScenePool, open_pool
 from finetune.train_config import TrainConfig
 from finetune.train_loop import Trainer
+from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 
 STYLES: tuple[Style, ...] = ("same", "random", "look_alike")
 FLIPPED = 0.05
@@ -221,11 +223,12 @@ def curve(args: argparse.Namespace) -> None:
         show(f"{len(said)} corrections + 1000 generated", runner.train(labels=said, pairs=both, learning_rate=args.rate))
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.bench_training", description=__doc__)
     # Alone, for `make bench`: what ships, on the room that ships.
     parser.set_defaults(run=table, adapter=[TUNED_ADAPTER], scene=[SCENES_DIR / "sh3d_living"], rooms=0, count=1000)
+    add_tiny_option(parser)
     commands = parser.add_subparsers()
     one = commands.add_parser("table")
     one.add_argument("--adapter", type=Path, action="append", required=True)
@@ -250,11 +253,14 @@ def main() -> None:
     two.add_argument("--count", type=int, default=1000)
     two.add_argument("--rate", type=float, default=TrainConfig.learning_rate)
     two.set_defaults(run=curve)
-    args = parser.parse_args()
-    try:
-        args.run(args)
-    except ModelError as error:
-        parser.error(str(error))
+    args = parser.parse_args(given)
+    with ExitStack() as until:
+        if args.tiny:
+            args.scene, args.count = [until.enter_context(tiny_scene())], 8
+        try:
+            args.run(args)
+        except ModelError as error:
+            parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from PIL import Image
 
 from engine.judging import load_prompt
 from tests.model_process import free_port, model_server
+from tests.rounding import but_rounding
 from ui.cli import main
 
 PAIRS = 48
@@ -96,7 +97,8 @@ def test_a_run_survives_its_server(room: Path, tmp_path: Path) -> None:
     for ours, expected in zip(resumed, whole, strict=True):
         for timed in (ours, expected):
             timed.pop("latency_s", None)
-        assert ours == expected
+        # The server's cache was empty again, so its vision tower met these crops in other batches.
+        assert ours == but_rounding(expected)
     # Only what was not written yet was asked again: two orders of each pair left, and one question to see that the server answers.
     left = PAIRS - before.count(b"\n")
     assert first_questions(journal) - asked_before == 2 * left + 1 + 2 * PAIRS + 1

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests.command_line import run_command
 from tests.grouping_rooms import CAMERA, dining_room
 from ui.cli import cli
 
@@ -67,14 +68,20 @@ def test_replica_scene(tiny_room: Path, tmp_path: Path) -> None:
 
 def test_unknown_evidence_and_missing_geometry_are_one_sentence(tmp_path: Path) -> None:
     scene = write_posed_masks(tmp_path / "room", geometry=False)
-    wrong = CliRunner().invoke(cli, ["group", str(scene), "--out", str(tmp_path / "a"), "--evidence", "luck"])
-    assert "vlm, geometry or both" in str(wrong.exception)
-    missing = CliRunner().invoke(cli, ["group", str(scene), "--out", str(tmp_path / "b")])
-    assert "evidence 'vlm'" in str(missing.exception)
+    wrong = run_command("group", scene, "--out", tmp_path / "a", "--evidence", "luck")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert wrong.sentence.startswith("maskgroup: ")
+    assert "vlm, geometry or both" in wrong.sentence
+    missing = run_command("group", scene, "--out", tmp_path / "b")
+    assert (missing.code, missing.out) == (2, "")
+    assert "evidence 'vlm'" in missing.sentence
+    assert not (tmp_path / "a").exists()
+    assert not (tmp_path / "b").exists()
 
 
 def test_a_mask_of_another_size_is_named(tmp_path: Path) -> None:
     scene = write_posed_masks(tmp_path / "room")
     Image.fromarray(np.ones((10, 10), np.uint16)).save(scene / "masks/3.png")
-    result = CliRunner().invoke(cli, ["group", str(scene), "--out", str(tmp_path / "out")])
-    assert "masks/3.png: found 10x10 pixels, expected 160x90" in str(result.exception)
+    done = run_command("group", scene, "--out", tmp_path / "out")
+    assert (done.code, done.out) == (2, "")
+    assert "masks/3.png: found 10x10 pixels, expected 160x90" in done.sentence

@@ -11,7 +11,7 @@ import pytest
 from engine.assets import SCENES_DIR
 from engine.frames import FrameSource
 from engine.scenes import find_scene
-from tests.command_line import run_here
+from tests.command_line import run_command
 
 SCENE = "sh3d_living"
 
@@ -33,8 +33,8 @@ def two_masks() -> tuple[str, str]:
 
 def test_judge_prints_a_verdict_as_json(two_masks: tuple[str, str]) -> None:
     done = run("judge", SCENE, "--a", two_masks[0], "--b", two_masks[1], "--json")
-    assert done.returncode == 0, done.stderr
-    verdict = json.loads(done.stdout)
+    assert done.code == 0, done.err
+    verdict = json.loads(done.out)
     assert (verdict["a"], verdict["b"]) == two_masks
     assert 0 <= verdict["p_same"] <= 1
     assert verdict["answer"] == ("same" if verdict["p_same"] >= verdict["threshold"] else "different")
@@ -55,38 +55,38 @@ def test_judge_prints_a_verdict_as_json(two_masks: tuple[str, str]) -> None:
     ],
 )
 def test_bad_masks_are_one_sentence_and_exit_code_2(arguments: tuple[str, ...], sentence: str) -> None:
-    done = run_here("judge", SCENE, *arguments)
-    assert done.returncode == 2
-    assert sentence in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert done.stdout == ""
+    done = run_command("judge", SCENE, *arguments)
+    assert done.code == 2
+    assert sentence in done.err
+    assert len(done.err.strip().splitlines()) == 1
+    assert done.out == ""
 
 
 def test_unknown_model_is_one_sentence(two_masks: tuple[str, str]) -> None:
-    done = run_here("judge", SCENE, "--a", two_masks[0], "--b", two_masks[1], "--model", "nothing-like-that")
-    assert done.returncode == 2
-    assert "There is no model 'nothing-like-that'" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    done = run_command("judge", SCENE, "--a", two_masks[0], "--b", two_masks[1], "--model", "nothing-like-that")
+    assert done.code == 2
+    assert "There is no model 'nothing-like-that'" in done.err
+    assert len(done.err.strip().splitlines()) == 1
 
 
 def test_unknown_scene_is_one_sentence() -> None:
     done = run("judge", "attic", "--a", "0:1", "--b", "1:1")
-    assert done.returncode == 2
-    assert "attic" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.code == 2
+    assert "attic" in done.err
+    assert len(done.err.strip().splitlines()) == 1
 
 
 def test_doctor_reports_and_passes_here() -> None:
-    done = run_here("doctor", "--json")
-    findings = {finding["name"]: finding for finding in json.loads(done.stdout)}
+    done = run_command("doctor", "--json")
+    findings = {finding["name"]: finding for finding in json.loads(done.out)}
     assert findings["renderer embree"]["works"]
     assert findings["bundled model"]["works"]
     assert SCENE in findings["scenes"]["detail"]
-    assert done.returncode == 0
+    assert done.code == 0
 
 
 def test_every_command_has_help() -> None:
     for command in ("app", "scenes", "render", "judge", "doctor"):
-        done = run_here(command, "--help")
-        assert done.returncode == 0
-        assert "Usage" in done.stdout
+        done = run_command(command, "--help")
+        assert done.code == 0
+        assert "Usage" in done.out

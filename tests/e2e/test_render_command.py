@@ -13,7 +13,7 @@ from PIL import Image
 
 from engine.frames import FrameSource
 from engine.scenes import open_scene
-from tests.command_line import run_here
+from tests.command_line import run_command
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -26,10 +26,10 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def test_render_writes_the_processed_format(tiny_room: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = run("render", tiny_room, "--out", out, "--size", "64x48", "--json")
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    assert done.code == 0, done.err
+    report = json.loads(done.out)
     assert (report["views"], report["written"], report["kept"]) == (3, 3, 0)
-    assert "3/3" in done.stderr  # the progress bar
+    assert "3/3" in done.err  # the progress bar
     source = FrameSource(open_scene(tiny_room), width=64, height=48, photo=False)
     for view in ("0", "2", "10"):
         assert sorted(path.name for path in (out / view).iterdir()) == ["instance_mask.npy", "rgb.png", "unique_instances.npy"]
@@ -44,15 +44,15 @@ def test_render_writes_the_processed_format(tiny_room: Path, tmp_path: Path) -> 
 
 def test_render_resumes(tiny_room: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert run_here("render", tiny_room, "--out", out, "--size", "32x24").returncode == 0
+    assert run_command("render", tiny_room, "--out", out, "--size", "32x24").code == 0
     kept = (out / "0" / "rgb.png").stat().st_mtime_ns
     (out / "2" / "unique_instances.npy").unlink()
     (out / "10" / "rgb.png").write_bytes(b"\x89PNG cut short")
-    again = json.loads(run_here("render", tiny_room, "--out", out, "--size", "32x24", "--json").stdout)
+    again = json.loads(run_command("render", tiny_room, "--out", out, "--size", "32x24", "--json").out)
     assert (again["written"], again["kept"]) == (2, 1)
     assert (out / "0" / "rgb.png").stat().st_mtime_ns == kept
     assert np.asarray(Image.open(out / "10" / "rgb.png")).shape == (24, 32, 3)
-    larger = json.loads(run_here("render", tiny_room, "--out", out, "--size", "40x30", "--json").stdout)
+    larger = json.loads(run_command("render", tiny_room, "--out", out, "--size", "40x30", "--json").out)
     assert larger["written"] == 3
 
 
@@ -66,10 +66,10 @@ def test_render_resumes(tiny_room: Path, tmp_path: Path) -> None:
     ],
 )
 def test_bad_options_are_one_sentence(tiny_room: Path, tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
-    done = run_here("render", tiny_room, "--out", tmp_path / "out", *arguments)
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    done = run_command("render", tiny_room, "--out", tmp_path / "out", *arguments)
+    assert done.code == 2
+    assert said in done.err
+    assert len(done.err.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
 
 
@@ -82,24 +82,24 @@ def test_bad_targets_are_refused(tiny_room: Path, tmp_path: Path) -> None:
         (tiny_room / "out", "lies in the scene's own folder"),
         (tmp_path / "taken", "office"),
     ):
-        done = run_here("render", tiny_room, "--out", out)
-        assert done.returncode == 2
-        assert said in done.stderr
-        assert "Traceback" not in done.stderr
+        done = run_command("render", tiny_room, "--out", out)
+        assert done.code == 2
+        assert said in done.err
+        assert "Traceback" not in done.err
 
 
 def test_broken_scene_is_one_sentence(tiny_room: Path, tmp_path: Path) -> None:
     (tiny_room / "poses" / "2.txt").unlink()
-    done = run_here("render", tiny_room, "--out", tmp_path / "out", "--size", "16x12")
-    assert done.returncode == 2
-    assert "no pose for view '2'" in done.stderr
-    assert "Traceback" not in done.stderr
-    unknown = run_here("render", "atlantis", "--out", tmp_path / "out")
-    assert unknown.returncode == 2
-    assert "sh3d_living" in unknown.stderr
+    done = run_command("render", tiny_room, "--out", tmp_path / "out", "--size", "16x12")
+    assert done.code == 2
+    assert "no pose for view '2'" in done.err
+    assert "Traceback" not in done.err
+    unknown = run_command("render", "atlantis", "--out", tmp_path / "out")
+    assert unknown.code == 2
+    assert "sh3d_living" in unknown.err
 
 
 def test_scenes_are_listed(tiny_room: Path) -> None:
-    assert "sh3d_living  replica  40 views" in run_here("scenes").stdout
-    listed = json.loads(run_here("scenes", "--scenes", tiny_room.parent, "--json").stdout)
+    assert "sh3d_living  replica  40 views" in run_command("scenes").out
+    listed = json.loads(run_command("scenes", "--scenes", tiny_room.parent, "--json").out)
     assert [(row["name"], row["format"], row["n_views"]) for row in listed] == [("tiny", "replica", 3)]

@@ -26,12 +26,14 @@ from engine.errors import MaskgroupError
 from engine.judging import CropPair
 from engine.operating_point import OperatingPoints
 from engine.pair_sampling import SamplingSettings
+from engine.trained_on import TrainedOn, mark_scene
 from engine.types import Verdict
 from tests.tiny_room import NAME, write_tiny_room
 from ui import compare_page as page
 from ui.compare_flips import gallery_html, list_flips
 from ui.compare_routes import figure_of, report_of
 from ui.compare_runs import SHIPPED, ComparisonRuns
+from ui.compare_share import draw_figure, make_report
 from ui.compare_words import grouping_html
 from ui.judge_page import first_choice, models_of
 from ui.judges import Judges
@@ -250,3 +252,19 @@ def test_shipped_comparison_is_made_anew_in_one_step(tmp_path: Path) -> None:
     assert [pair.a.model for pair in found.scenes[0].pairs] == ["base"] * 4
     assert [path.name for path in tmp_path.iterdir()] == ["shipped"]
     assert not (tmp_path / "shipped" / "old.txt").exists()
+
+
+def test_a_model_that_was_trained_on_the_scene_is_marked_on_the_page_and_in_the_report(tmp_path: Path) -> None:
+    bench, runs = build(tmp_path)
+    mark = mark_scene(tmp_path / "scenes" / NAME)
+    known = {"good": TrainedOn((), is_all=True), "contrary": TrainedOn((mark,), is_all=True)}
+    bench.judges.trained_on = lambda name: known[name]
+    key = runs.start(SETTINGS)
+    wait(runs, key)
+    found = runs.result(key)
+    shown = page.show_tables(found)
+    assert f"contrary was trained on {NAME}: its figures there flatter it." in shown
+    assert "<b>contrary was trained on this scene.</b>" in shown
+    assert "good was trained" not in shown
+    report = make_report(found, bench.judges, {}, scenes_dir=tmp_path / "scenes", figure=draw_figure(found, []))
+    assert f"contrary was trained on {NAME}: its figures there flatter it." in report

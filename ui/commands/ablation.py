@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import Annotated, cast
@@ -15,6 +14,7 @@ from engine.judging import load_prompt
 from engine.judging.base import prompt_names
 from engine.pair_sampling import NegativeMode, SamplingSettings
 from engine.scenes import find_scene
+from engine.strict_json import to_json_text
 from ui.commands.evaluate import ProgressBars
 from ui.open_judge import MODEL_HELP, find_judge, open_judge
 from ui.settings import Settings
@@ -45,7 +45,7 @@ def ablation(
             with ProgressBars(f"{name}, {one.name}") as bars:
                 rows.append((name, one.name, evaluate_scene(one, out / name / one.name, settings, load, on_progress=bars.update)))
     if as_json:
-        typer.echo(json.dumps([to_row(name, where, scores) for name, where, scores in rows], indent=2))
+        typer.echo(to_json_text([to_row(name, where, scores) for name, where, scores in rows], indent=2))
         return
     typer.echo(as_table(rows, default=find_judge(model, own).prompt))
 

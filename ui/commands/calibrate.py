@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from engine.judging import load_prompt
 from engine.pair_sampling import NEGATIVE_MODES, SamplingSettings
 from engine.predictions import PREDICTIONS, Prediction, read_predictions
 from engine.scenes import find_scene
+from engine.strict_json import to_json_text
 from engine.types import Scene
 from finetune.checking_rooms import write_checking_rooms
 from ui.commands.evaluate import ProgressBars
@@ -71,8 +71,8 @@ def calibrate_model(
     write_reliability_picture(curves, out / "reliability.png", title=title)
     saved = save_at_home(home, run.calibration, own, beside_weights=beside_weights) if run.helps and not dry_run else None
     report = describe(run, model=model, saved=saved)
-    (out / "reliability.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    typer.echo(json.dumps(report, indent=2) if as_json else in_words(run, saved, is_dry=dry_run))
+    (out / "reliability.json").write_text(to_json_text(report, indent=2) + "\n", encoding="utf-8")
+    typer.echo(to_json_text(report, indent=2) if as_json else in_words(run, saved, is_dry=dry_run))
     if saved is not None and open_points(own).get(model) is not None:
         typer.echo(f"The threshold kept for {model} was chosen on other probabilities; choose it anew.", err=True)
 

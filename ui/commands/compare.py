@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from engine.comparison import SceneComparison, compare_folders, to_report
+from engine.comparison import ALL, SceneComparison, compare_folders, to_report, trained_models
 from engine.evaluation import METRICS
+from engine.strict_json import to_json_text
 
 
 def compare(
@@ -20,7 +20,7 @@ def compare(
     """Show what changed from A to B, pair by pair: differences with 95 % intervals, McNemar's test, flips."""
     found = compare_folders(dir_a, dir_b)
     if as_json:
-        typer.echo(json.dumps([to_report(comparison) for comparison in found], indent=2))
+        typer.echo(to_json_text([to_report(comparison) for comparison in found], indent=2))
         return
     typer.echo("\n\n".join(in_words(comparison) for comparison in found))
 
@@ -37,6 +37,10 @@ def in_words(comparison: SceneComparison) -> str:
             continue
         spread = "" if change.low is None or change.high is None else f" [{change.low:+.3f}, {change.high:+.3f}]"
         lines.append(f"  {name:<24} {metric.a:6.3f} {metric.b:6.3f}  {change.value:+.3f}{spread}")
+    for side in trained_models(comparison, "A", "B"):
+        lines.append(
+            f"  {side} was trained on {'one of these scenes' if comparison.scene == ALL else 'this scene'}: its figures flatter it"
+        )
     test = comparison.mcnemar
     lines.append(f"  fixed {test.fixed}, broken {test.broken}, both wrong {len(comparison.both_wrong)}")
     lines.append(f"  McNemar ({test.method}): p = {test.p_value:.3g}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import platform
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from engine.judging import BUNDLED_MODEL, load_judge
 from engine.judging.memory import free_bytes, in_gb, needed_bytes
 from engine.judging.published import PUBLISHED_SIZES
 from engine.scenes import list_scenes
+from engine.strict_json import to_json_text
 from ui.settings import Settings
 
 
@@ -35,7 +35,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     """Say what this machine has, which backends work, and how to get the rest. Exit code 1 if something needed does not work."""
     findings = examine()
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        typer.echo(to_json_text([asdict(finding) for finding in findings], indent=2))
     else:
         for finding in findings:
             mark = "ok  " if finding.works else "FAIL" if finding.needed else "no  "

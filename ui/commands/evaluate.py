@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -10,13 +9,25 @@ from typing import Annotated, Any, cast
 import typer
 from tqdm import tqdm
 
+from engine.comparison import TRAINED_FIELD
 from engine.evaluation import METRICS, Scores, to_report
 from engine.evaluation_run import EvaluationSettings, evaluate_scene
 from engine.pair_sampling import NegativeMode, SamplingSettings
 from engine.predictions import EvaluationError
 from engine.scenes import find_scene
+from engine.strict_json import to_json_text
 from ui.kept_points import ThresholdOption, choose_threshold
-from ui.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption, choose_options, find_judge, open_judge
+from ui.open_judge import (
+    MODEL_HELP,
+    DeviceOption,
+    DtypeOption,
+    FourBitOption,
+    LoaderOption,
+    choose_options,
+    find_judge,
+    find_trained_on,
+    open_judge,
+)
 from ui.settings import Settings
 
 
@@ -58,15 +69,20 @@ def evaluate(
         raise EvaluationError(f"Two of the scenes have one name ({', '.join(sorted(names))}); give each scene once.")
     # The evaluation asks both orders itself and keeps both answers: the judge must not average them first.
     load = cache(lambda: open_judge(model, own, options=options, prompt=settings.prompt, both_orders=False))
+    trained_on = find_trained_on(model, own)
     reports: list[dict[str, object]] = []
     for one in opened:
         with ProgressBars(one.name) as bars:
-            scores = evaluate_scene(one, out / one.name, settings, load, on_progress=bars.update)
-        reports.append({"scene": one.name, "folder": str((out / one.name).resolve()), **to_report(scores)})
+            scores = evaluate_scene(one, out / one.name, settings, load, trained_on=trained_on, on_progress=bars.update)
+        is_trained = trained_on.includes(one.folder)
+        place = {"scene": one.name, "folder": str((out / one.name).resolve())}
+        reports.append({**place, **to_report(scores), TRAINED_FIELD: is_trained})
         if not as_json:
             typer.echo(in_words(one.name, scores))
+        if is_trained:
+            typer.echo(f"{model} was trained on {one.name}: these figures flatter it.", err=True)
     if as_json:
-        typer.echo(json.dumps(reports, indent=2))
+        typer.echo(to_json_text(reports, indent=2))
 
 
 class ProgressBars:

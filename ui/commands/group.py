@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -18,6 +17,7 @@ from engine.operating_point import USUAL_THRESHOLD
 from engine.pair_judge import FramePairJudge
 from engine.pipeline import GroupingOptions, Progress, group_scene
 from engine.scenes import find_scene
+from engine.strict_json import to_json_text
 from ui.commands.render import parse_size
 from ui.kept_points import ThresholdOption, choose_threshold
 from ui.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption, choose_options, open_judge
@@ -70,7 +70,7 @@ def group(
         written.append(out / "scene.html")
     metrics = summarise_metrics(run)
     if as_json:
-        typer.echo(json.dumps({"scene": opened.name, "out": str(out.resolve()), **metrics, "warnings": list(run.warnings)}))
+        typer.echo(to_json_text({"scene": opened.name, "out": str(out.resolve()), **metrics, "warnings": list(run.warnings)}))
         return
     for warning in run.warnings:
         typer.echo(f"Note: {warning}", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +13,7 @@ from engine.errors import MaskError
 from engine.frames import FrameSource
 from engine.judging import CropPair, load_prompt
 from engine.scenes import find_scene
+from engine.strict_json import to_json_text
 from engine.types import MaskKey, MaskPair, Scene, Verdict
 from ui.kept_points import ThresholdOption, choose_threshold
 from ui.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption, choose_options, find_judge, open_judge
@@ -48,7 +48,7 @@ def judge(
     options = choose_options(settings, device, dtype, four_bit, loader)
     found = open_judge(model, settings, options=options, prompt=asked, both_orders=not one_order)
     verdict = replace(found.judge([CropPair(*pictures)])[0], threshold=decided_at)
-    typer.echo(json.dumps(describe(verdict, pair, opened)) if as_json else in_words(verdict, pair))
+    typer.echo(to_json_text(describe(verdict, pair, opened)) if as_json else in_words(verdict, pair))
 
 
 def parse_mask(text: str, scene: Scene) -> MaskKey:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Generator
@@ -20,6 +19,7 @@ from db.exchange import FileFormat, export_rows, import_rows
 from db.labels import LabelStore
 from db.session import open_database
 from engine.errors import LabelError
+from engine.strict_json import to_json_text
 from ui.label_files import SceneShelf, missing_masks, write_coco, write_dataset
 from ui.settings import Settings
 
@@ -86,7 +86,7 @@ def import_labels(
     with open_store(db) as store:
         report = import_rows(store.engine, file, "csv" if file.suffix.lower() == ".csv" else "jsonl", strict=strict)
     if as_json:
-        typer.echo(json.dumps(asdict(report), indent=2))
+        typer.echo(to_json_text(asdict(report), indent=2))
     else:
         for bad in report.bad:
             typer.echo(f"{file}:{bad.line}: {bad.reason}", err=True)
@@ -109,7 +109,7 @@ def audit_labels(
     missing, unchecked = missing_masks(current, SceneShelf(scenes or Settings().scenes))
     if as_json:
         lost = [{"label_id": label.id, "scene": label.scene, "mask": str(key)} for label, key in missing]
-        typer.echo(json.dumps({**asdict(report), "missing": lost, "unchecked": dict(unchecked)}, indent=2))
+        typer.echo(to_json_text({**asdict(report), "missing": lost, "unchecked": dict(unchecked)}, indent=2))
     else:
         for label, key in missing:
             typer.echo(f"{label.scene}: label {label.id} is on mask {key}, which does not exist")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from engine.export import write_frames
 from engine.frames import FrameSource
 from engine.rendering import BACKENDS, BackendName, choose_backend
 from engine.scenes import find_scene
+from engine.strict_json import to_json_text
 from ui.settings import Settings
 
 MAX_SIDE_PX = 8192
@@ -53,7 +53,7 @@ def render(
         "seconds": round(time.perf_counter() - started, 3),
     }
     if as_json:
-        typer.echo(json.dumps(report))
+        typer.echo(to_json_text(report))
     else:
         typer.echo(f"{written} views written, {report['kept']} kept, in {out} ({used}, {report['seconds']} s).")
 

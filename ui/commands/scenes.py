@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from engine.scenes import list_scenes
+from engine.strict_json import to_json_text
 from ui.settings import Settings
 
 
@@ -21,7 +21,7 @@ def scenes(
     found = list_scenes(where)
     if as_json:
         rows = [{"name": i.name, "folder": str(i.folder), "format": i.format, "n_views": i.n_views} for i in found]
-        typer.echo(json.dumps(rows, indent=2))
+        typer.echo(to_json_text(rows, indent=2))
         return
     if not found:
         typer.echo(f"No scene in {where}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -15,13 +14,22 @@ from db.runs import Run, RunStore
 from db.session import open_database
 from engine.errors import RunError
 from engine.scenes import find_scene, list_scenes
+from engine.strict_json import to_json_text
+from finetune.base_choice import choose_models
 from finetune.events import Event
+from finetune.figures import COMPARE, HEADLINE, headline, warn_of_seen
+from finetune.model_card import name_of
 from finetune.processes import LOG_FILE
 from finetune.registry import FINISHED, Registry
 from finetune.train_config import BUNDLED_RATE, Backend, NegativeChoice, PromotionRule, TrainConfig, default_rate
 from ui.settings import Settings
 
 POLL_S = 0.3
+IMPROVED_HELP = (
+    "The judge to improve on: base, tuned, a run, a folder or a hub id; of an adapter, its base is trained. "
+    "Default: the one in use (MASKGROUP_MODEL)."
+)
+AGAINST_HELP = "The judge to beat, which also finds hard negatives: base, tuned, a run, a folder or a hub id; default: --model."
 RATE_HELP = f"Learning rate; default: {TrainConfig.learning_rate:g}, for the bundled model {BUNDLED_RATE:g}."
 
 
@@ -34,8 +42,8 @@ def train(
     name: Annotated[str | None, typer.Option(help="Name of the run; default: run-N. With --resume: which run.")] = None,
     backend: Annotated[str, typer.Option(help="auto, peft or unsloth (NVIDIA only).")] = TrainConfig.backend,
     no_labels: Annotated[bool, typer.Option("--no-labels", help="Leave people's corrections out.")] = False,
-    model: Annotated[str, typer.Option(help="Base to train: base, a model folder or a hub id.")] = TrainConfig.model,
-    against: Annotated[str, typer.Option(help="The judge to beat, which also finds hard negatives: base or a run.")] = "base",
+    model: Annotated[str | None, typer.Option(help=IMPROVED_HELP)] = None,
+    against: Annotated[str | None, typer.Option(help=AGAINST_HELP)] = None,
     negatives: Annotated[str, typer.Option(help="hard (look-alikes, and what the judge gets wrong) or random.")] = "hard",
     rate: Annotated[float | None, typer.Option(help=RATE_HELP)] = None,
     rank: Annotated[int, typer.Option(help="LoRA's rank.")] = TrainConfig.rank,
@@ -61,14 +69,15 @@ def train(
             raise RunError("--resume needs --name, the run to go on with.")
         run = registry.resume(name)
     else:
+        models = choose_models(model or settings.model, against, settings.runs_folder)
         root = scenes or settings.scenes
         held = [find_scene(one, root).folder for one in evaluate_on or []]
         chosen = [find_scene(one, root).folder for one in scene] if scene else [info.folder for info in list_scenes(root)]
         config = TrainConfig(
             scenes=tuple(str(folder) for folder in chosen if folder not in held),
             evaluation_scenes=tuple(str(folder) for folder in held),
-            model=model,
-            parent=against,
+            model=models.base,
+            parent=models.rival,
             pairs=pairs,
             epochs=epochs,
             negatives=cast("NegativeChoice", negatives),
@@ -77,7 +86,7 @@ def train(
             rank=rank,
             alpha=alpha,
             dropout=dropout,
-            learning_rate=default_rate(model) if rate is None else rate,
+            learning_rate=default_rate(models.base) if rate is None else rate,
             batch_pairs=batch,
             language_only=language_only,
             augment=augment,
@@ -142,11 +151,16 @@ def report(registry: Registry, run: Run, *, as_json: bool) -> None:
             "tuned": registry.tuned(),
             **verdict,
         }
-        typer.echo(json.dumps(found, indent=2))
+        typer.echo(to_json_text(found, indent=2))
         return
     typer.echo(f"{run.name}: {run.status}. {run.note or ''}")
+    if verdict:
+        typer.echo(f"  {headline(verdict)} ({HEADLINE.partition(': ')[2]})")
+        for one in warn_of_seen(verdict, rival=name_of(str(run.config.get("parent", "base"))), name=run.name):
+            typer.echo(f"  {one}", err=True)
     for metric, values in verdict.get("metrics", {}).items():
         spread = "" if values["low"] is None else f"  [{values['low']:+.3f}, {values['high']:+.3f}]"
         typer.echo(f"  {metric:<24} {values['before']:.3f} -> {values['after']:.3f}  {values['difference']:+.3f}{spread}")
     if verdict:
         typer.echo(f"  {verdict['seconds']:.0f} s, {verdict['peak_memory_mb']} MB; adapter: {folder / 'adapter'}")
+        typer.echo(f"  {COMPARE}")

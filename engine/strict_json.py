@@ -1,0 +1,50 @@
+"""JSON that every reader takes: the one place where values become JSON text.
+
+Python writes NaN and infinity as words that no JSON reader but its own knows. A number that is not finite is a figure that is not
+there (the recall of pairs none of which is the same, for instance), so it is written as null. Whatever must be a number is checked
+where it arises, not here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, cast
+
+
+def to_json_text(value: object, *, indent: int | None = None, escape: bool = True, nan_as_null: bool = True) -> str:
+    """Return a value as JSON text.
+
+    Args:
+        value: Mappings, sequences, strings, numbers, booleans and None, nested; NumPy's numbers count as numbers.
+        indent: Spaces a level; None = all in one line.
+        escape: Write characters beyond ASCII as escapes.
+        nan_as_null: Write null for a number that is not finite; otherwise it is refused.
+
+    Raises:
+        TypeError: If there is anything else in it.
+        ValueError: If a number is not finite and is to be refused.
+    """
+    try:
+        # Nearly always as it is: a copy of a large room would cost more than its text.
+        return json.dumps(value, indent=indent, ensure_ascii=escape, allow_nan=False)
+    except (TypeError, ValueError):
+        if not nan_as_null:
+            raise
+        return json.dumps(finite(value), indent=indent, ensure_ascii=escape, allow_nan=False)
+
+
+def finite(value: object) -> Any:
+    """Return a copy of a value with None in place of every number that is not finite."""
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in cast("Mapping[Any, object]", value).items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in cast("list[object]", value)]
+    if value is None or isinstance(value, str | int):
+        return value
+    # NumPy's scalars: float32 is no Python float, and json knows none of them.
+    number = getattr(value, "item", None)
+    return finite(number()) if callable(number) and getattr(value, "ndim", None) == 0 else value

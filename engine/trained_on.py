@@ -1,0 +1,132 @@
+"""Which scenes a model was trained on, kept with its weights, and whether a scene is one of them, whatever it is called now.
+
+A scene is known by its pictures (and meshes): the smallest of their fingerprints, a sample that is the same for every copy and
+nearly the same for a part of it (Broder 1997, "On the resemblance and containment of documents"). Pictures that were encoded
+anew, or rendered anew from the mesh, are not recognised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ModelError
+from engine.strict_json import to_json_text
+
+FILE = "trained_on.json"
+SAMPLE = 24
+"""Fingerprints kept of a scene."""
+SHARED = 0.25
+"""Share of the smaller sample from which on two scenes are one."""
+HASHED_BYTES = 64 * 2**10
+"""Bytes of each file that its fingerprint takes in, besides its size."""
+SEEN = {".jpg", ".jpeg", ".png", ".ply"}
+NOT_SEEN = {"depth", "masks", "gt_masks"}
+"""Folders whose pictures may be alike in two scenes: empty masks, for instance."""
+
+
+@dataclass(frozen=True)
+class SceneMark:
+    """A scene as it can be told again.
+
+    Attributes:
+        name: What its folder was called.
+        pictures: The smallest fingerprints of its pictures and meshes, sorted; empty where only the name is known.
+        held_back: Whether objects of it were kept back from training, to judge by.
+    """
+
+    name: str
+    pictures: tuple[str, ...] = ()
+    held_back: bool = False
+
+    def is_same_scene(self, other: SceneMark) -> bool:
+        """Whether both are one scene: by their pictures, by name only where one has none."""
+        if not self.pictures or not other.pictures:
+            return self.name == other.name
+        shared = len(set(self.pictures) & set(other.pictures))
+        return shared >= max(1, SHARED * min(len(self.pictures), len(other.pictures)))
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """What is known of a model's training.
+
+    Attributes:
+        scenes: Scenes that it was trained on.
+        is_all: Whether these are all; of a model from elsewhere nobody here knows.
+    """
+
+    scenes: tuple[SceneMark, ...] = ()
+    is_all: bool = False
+
+    def find(self, mark: SceneMark) -> SceneMark | None:
+        """Return the scene of the training that a scene is, None where it is none of those known."""
+        return next((scene for scene in self.scenes if scene.is_same_scene(mark)), None)
+
+    def includes(self, folder: Path) -> bool | None:
+        """Return whether the model was trained on the scene in a folder; None where that is not known."""
+        if self.scenes and self.find(mark_scene(folder)) is not None:
+            return True
+        return False if self.is_all else None
+
+
+UNKNOWN = TrainedOn()
+
+
+def mark_scene(folder: Path, *, held_back: bool = False) -> SceneMark:
+    """Look at a scene's pictures and meshes; the first bytes of each are read."""
+    prints: set[str] = set()
+    for path in folder.rglob("*"):
+        inside = path.relative_to(folder)
+        is_hidden = any(part.startswith(".") for part in inside.parts)
+        if path.suffix.lower() in SEEN and not is_hidden and not NOT_SEEN & set(inside.parts[:-1]) and path.is_file():
+            with path.open("rb") as stream:
+                content = stream.read(HASHED_BYTES)
+            prints.add(hashlib.sha256(f"{path.stat().st_size} ".encode() + content).hexdigest()[:16])
+    return SceneMark(folder.resolve().name, tuple(sorted(prints)[:SAMPLE]), held_back)
+
+
+def write_marks(folder: Path, scenes: Iterable[SceneMark]) -> None:
+    """Keep beside a model's or an adapter's weights what it was trained on."""
+    rows = [{"name": scene.name, "held_back": scene.held_back, "pictures": list(scene.pictures)} for scene in scenes]
+    (folder / FILE).write_text(to_json_text({"scenes": rows}, indent=1) + "\n", encoding="utf-8")
+
+
+def read_marks(folder: Path) -> TrainedOn:
+    """Return what lies beside weights; of adapters that say no more, the names in their metrics.json.
+
+    Raises:
+        ModelError: If the file is there but broken.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        names = _old_names(folder / "metrics.json")
+        return TrainedOn(tuple(map(SceneMark, names)), is_all=bool(names))
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["scenes"]
+        return TrainedOn(tuple(SceneMark(str(r["name"]), tuple(map(str, r["pictures"])), bool(r["held_back"])) for r in rows), True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} is broken ({error}); copy the model again, or remove the file.") from error
+
+
+def marks_of(base: str | Path, adapter: Path | None) -> TrainedOn:
+    """Return what weights with an adapter on them were trained on: both count.
+
+    Raises:
+        ModelError: If a file is there but broken.
+    """
+    parts = [read_marks(Path(base)) if Path(base).is_dir() else UNKNOWN]
+    parts += [read_marks(adapter)] if adapter is not None else []
+    return TrainedOn(tuple(scene for part in parts for scene in part.scenes), all(part.is_all for part in parts))
+
+
+def _old_names(path: Path) -> Sequence[str]:
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        return [str(Path(name).name) for name in content["config"]["scenes"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []

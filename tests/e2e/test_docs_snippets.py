@@ -1,0 +1,240 @@
+"""What the documentation tells people to type works: every command is one that the program has, and what is cheap is run.
+
+A block of shell, Python or JSON must stand in `TREATMENTS`, each of its commands with what is run instead (smaller sizes, a small
+room) or with the reason why it is not run. A block or a command without an entry fails, so that nothing new goes untested.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from engine.assets import TUNED_ADAPTER
+from tests.command_line import run_command
+from tests.docs_blocks import ROOT, Block, blocks, inline_commands
+from tests.training_room import write_training_room
+from ui.cli import cli
+
+AS_IT_IS = ""
+EVALUATE_TUNED = "maskgroup evaluate sh3d_living --out out/tuned --model tuned --pairs 6 --min-area 1"
+TINY_TRAINING = "--pairs 4 --epochs 1 --evaluation-pairs 4 --rank 2 --batch 4 --language-only --device cpu"
+
+
+@dataclass(frozen=True)
+class Instead:
+    """What is run for a command: `flags` are added to it; `before` are commands that it takes for granted.
+
+    Scenes' names are replaced by small rooms, unless `rooms` is false.
+    """
+
+    flags: str = AS_IT_IS
+    before: tuple[str, ...] = ()
+    rooms: bool = True
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """Why a command is only parsed."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A block of commands: by the beginning of each, what is done with it."""
+
+    commands: dict[str, Instead | NotRun]
+
+
+@dataclass(frozen=True)
+class Python:
+    """A block of Python: `prepare` gives the names that it takes for granted; `replace` is put for words of it."""
+
+    prepare: Callable[[Path], dict[str, Any]] = field(default=lambda _: {})
+    replace: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Text:
+    """A block that is nothing to type."""
+
+    what: str
+
+
+def grouped_room(folder: Path) -> dict[str, Any]:
+    """What the grouping page's example takes for granted."""
+    from engine.explanations import explain_group
+    from engine.frames import FrameSource
+    from engine.grouping import Constraint, cut
+    from engine.judging import load_judge
+    from engine.pair_judge import FramePairJudge
+    from engine.pipeline import GroupingOptions, group_scene
+    from engine.scenes import open_scene
+    from engine.types import MaskKey
+
+    scene = open_scene(write_training_room(folder))
+    frames = FrameSource(scene)
+    first, second = (MaskKey(view, min(frames.frame(view).mask_areas)) for view in scene.view_names[:2])
+    return {
+        "scene": scene, "frames": frames, "a": first, "b": second, "judge": load_judge("base"), "FramePairJudge": FramePairJudge,
+        "GroupingOptions": GroupingOptions, "group_scene": group_scene, "cut": cut, "Constraint": Constraint,
+        "explain_group": explain_group,
+    }  # fmt: skip
+
+
+HUB = NotRun("needs weights of the hub, which no test downloads")
+OTHER_SERVER = NotRun("needs vLLM, which needs a GPU; the same commands are run against the tests' own server in test_endpoint")
+TRAINED_ELSEWHERE = NotRun("README's block trains; test_train_command runs and resumes")
+EVALUATED = Instead("--pairs 6 --min-area 1")
+TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
+    ("README.md", "make demo    # installs what is missing, then opens the app on the bundled room with the bundled model: "
+     "http://127.0.0.1:7860"): Shell({"make demo": NotRun("installs and waits"), "make test": NotRun("it is what runs this")}),
+    ("README.md", "maskgroup scenes                                              # what there is to look at"): Shell(
+        {
+            "maskgroup scenes": Instead(),
+            "maskgroup judge": Instead(rooms=False),
+            "maskgroup render": Instead("--size 64x36"),
+            "maskgroup group": Instead("--size 160x90"),
+            "maskgroup evaluate": EVALUATED,
+            "maskgroup compare": Instead(before=(EVALUATE_TUNED,)),
+            "maskgroup train": Instead(TINY_TRAINING),
+            "maskgroup ablation": Instead("--pairs 4"),
+            "maskgroup calibrate": Instead("--pairs 8 --dry-run"),
+            "maskgroup labels export": Instead(),
+            "maskgroup doctor": Instead(),
+        }
+    ),
+    ("README.md", "engine/                what the project exists for; imports none of the packages below"): Text("the tree"),
+    ("docs/backends.md", "maskgroup evaluate sh3d_living --out runs/8b --model Qwen/Qwen3-VL-8B-Instruct --device cuda"): Shell(
+        {"maskgroup evaluate": HUB, "maskgroup app": HUB}
+    ),
+    ("docs/backends.md", "vllm serve Qwen/Qwen3-VL-8B-Instruct --limit-mm-per-prompt '{\"image\": 2}' \\"): Shell(
+        {"vllm serve": OTHER_SERVER, "maskgroup evaluate": OTHER_SERVER, "maskgroup compare": OTHER_SERVER}
+    ),
+    ("docs/evaluation.md", "maskgroup evaluate sh3d_living --out results/base  --model base  --negatives hard"): Shell(
+        {"maskgroup evaluate": EVALUATED, "maskgroup compare": Instead()}
+    ),
+    ("docs/training.md", "maskgroup train                                   # all scenes of --scenes, 1000 pairs, seen twice"):
+        Shell({"maskgroup train": TRAINED_ELSEWHERE}),
+    ("docs/grouping.md", 'run = group_scene(scene, frames, options=GroupingOptions(evidence="both"), '
+     "judge=FramePairJudge(judge, frames), report=print)"): Python(grouped_room),
+    ("docs/scene-formats.md", "<scene>/"): Text("a folder's layout"),
+    ("docs/scene-formats.md", "<scene>/<view>/"): Text("a folder's layout"),
+    ("assets/models/tuned-lora/README.md", "from peft import PeftModel"): Python(
+        replace=(("assets/models", str(ROOT / "assets" / "models")), ("PATH/OF/THIS/FOLDER", str(TUNED_ADAPTER)))
+    ),
+}  # fmt: skip
+FOUND = blocks()
+
+
+def ids(block: Block) -> str:
+    return f"{Path(block.page).stem}: {block.key[1][:40]}"
+
+
+def parse(arguments: Sequence[str]) -> None:
+    """Let the real command line read a command, as far as running it."""
+    command: Any = typer.main.get_command(cli)
+    rest = list(arguments)
+    while hasattr(command, "commands"):
+        command = command.commands[rest.pop(0)]
+    command.make_context(command.name, rest)
+
+
+def treatment(shell: Shell, command: str) -> Instead | NotRun:
+    fitting = [start for start in shell.commands if command.startswith(start)]
+    assert fitting, f"{command!r} has no entry in TREATMENTS: say what is run instead, or why it is not run"
+    return shell.commands[max(fitting, key=len)]
+
+
+def test_every_block_has_an_entry_and_every_entry_a_block() -> None:
+    assert {block.key for block in FOUND} == set(TREATMENTS)
+    for block in FOUND:
+        treated = TREATMENTS[block.key]
+        assert isinstance(treated, Text) or block.text.strip()
+        assert isinstance(treated, Python) == (block.language == "python"), block
+        if block.language == "json":
+            json.loads(block.text)
+
+
+@pytest.mark.parametrize("block", [b for b in FOUND if isinstance(TREATMENTS.get(b.key), Shell)], ids=ids)
+def test_every_command_of_a_block_is_one_that_the_program_has(block: Block) -> None:
+    shell = TREATMENTS[block.key]
+    assert isinstance(shell, Shell)
+    assert block.commands()
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for command in block.commands():
+        treatment(shell, command)
+        name, *arguments = shlex.split(command)
+        if name == "maskgroup":
+            parse(arguments)
+        if name == "make":
+            assert set(arguments) <= targets
+
+
+@pytest.fixture(scope="module")
+def rooms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The scenes that stand for those of the documentation."""
+    small, other = (str(write_training_room(tmp_path_factory.mktemp("rooms") / name)) for name in ("one", "two"))
+    renamed = Path(other).rename(Path(other).with_name("other"))
+    (renamed / "small_mesh.ply").rename(renamed / "other_mesh.ply")
+    truth = renamed.parent / "ground_truth"
+    (truth / "small.txt").rename(truth / "other.txt")
+    return {"sh3d_living": small, "sh3d_bedroom": str(renamed), "SCENES...": f"{small} {renamed}"}
+
+
+@pytest.mark.parametrize("block", [b for b in FOUND if isinstance(TREATMENTS.get(b.key), Shell)], ids=ids)
+def test_the_commands_of_a_block_run(block: Block, rooms: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = TREATMENTS[block.key]
+    assert isinstance(shell, Shell)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MASKGROUP_DB", str(tmp_path / "labels.db"))
+    for command in block.commands():
+        way = treatment(shell, command)
+        if isinstance(way, NotRun):
+            continue
+        for one in (*way.before, f"{command} {way.flags}"):
+            words = [rooms.get(word, word) if way.rooms else word for word in one.split()]
+            done = run_command(*shlex.split(" ".join(words))[1:])
+            assert done.code == 0, (one, done.sentence)
+
+
+@pytest.mark.parametrize("block", [b for b in FOUND if isinstance(TREATMENTS.get(b.key), Python)], ids=ids)
+def test_python_runs(block: Block, tmp_path: Path) -> None:
+    way = TREATMENTS[block.key]
+    assert isinstance(way, Python)
+    text = block.text
+    for word, other in way.replace:
+        assert word in text
+        text = text.replace(word, other)
+    exec(compile(text, block.page, "exec"), way.prepare(tmp_path))
+
+
+@pytest.mark.parametrize(("page", "command"), sorted(set(inline_commands())))
+def test_a_command_within_a_sentence_has_the_options_that_it_names(page: str, command: str) -> None:
+    if command.startswith("python -m "):
+        assert find_spec(command.split()[2]) is not None, page
+        return
+    found: Any = typer.main.get_command(cli)
+    words = [word for word in re.split(r"[\s\[\]|]+", command.partition(" (")[0]) if word][1:]
+    while hasattr(found, "commands") and words and words[0] in found.commands:
+        found = found.commands[words.pop(0)]
+    assert not hasattr(found, "commands"), f"{page}: {command!r} names no command"
+    known = {option for parameter in found.params for option in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
+    given = {word.partition("=")[0] for word in words if word.startswith("-")}
+    assert given <= known, f"{page}: {command!r}"
+
+
+def test_a_wrong_option_would_be_found() -> None:
+    with pytest.raises(Exception, match="No such option"):
+        parse(["judge", "sh3d_living", "--a", "0:1", "--b", "0:2", "--no-such-option"])
+    with pytest.raises(KeyError):
+        parse(["no-such-command"])
