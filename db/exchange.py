@@ -35,6 +35,13 @@ GOLD_CELLS: dict[Any, Any] = {"True": True, "true": True, "False": False, "false
 """What a cell of CSV may hold for `is_gold`."""
 
 
+FORMULA_STARTS = "=+-@＝＋－＠"
+"""What a formula begins with in a spreadsheet; the wide forms count too."""
+BLANKS = " \t\r\n\v\f\x00\u00a0\u3000\ufeff"
+"""Skipped before a formula."""
+CELL_STARTS = "'\t\r\n"
+
+
 @dataclass(frozen=True)
 class BadLine:
     """A line of a file that could not be imported; lines count from 1."""
@@ -76,8 +83,24 @@ def export_rows(rows: Iterable[Label], file_format: FileFormat) -> Iterator[str]
             yield json.dumps(record, ensure_ascii=False) + "\n"
         else:
             line = io.StringIO()
-            csv.DictWriter(line, FIELDS, lineterminator="\n").writerow(record)
+            csv.DictWriter(line, FIELDS, lineterminator="\n").writerow({name: as_cell(value) for name, value in record.items()})
             yield line.getvalue()
+
+
+def as_cell(value: object) -> object:
+    """Return a value as a cell of CSV: text that a spreadsheet would run as a formula gets an apostrophe before it.
+
+    A text that begins with an apostrophe gets another one, so that `from_cell` gives every text back.
+    """
+    if not isinstance(value, str) or not value:
+        return value
+    begins = value.lstrip(BLANKS)[:1]
+    return f"'{value}" if value[0] in CELL_STARTS or (begins and begins in FORMULA_STARTS) else value
+
+
+def from_cell(cell: str) -> str:
+    """Return the text of a cell that `as_cell` wrote."""
+    return cell[1:] if cell.startswith("'") and as_cell(cell[1:]) != cell[1:] else cell
 
 
 def as_record(row: Label, undoes: str | None) -> dict[str, Any]:
@@ -254,6 +277,9 @@ def _csv_records(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
         for name in (*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "undoes"):
             if record.get(name) == "":
                 record[name] = None
+        for name in ("uuid", "created_at", "undoes", *TEXTS, *OPTIONAL_TEXTS):
+            if isinstance(record.get(name), str):
+                record[name] = from_cell(record[name])
         yield number, _with_numbers(record)
 
 

@@ -12,6 +12,8 @@ from alembic.util import CommandError
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from db.private_files import make_private_database, make_private_folder
+from db.urls import hide_secrets, show_url
 from engine.errors import LabelError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -23,6 +25,8 @@ MIGRATION_LOCK = 0x6D61736B
 def open_database(target: str) -> Engine:
     """Open a database and migrate it to the newest schema.
 
+    A SQLite file, and the folder that is made for it, are its owner's alone; see `db.private_files`.
+
     Args:
         target: Path of a SQLite file (its folder is made), or a SQLAlchemy URL such as "postgresql+psycopg://...".
 
@@ -31,17 +35,27 @@ def open_database(target: str) -> Engine:
     """
     url = target if "://" in target else f"sqlite:///{Path(target).expanduser().resolve()}"
     try:
-        if "://" not in target:
-            Path(target).expanduser().resolve().parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(url)
         if engine.dialect.name == "sqlite":
+            if "://" not in target:
+                make_private_folder(Path(target).expanduser().resolve().parent)
+            file = engine.url.database
+            if file and file != ":memory:" and not file.startswith("file:"):
+                make_private_database(Path(file))
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
         migrate(engine)
     except CommandError as error:
-        raise LabelError(f"The database {target} has a schema this version does not know ({error}); update maskgroup.") from error
+        words = hide_secrets(str(error), target)
+        raise LabelError(
+            f"The database {show_url(target)} has a schema this version does not know ({words}); update maskgroup."
+        ) from error
     except (SQLAlchemyError, OSError, ImportError) as error:
-        raise LabelError(f"The database {target} cannot be opened: {_cause(error)}; give another file or URL with --db.") from error
+        words = hide_secrets(_cause(error), target)
+        # Without the cause: drivers put the address with its password into theirs, and a log would print it.
+        raise LabelError(
+            f"The database {show_url(target)} cannot be opened: {words}; give another file or URL with --db."
+        ) from None
     return engine
 
 

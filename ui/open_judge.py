@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from db.urls import show_url
 from engine.judging import Judge, load_judge
 from engine.judging.sources import LoadOptions, is_address
 from finetune.promotion import JudgeSource, resolve_judge
@@ -50,8 +51,11 @@ def loading_flags(settings: Settings) -> list[str]:
 
 
 def database_setting(settings: Settings) -> list[str]:
-    """Return the setting that makes a command find the runs beside this database, quoted for a shell; none for the default one."""
-    return [] if settings.db == default_database() else [f"MASKGROUP_DB={shlex.quote(settings.db)}"]
+    """Return the setting that makes a command find the runs beside this database, quoted for a shell; none for the default one.
+
+    It is shown, also in reports that leave the machine: a password in it is not.
+    """
+    return [] if settings.db == default_database() else [f"MASKGROUP_DB={shlex.quote(show_url(settings.db))}"]
 
 
 def find_judge(model: str, settings: Settings) -> JudgeSource:
