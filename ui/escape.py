@@ -1,7 +1,7 @@
 """Makes text that people typed harmless where it becomes part of HTML or Markdown. Everything that shows a name asks here.
 
-Names of people, scenes, views, models and runs, notes, and errors that quote any of them may hold markup: as a picture it would make
-everybody's browser fetch from elsewhere, as a link or script it would do worse.
+Names of people, scenes, views, models and runs, notes, and errors that quote any of them may hold markup: as a picture it would
+make everybody's browser fetch from elsewhere, as a link or script it would do worse.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def escape_markdown(text: object) -> str:
 
 
 def escape_plot(text: object) -> str:
-    """Return text for Plotly's titles, legends and labels, which know a few tags, formulas between dollars and %{fields}."""
-    return escape(text).replace("$", "&#36;").replace("%{", "%&#123;")
+    """Return text for Plotly's titles, legends and labels, which know a few tags; of entities it knows fewer than browsers do."""
+    return _cleaned(str(text)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _cleaned(text: str) -> str:

@@ -221,7 +221,7 @@ def inner_path(scope: Scope) -> str:
 
 
 def _is_believed(name: bytes, value: bytes) -> bool:
-    """Return whether a header reaches the app: anybody may send those that proxies add, and Gradio would build addresses of them."""
+    """Return whether a header reaches the app: anybody may send those that proxies add, and Gradio builds addresses of them."""
     text = name.decode("latin-1").lower()
     if text == "x-forwarded-proto":
         # It decides between two schemes in the sender's own answer, nothing else; proxies that speak HTTPS need it.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from urllib.parse import urlencode
 
 from db.labels import Label, NewLabel
 from db.search import Filter, Found, search
 from engine.errors import LabelError, MaskgroupError
 from engine.types import Decision, MaskKey, MaskPair
+from ui.escape import escape
 from ui.permissions import undo_label
 from ui.review_desk import ReviewDesk
 from ui.review_page import REVIEW_TAB, pair_values, picture_address, read_pair

@@ -49,8 +49,8 @@ OPEN_TO_PROGRAMS = frozenset({Action.LOOK, Action.LABEL, Action.UNDO_OWN})
 _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
     "build_blocks": {Action.LOOK: "open_addressed"},
     "build_judge_tab": {
-        Action.LOOK: "open_page click take_view take_thumbnail show_thumbnails take_mask change_scene propose take swap answer look "
-        "reveal pick_point",
+        Action.LOOK: "open_page click take_view take_thumbnail show_thumbnails take_mask change_scene propose take swap answer "
+        "look reveal pick_point",
         Action.LABEL: "saver.save",
         Action.UNDO_OWN: "undo",
         Action.VOTE: "voter.cast",
@@ -67,8 +67,8 @@ _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
         Action.SETTLE: "settler.settle",
     },
     "build_grouping_tab": {
-        Action.LOOK: "open_page poll open_kept recolour reorder take_listed take_alike take_crop take_pixel take_in_sheet take_point "
-        "show_sheet change_scene show_list_and_sheet",
+        Action.LOOK: "open_page poll open_kept recolour reorder take_listed take_alike take_crop take_pixel take_in_sheet "
+        "take_point show_sheet change_scene show_list_and_sheet",
         Action.GROUP: "start cancel",
         Action.CORRECT: "merge reject undo",
     },

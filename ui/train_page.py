@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from html import escape
 from typing import Any
 
 from db.runs import Run
@@ -19,6 +18,7 @@ from engine.errors import RunError
 from finetune.events import Event
 from finetune.processes import WorkerState
 from finetune.registry import FINISHED
+from ui.escape import escape
 
 STATUS_WORDS = {"queued": "waiting", "running": "training", "done": "finished", "failed": "failed", "cancelled": "stopped"}
 METRIC_WORDS = {
