@@ -198,8 +198,8 @@ class Guard:
             kept += [(b"content-security-policy", rules.encode()), (b"cache-control", b"no-store"), (b"vary", b"Accept-Encoding")]
             cookies = cookie_parser("; ".join(headers.get("cookie", [])))
             if self._sessions.read(cookies) is None:
-                secure = "; Secure" if scope.get("scheme") == "https" else ""
-                cookie = f"{self._sessions.cookie}={self._sessions.new()}; Path=/; HttpOnly; SameSite=Strict{secure}"
+                is_secure = scope.get("scheme") == "https" or headers.get("x-forwarded-proto") == ["https"]
+                cookie = f"{self._sessions.cookie}={self._sessions.new()}; Path=/; HttpOnly; SameSite=Strict{'; Secure' if is_secure else ''}"
                 kept.append((b"set-cookie", cookie.encode()))
             if takes_gzip and len(body) > GZIP_FROM_BYTES:
                 body = gzip.compress(body, 4)

@@ -8,7 +8,7 @@ may look, label, and take back what was labelled under the name that they give. 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -21,6 +21,7 @@ from gradio.context import LocalContext
 from db.labels import Label, LabelStore
 from engine.errors import LabelError, MaskgroupError
 from ui.errors import shown_as_toast
+from ui.off_loop import write_pictures
 from ui.page_session import PageSessions
 
 
@@ -161,20 +162,13 @@ def guard_handlers(blocks: gr.Blocks, sessions: PageSessions) -> None:
     Raises:
         LookupError: If one of them is not listed in `HANDLERS`.
     """
-    guarded: dict[Callable[..., Any], Callable[..., Any]] = {}
-
-    def guard(function: Callable[..., Any]) -> Callable[..., Any]:
-        if function not in guarded:
-            guarded[function] = _asking_first(function, _listed(function, HANDLERS), sessions)
-        return guarded[function]
-
     for handler in blocks.fns.values():
         if handler.fn is not None:
-            handler.fn = guard(handler.fn)
+            handler.fn = _asking_first(handler.fn, _listed(handler.fn, HANDLERS), sessions, handler.outputs)
     for block in blocks.blocks.values():
         for name, function in list(vars(block).items()):
             if getattr(function, "_is_server_fn", False):
-                setattr(block, name, guard(function))
+                setattr(block, name, _asking_first(function, _listed(function, HANDLERS), sessions))
 
 
 def ask_for_route(request: Request) -> None:
@@ -214,12 +208,14 @@ def _listed(function: Callable[..., Any], table: Mapping[str, Action]) -> Action
     return table[name]
 
 
-def _asking_first(function: Callable[..., Any], action: Action, sessions: PageSessions) -> Callable[..., Any]:
+def _asking_first(
+    function: Callable[..., Any], action: Action, sessions: PageSessions, outputs: Sequence[Any] = ()
+) -> Callable[..., Any]:
     @functools.wraps(function)
     def asking(*args: Any, **kwargs: Any) -> Any:
         request = LocalContext.request.get(None)
         require(Actor(None if request is None else sessions.read(request.cookies)), action)
-        return function(*args, **kwargs)
+        return write_pictures(outputs, function(*args, **kwargs))
 
     guarded = shown_as_toast(asking)
     guarded.maskgroup_action = action  # pyright: ignore[reportFunctionMemberAccess]

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio.utils import get_upload_folder
 from PIL import Image
 
 from engine.types import UInt8Array
@@ -248,7 +249,8 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
     @shown_as_toast
     def export(chosen: str | None) -> Any:
         run = page.need_run(chosen)
-        folder = Path(tempfile.mkdtemp(prefix="maskgroup-"))
+        # In the folder that is served already: Gradio would copy it there on its event loop.
+        folder = Path(tempfile.mkdtemp(prefix="maskgroup-", dir=get_upload_folder()))
         return gr.update(value=str(export_adapter(registry.folder(run), folder / f"{run}.zip")), visible=True)
 
     @shown_as_toast

@@ -8,9 +8,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-MAX_BYTES = 512 * 2**20
+MAX_BYTES = 200 * 2**20
 MAX_FILES = 2000
-MAX_REQUEST_BYTES = 16 * 2**20
+MAX_REQUEST_BYTES = 12 * 2**20
 """Of one upload, with all its files."""
 KEEP_S = 600.0
 """What is younger is not deleted to make room: it may be on somebody's screen."""

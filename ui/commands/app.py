@@ -54,6 +54,9 @@ def serve(settings: Settings) -> None:
     Raises:
         MaskgroupError: If the port is taken, or the database or the scenes cannot be opened.
     """
+    # Before all that takes time.
+    allowed_hosts(settings.host, settings.allowed_host)
+
     import socket
 
     import uvicorn
@@ -61,7 +64,6 @@ def serve(settings: Settings) -> None:
     from ui.app import build_app
     from ui.http_protocol import GuardedProtocol
 
-    allowed_hosts(settings.host, settings.allowed_host)
     # What the app writes (pictures, votes, runs, comparisons) is its owner's alone.
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
