@@ -50,6 +50,12 @@ def open_database(target: str) -> Engine:
         raise LabelError(
             f"The database {show_url(target)} has a schema this version does not know ({words}); update maskgroup."
         ) from error
+    except ValueError:
+        # SQLAlchemy's words quote pieces of it, which may be pieces of a password with a character that is not escaped.
+        raise LabelError(
+            f"{show_url(target)} is no address of a database; expected DRIVER://USER:PASSWORD@HOST:PORT/NAME, with @, :, / and ? in the "
+            "password written as %40, %3A, %2F and %3F, or a file."
+        ) from None
     except (SQLAlchemyError, OSError, ImportError) as error:
         words = hide_secrets(_cause(error), target)
         # Without the cause: drivers put the address with its password into theirs, and a log would print it.

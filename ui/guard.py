@@ -199,8 +199,8 @@ class Guard:
             cookies = cookie_parser("; ".join(headers.get("cookie", [])))
             if self._sessions.read(cookies) is None:
                 is_secure = scope.get("scheme") == "https" or headers.get("x-forwarded-proto") == ["https"]
-                cookie = f"{self._sessions.cookie}={self._sessions.new()}; Path=/; HttpOnly; SameSite=Strict{'; Secure' if is_secure else ''}"
-                kept.append((b"set-cookie", cookie.encode()))
+                cookie = f"{self._sessions.cookie}={self._sessions.new()}; Path=/; HttpOnly; SameSite=Strict"
+                kept.append((b"set-cookie", f"{cookie}{'; Secure' if is_secure else ''}".encode()))
             if takes_gzip and len(body) > GZIP_FROM_BYTES:
                 body = gzip.compress(body, 4)
                 kept.append((b"content-encoding", b"gzip"))

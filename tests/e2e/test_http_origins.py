@@ -15,10 +15,10 @@ from tests.http_attacker import Attacker
 WRITE = ("/gradio_api/call/review_pause", {"data": [{"scene": "none"}]})
 
 
-@pytest.mark.parametrize(
-    "host",
-    ["localhost", "LOCALHOST:1", "localhost.", "127.0.0.1:80", "[::1]:7860", "lab.example", "LAB.EXAMPLE.:443", "[FD00:0::1]"],
-)
+NAMES = ["localhost", "LOCALHOST:1", "localhost.", "127.0.0.1:80", "[::1]:7860", "lab.example", "LAB.EXAMPLE.:443", "[FD00:0::1]"]
+
+
+@pytest.mark.parametrize("host", NAMES)
 def test_names_that_it_was_told_are_answered(attacker: Attacker, host: str) -> None:
     assert attacker.get("/gradio_api/app_id", Host=host).status == 200
 
@@ -101,9 +101,8 @@ def test_its_own_pages_and_programs_may_ask(attacker: Attacker) -> None:
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "unknown"])
 def test_other_sites_may_link_to_a_page_but_not_use_it(attacker: Attacker, site: str) -> None:
     assert attacker.post(*WRITE, Sec_Fetch_Site=site).status == 403
-    assert (
-        attacker.get("/review/picture?scene=x", Sec_Fetch_Site=site, Sec_Fetch_Mode="no-cors", Sec_Fetch_Dest="image").status == 403
-    )
+    picture = {"Sec_Fetch_Site": site, "Sec_Fetch_Mode": "no-cors", "Sec_Fetch_Dest": "image"}
+    assert attacker.get("/review/picture?scene=x", **picture).status == 403
     assert attacker.get("/", Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate", Sec_Fetch_Dest="iframe").status == 403
     assert attacker.get("/", Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate", Sec_Fetch_Dest="document").status == 200
     assert attacker.post(*WRITE, Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate", Sec_Fetch_Dest="document").status == 403
