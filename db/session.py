@@ -53,8 +53,8 @@ def open_database(target: str) -> Engine:
     except ValueError:
         # SQLAlchemy's words quote pieces of it, which may be pieces of a password with a character that is not escaped.
         raise LabelError(
-            f"{show_url(target)} is no address of a database; expected DRIVER://USER:PASSWORD@HOST:PORT/NAME, with @, :, / and ? in the "
-            "password written as %40, %3A, %2F and %3F, or a file."
+            f"{show_url(target)} is no address of a database; expected a file, or DRIVER://USER:PASSWORD@HOST:PORT/NAME, with @, : "
+            "and / in the password written as %40, %3A and %2F."
         ) from None
     except (SQLAlchemyError, OSError, ImportError) as error:
         words = hide_secrets(_cause(error), target)

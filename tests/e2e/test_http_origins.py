@@ -158,7 +158,7 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(attacker: Attacker) -> 
     assert attacker.get("/", X_Forwarded_Proto="https").headers["set-cookie"].endswith("; Secure")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "lab.example"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "lab.example"])
 def test_an_address_for_other_machines_needs_its_names(host: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "ui", "app", "--host", host, "--port", "0", "--db", str(tmp_path / "labels.db")]
     environment = {name: value for name, value in os.environ.items() if name != "MASKGROUP_ALLOWED_HOST"}
