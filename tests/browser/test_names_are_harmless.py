@@ -1,7 +1,7 @@
-"""Names of scenes, views, people and models, and notes, hold markup of every kind: no page runs it, fetches for it or shows it as a link.
+"""Names of scenes, views, people and models, and notes, hold markup: no page runs it, fetches for it or makes a link of it.
 
-The first test switches the browser's content security policy off, so that only what the pages themselves do is looked at; the others
-look at the policy.
+The first test switches the browser's content security policy off, so that only what the pages themselves do is looked at; the
+others look at the policy.
 """
 
 from __future__ import annotations
@@ -207,7 +207,8 @@ def test_the_policy_stops_what_a_page_would_let_through(chromium: Browser, trap:
         document.addEventListener('securitypolicyviolation', (event) => refused.push(event.effectiveDirective));
         const box = document.createElement('div');
         document.body.append(box);
-        box.innerHTML = `<img src=${place}/i><img src=x onerror="hacked=1"><iframe src=${place}/f></iframe><object data=${place}/o></object>`
+        box.innerHTML = `<img src=${place}/i><img src=x onerror="hacked=1"><iframe src=${place}/f></iframe>`
+          + `<object data=${place}/o></object>`
           + `<a id=js href="javascript:hacked=1">x</a><video src=${place}/v></video><style>@import url(${place}/s)</style>`;
         box.append(Object.assign(document.createElement('script'), {textContent: 'hacked=1'}));
         box.append(Object.assign(document.createElement('script'), {src: place + '/x'}));
