@@ -31,6 +31,7 @@ class Action(Enum):
     LOOK = "look at scenes, labels and results"
     LABEL = "label pairs"
     UNDO_OWN = "take back a label of one's own"
+    CHANGE_HISTORY = "change rows of the history"
     VOTE = "vote in a blind test"
     SETTLE = "settle pairs on which people disagree"
     SHARE_OUT = "choose which pairs go to whom"
@@ -61,7 +62,7 @@ _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
         Action.LABEL: "answer",
         Action.UNDO_OWN: "undo",
     },
-    "build_history_tab": {Action.LOOK: "find select list_names open_page", Action.LABEL: "changer.change"},
+    "build_history_tab": {Action.LOOK: "find select list_names open_page", Action.CHANGE_HISTORY: "changer.change"},
     "build_people_tab": {
         Action.LOOK: "open_page refresh show_next",
         Action.SHARE_OUT: "choose_share",
