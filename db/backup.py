@@ -13,10 +13,10 @@ from sqlalchemy import Engine
 
 from db.faults import DatabaseError
 from db.labels import LabelStore
-from db.places import show_place
 from db.runs import KINDS, RunStore
 from db.session import reading
 from db.sqlite_file import sync_folder
+from db.urls import show_url
 from engine.errors import LabelError
 
 
@@ -60,9 +60,9 @@ def _copy(engine: Engine, unfinished: Path, target: Path) -> None:
         connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
         source: Any = connection.connection.driver_connection
         try:
-            check_whole(source, show_place(engine.url))
+            check_whole(source, show_url(engine.url))
         except sqlite3.Error as error:
-            raise _damaged(show_place(engine.url), str(error)) from error
+            raise _damaged(show_url(engine.url), str(error)) from error
         try:
             with closing(sqlite3.connect(unfinished)) as copy:
                 source.backup(copy)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,6 +39,13 @@ MAX_BAD = 10_000
 """Bad lines after which a file is given up: it is another sort of file."""
 LATEST = datetime(3000, 1, 1, tzinfo=UTC)
 """The store dates a new label after the one that it replaces: there must be room for that in what a time can be."""
+
+
+FORMULA_STARTS = "=+-@＝＋－＠"
+"""What a formula begins with in a spreadsheet; the wide forms count too."""
+BLANKS = " \t\r\n\v\f\x00\u00a0\u3000\ufeff"
+"""Skipped before a formula."""
+CELL_STARTS = "'\t\r\n"
 
 
 @dataclass(frozen=True)
@@ -83,8 +89,24 @@ def export_rows(rows: Iterable[Label], file_format: FileFormat) -> Iterator[str]
             yield to_json_text(record, escape=False) + "\n"
         else:
             line = io.StringIO()
-            csv.DictWriter(line, FIELDS, lineterminator="\n").writerow(record)
+            csv.DictWriter(line, FIELDS, lineterminator="\n").writerow({name: as_cell(value) for name, value in record.items()})
             yield line.getvalue()
+
+
+def as_cell(value: object) -> object:
+    """Return a value as a cell of CSV: text that a spreadsheet would run as a formula gets an apostrophe before it.
+
+    A text that begins with an apostrophe gets another one, so that `from_cell` gives every text back.
+    """
+    if not isinstance(value, str) or not value:
+        return value
+    begins = value.lstrip(BLANKS)[:1]
+    return f"'{value}" if value[0] in CELL_STARTS or (begins and begins in FORMULA_STARTS) else value
+
+
+def from_cell(cell: str) -> str:
+    """Return the text of a cell that `as_cell` wrote."""
+    return cell[1:] if cell.startswith("'") and as_cell(cell[1:]) != cell[1:] else cell
 
 
 def as_record(row: Label, undoes: str | None) -> dict[str, Any]:
@@ -233,6 +255,9 @@ def _of_cells(cells: dict[str, str]) -> dict[str, Any] | str:
     for name in (*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "undoes"):
         if record.get(name) == "":
             record[name] = None
+    for name in ("uuid", "created_at", "undoes", *TEXTS, *OPTIONAL_TEXTS):
+        if isinstance(record.get(name), str):
+            record[name] = from_cell(record[name])
     if "is_gold" in record:
         record["is_gold"] = TRUTH.get(record["is_gold"].strip().lower(), record["is_gold"])
     for names, read, what in (

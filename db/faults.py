@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from sqlalchemy import URL, Engine
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from db.places import show_place
+from db.urls import hide_secrets, show_url
 from engine.errors import LabelError, RunError
 
 BUSY_TIMEOUT_MS = 10_000
@@ -37,15 +37,15 @@ def in_words(engine: Engine, *, writes: bool) -> Generator[None]:
     except IntegrityError as error:
         raise ConflictError(
             _sentence(engine.url, "already holds such a row, or lacks one that this names", writes, "look again")
-        ) from error
+        ) from cause_to_show(error, engine.url)
     except (SQLAlchemyError, sqlite3.Error) as error:
-        raise DatabaseError(explain(error, engine.url, writes=writes)) from error
+        raise DatabaseError(explain(error, engine.url, writes=writes)) from cause_to_show(error, engine.url)
     except (ValueError, TypeError) as error:
         # Arguments are checked before; what is left is a stored value that nobody could have written through this package.
         what, advice = _DAMAGED
         raise DatabaseError(
             _sentence(engine.url, f"{what} (a stored value cannot be read: {_first_line(error)})", writes, advice)
-        ) from error
+        ) from cause_to_show(error, engine.url)
 
 
 def explain(error: BaseException, url: URL, *, writes: bool) -> str:
@@ -53,6 +53,11 @@ def explain(error: BaseException, url: URL, *, writes: bool) -> str:
     origin = getattr(error, "orig", None) or error
     what, advice = _of_sqlite(origin) if isinstance(origin, sqlite3.Error) else _of_server(origin)
     return _sentence(url, what, writes, advice)
+
+
+def cause_to_show(error: BaseException, url: URL) -> BaseException | None:
+    """Return what a database's error may name as its cause: none for a server's, as drivers quote the URL with its password."""
+    return error if url.get_backend_name() == "sqlite" else None
 
 
 def sqlite_code(error: BaseException | None) -> int:
@@ -137,7 +142,7 @@ def _of_server(error: BaseException) -> tuple[str, str]:
 
 
 def _sentence(url: URL, what: str, writes: bool, advice: str) -> str:
-    return f"The database {show_place(url)} {what}; {'nothing was written; ' if writes else ''}{advice}."
+    return f"The database {show_url(url)} {hide_secrets(what, url)}; {'nothing was written; ' if writes else ''}{advice}."
 
 
 def _first_line(error: BaseException) -> str:

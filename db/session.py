@@ -20,9 +20,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 from db import faults
-from db.faults import DatabaseError, explain, in_words, sqlite_code
-from db.places import read_place, show_place
+from db.faults import DatabaseError, cause_to_show, explain, in_words, sqlite_code
+from db.places import read_place
 from db.sqlite_file import READ_ONLY_CODES, file_engine, read_only_engine
+from db.urls import hide_secrets, show_url
 from engine.errors import LabelError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -34,6 +35,7 @@ def open_database(target: str) -> Engine:
     """Open a database and migrate it to the newest schema.
 
     A SQLite file that cannot be written, by its permissions or its medium, is opened for reading; writing to it is an error then.
+    A file that is made here, and the folder that is made for it, are their owner's alone; see `db.private_files`.
 
     Args:
         target: Path of a SQLite file (its folder is made), or a SQLAlchemy URL such as "postgresql+psycopg://...".
@@ -107,7 +109,7 @@ def newest_revision() -> str:
 
 
 def _open(make: Any, url: URL, *, can_write: bool = True) -> Engine:
-    place = show_place(url)
+    place = show_url(url)
     engine: Engine | None = None
     try:
         engine = make()
@@ -118,15 +120,15 @@ def _open(make: Any, url: URL, *, can_write: bool = True) -> Engine:
             engine.dispose()
         if isinstance(error, CommandError):
             raise LabelError(
-                f"The database {place} has a schema this version does not know ({error}); update maskgroup."
-            ) from error
+                f"The database {place} has a schema this version does not know ({hide_secrets(str(error), url)}); update maskgroup."
+            ) from cause_to_show(error, url)
         if isinstance(error, ImportError):
             raise LabelError(
-                f"The database {place} needs a driver that is not installed ({error}); install it, such as psycopg[binary] for "
-                "postgresql+psycopg://."
-            ) from error
+                f"The database {place} needs a driver that is not installed ({hide_secrets(str(error), url)}); install it, such as "
+                "psycopg[binary] for postgresql+psycopg://."
+            ) from cause_to_show(error, url)
         if isinstance(error, SQLAlchemyError | OSError):
-            raise DatabaseError(explain(error, url, writes=False)) from error
+            raise DatabaseError(explain(error, url, writes=False)) from cause_to_show(error, url)
         raise
     return engine
 
@@ -138,7 +140,7 @@ def _bring_up_to_date(engine: Engine, *, can_write: bool) -> None:
         tables = [] if versions else inspect(connection).get_table_names()
     if versions == (newest_revision(),):
         return
-    place = show_place(engine.url)
+    place = show_url(engine.url)
     if engine.dialect.name == "sqlite" and tables and "alembic_version" not in tables:
         raise LabelError(
             f"The database {place} is another program's: it holds {', '.join(map(repr, tables[:3]))} and no labels; it was left as "

@@ -17,6 +17,7 @@ from sqlalchemy import URL, Engine, QueuePool, create_engine, event, text
 
 from db import faults
 from db.faults import DatabaseError
+from db.private_files import make_private_database, make_private_folder
 from engine.errors import LabelError
 
 READ_ONLY_CODES = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
@@ -33,6 +34,7 @@ def file_engine(url: URL) -> Engine:
     is_uri = url.database.startswith("file:")
     if not is_uri:
         check_place(Path(url.database))
+        make_private_database(Path(url.database))
     # As many connections as there are threads that ask: none of them waits for another's to come back.
     engine = create_engine(url, poolclass=QueuePool, max_overflow=-1)
     if not is_uri:
@@ -74,7 +76,7 @@ def check_place(path: Path) -> None:
         mode = path.stat().st_mode
     except FileNotFoundError:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(path.parent)
         except OSError as error:
             raise LabelError(
                 f"The database {path} cannot be opened: its folder cannot be made ({error.strerror}); give another place with --db."

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from db.private_files import make_private_folder
 from db.runs import Run, RunStatus, RunStore
 from engine.comparison import SceneComparison, compare_folders
 from engine.errors import RunError
@@ -34,7 +35,13 @@ from finetune.train_config import CONFIG_FILE, TrainConfig, check_run_name
 
 CORRECTIONS_FILE, VERDICT_FILE = "corrections.json", "verdict.json"
 AFTER, BEFORE = "after", "before"
+NAME_TRIES = 1000
+"""How often a free name is looked for while others take one after the other."""
 FINISHED: tuple[RunStatus, ...] = ("done", "failed", "cancelled")
+
+
+class NameTakenError(RunError):
+    """A run of this name is there already."""
 
 
 class Registry:
@@ -72,22 +79,44 @@ class Registry:
         Raises:
             RunError: If the name is taken or the folder cannot be written.
         """
-        name = name or self.free_name()
-        folder = self.folder(name)
-        if folder.exists():
-            raise RunError(f"There is a training run named {name!r} already; give another name.")
-        run = self._store.add("training", name, config=config.to_json())
+        run, folder = self._claim(config, name) if name else self._claim_free_name(config)
         try:
-            folder.mkdir(parents=True)
             write_atomically(folder / CONFIG_FILE, config.to_json())
             write_corrections(folder / CORRECTIONS_FILE, labels if config.use_labels else [])
         except OSError as error:
             self._store.delete(run.id)
             shutil.rmtree(folder, ignore_errors=True)
-            raise RunError(
-                f"The run's folder {folder} cannot be written ({error.strerror}); free some space or change --db."
-            ) from error
+            raise _not_written(folder, error) from error
         return run
+
+    def _claim(self, config: TrainConfig, name: str) -> tuple[Run, Path]:
+        """Make a run's folder and row; of several who want a name at once, in any process, one gets it.
+
+        Raises:
+            NameTakenError: If there is a run or folder of this name.
+            RunError: If the folder or the row cannot be written.
+        """
+        folder = self.folder(name)
+        try:
+            make_private_folder(self.runs_dir)
+            # Whoever makes the folder has the name.
+            folder.mkdir()
+        except FileExistsError as error:
+            raise NameTakenError(f"There is a training run named {name!r} already; give another name.") from error
+        except OSError as error:
+            raise _not_written(folder, error) from error
+        try:
+            return self._store.add("training", name, config=config.to_json()), folder
+        except RunError as error:
+            # Only what we have just made ourselves: a row without a folder is somebody's whose folder was lost.
+            folder.rmdir()
+            raise NameTakenError(str(error)) if self._store.find("training", name) is not None else error from error
+
+    def _claim_free_name(self, config: TrainConfig) -> tuple[Run, Path]:
+        for _ in range(NAME_TRIES):
+            with contextlib.suppress(NameTakenError):
+                return self._claim(config, self.free_name())
+        raise RunError("Others took every name that was free a moment ago; start again, or give a name.")
 
     def start(self, config: TrainConfig, labels: Sequence[SettledLabel], *, name: str | None = None) -> Run:
         """Create a run and start its process, which waits for its turn.
@@ -259,6 +288,10 @@ class Registry:
 def is_cancelling(registry: Registry, name: str) -> bool:
     """Whether a run was asked to stop and has not done so yet."""
     return (registry.folder(name) / CANCEL_FILE).exists() and registry.get(name).status not in FINISHED
+
+
+def _not_written(folder: Path, error: OSError) -> RunError:
+    return RunError(f"The run's folder {folder} cannot be written ({error.strerror}); free some space or change --db.")
 
 
 def _is_fresh(run: Run) -> bool:

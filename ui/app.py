@@ -1,7 +1,7 @@
 """The composition root: database, workbench, pages and the web server around them.
 
-Gradio is mounted in FastAPI so that hosts and origins are checked before it sees a request: a foreign web page must not be
-able to post to an app that runs on somebody's own machine.
+Gradio is mounted in FastAPI, and `ui.guard` stands before both: it checks hosts and origins, and lets through only what the pages
+need. `ui.permissions` then asks for every handler and route whether the caller may do that.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ import threading
 from importlib import resources
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import gradio as gr
-from fastapi import FastAPI, Request, Response
-from fastapi.middleware.cors import CORSMiddleware
+from fastapi import Depends, FastAPI, Response
 from fastapi.responses import FileResponse, JSONResponse
 from gradio.themes import Default
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from db.labels import LabelStore
+from db.private_files import PRIVATE_FOLDER, tighten
 from db.runs import RunStore
 from db.session import open_database
 from engine.assets import ASSETS_DIR
@@ -34,25 +33,30 @@ from ui.compare_tab import build_compare_tab
 from ui.grouping_runs import GroupingRuns
 from ui.grouping_store import GroupingStore
 from ui.grouping_tab import build_grouping_tab
+from ui.guard import Guard
 from ui.history_page import HISTORY_TAB
 from ui.history_tab import build_history_tab
+from ui.hosts import allowed_hosts
 from ui.judge_tab import build_judge_tab
 from ui.judges import Judges, name_models, shipped_models
 from ui.kept_points import open_points
 from ui.open_judge import database_setting, find_trained_on, loading_flags, open_judge
+from ui.page_session import PageSessions
 from ui.people_page import PEOPLE_TAB
 from ui.people_tab import build_people_tab
+from ui.permissions import ask_for_route, check_routes, guard_handlers
 from ui.plotly_view import CLOUD_ROUTE, PLOTLY_ROUTE, cloud_trace
 from ui.review_desk import ReviewDesk
 from ui.review_page import REVIEW_TAB
 from ui.review_tab import add_review_routes, build_review_tab
-from ui.settings import Settings
+from ui.served_folder import make_served_folder, use_for_gradio
+from ui.settings import Settings, default_database
 from ui.train_tab import TRAIN_TAB, build_train_tab
+from ui.uploads import UploadQuota
 from ui.votes import FILE as VOTES_FILE
 from ui.votes import VoteBox
 from ui.workbench import Workbench
 
-LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 JUDGE_TAB = "judge"
 SHIPPED_COMPARISON = ASSETS_DIR / "comparisons" / "shipped"
 """Made by `python -m ui.make_shipped_comparison`."""
@@ -60,11 +64,6 @@ ADDRESSED_TABS = (COMPARE_TAB, REVIEW_TAB, HISTORY_TAB, PEOPLE_TAB, TRAIN_TAB)
 """What `?tab=` of an address may open (Gradio keeps `page` for itself)."""
 MAX_UPLOAD = "10mb"
 STYLE = Path(__file__).parent / "style.css"
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "X-Frame-Options": "SAMEORIGIN",
-}
 
 
 def build_workbench(settings: Settings) -> Workbench:
@@ -113,29 +112,46 @@ def build_blocks(bench: Workbench, settings: Settings, groupings: GroupingRuns, 
     return blocks
 
 
-def build_app(settings: Settings) -> FastAPI:
+def build_app(settings: Settings) -> Guard:
     """Return the whole application, ready for a server.
 
     Raises:
-        MaskgroupError: If the database cannot be opened or there is no scene.
+        MaskgroupError: If the database cannot be opened, there is no scene, or nobody said which host names to answer to.
     """
+    hosts = allowed_hosts(settings.host, settings.allowed_host)
     bench = build_workbench(settings)
+    if settings.data_folder == Path(default_database()).parent:
+        tighten(settings.data_folder, PRIVATE_FOLDER)
+    served = make_served_folder(settings.data_folder)
+    use_for_gradio(served)
+    sessions = PageSessions(settings.data_folder)
     groupings = GroupingRuns(bench, GroupingStore(RunStore(bench.labels.engine)))
     comparisons = ComparisonRuns(
         bench, RunStore(bench.labels.engine), settings.data_folder / "comparisons", shipped=SHIPPED_COMPARISON
     )
     # Problems with the scenes show here, in one sentence, rather than as an empty page.
     bench.scene_names()
-    app = FastAPI(title="maskgroup", docs_url=None, redoc_url=None, openapi_url=None)
-    add_protection(app, settings.host)
+    app = FastAPI(title="maskgroup", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(ask_for_route)])
+    app.state.sessions = sessions
     add_routes(app, bench)
     add_compare_routes(app, bench, comparisons)
     add_review_routes(app, bench)
+    check_routes(app)
+    mount_pages(app, build_blocks(bench, settings, groupings, comparisons), sessions)
+    threading.Thread(target=_warm_up, args=(bench, groupings), daemon=True, name="warm-up").start()
+    return Guard(app, hosts=hosts, sessions=sessions, uploads=UploadQuota(served))
+
+
+def mount_pages(app: FastAPI, blocks: gr.Blocks, sessions: PageSessions) -> None:
+    """Mount Gradio's part, with its doors shut."""
+    guard_handlers(blocks, sessions)
+    # Mounting does not set it, and as long as it is false Gradio takes any path in a request for a file of its own.
+    blocks.has_launched = True
     # Strings are names of fonts of the machine: nothing is fetched from the internet.
     theme = Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     gr.mount_gradio_app(
         app,
-        build_blocks(bench, settings, groupings, comparisons).queue(default_concurrency_limit=8),
+        blocks.queue(default_concurrency_limit=8, api_open=False),
         path="/",
         theme=theme,
         css_paths=STYLE,
@@ -146,26 +162,6 @@ def build_app(settings: Settings) -> FastAPI:
         enable_monitoring=False,
         ssr_mode=False,
     )
-    threading.Thread(target=_warm_up, args=(bench, groupings), daemon=True, name="warm-up").start()
-    return app
-
-
-def add_protection(app: FastAPI, host: str) -> None:
-    """Accept only our own host names and, for anything that writes, only our own pages; set security headers."""
-    allowed = [*LOCAL_HOSTS, host] if host not in ("0.0.0.0", "::") else ["*"]
-
-    @app.middleware("http")
-    async def check_origin(request: Request, call_next: Any) -> Response:
-        origin = request.headers.get("origin")
-        if origin and request.method not in ("GET", "HEAD", "OPTIONS") and urlsplit(origin).netloc != request.headers.get("host"):
-            return JSONResponse({"error": "This request came from another web page and was refused."}, status_code=403)
-        response: Response = await call_next(request)
-        for name, value in SECURITY_HEADERS.items():
-            response.headers.setdefault(name, value)
-        return response
-
-    app.add_middleware(CORSMiddleware, allow_origins=[])
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed, www_redirect=False)
 
 
 def add_routes(app: FastAPI, bench: Workbench) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
-from html import escape
 from urllib.parse import urlencode
 
 import numpy as np
@@ -17,6 +16,7 @@ from engine.comparison_run import FinishedComparison
 from engine.errors import MaskgroupError
 from engine.predictions import Prediction
 from engine.types import UInt8Array
+from ui.escape import escape
 from ui.judge_page import Choice, permalink
 from ui.pictures import COLOR_A, COLOR_B, frame_crop
 from ui.review_page import REVIEW_TAB
@@ -78,10 +78,10 @@ def gallery_html(bench: Workbench, found: FinishedComparison | None, outcome: Ou
 def _flip_html(bench: Workbench, found: FinishedComparison, flip: Flip) -> str:
     pair = flip.pair
     names = [bench.mask_name(pair.scene, key) for key in (pair.a.pair.a, pair.a.pair.b)]
-    where = escape(f"{names[0]} and {names[1]} of {pair.scene}", quote=True)
+    where = escape(f"{names[0]} and {names[1]} of {pair.scene}")
     links = (
-        f"<a class='mg-link mg-to-judge' href='{escape(judge_address(bench, found, pair), quote=True)}'>Judge page</a> "
-        f"<a class='mg-link mg-to-label' href='{escape(label_address(bench, pair), quote=True)}'>Label</a>"
+        f"<a class='mg-link mg-to-judge' href='{escape(judge_address(bench, found, pair))}'>Judge page</a> "
+        f"<a class='mg-link mg-to-label' href='{escape(label_address(bench, pair))}'>Label</a>"
     )
     return (
         f"<figure class='mg-flip'><img src='{to_jpeg_url(flip.picture)}' alt='{where}' title='{where}'>"

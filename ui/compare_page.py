@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from html import escape
 from typing import Any, Literal, cast
 from urllib.parse import quote, urlencode
 
@@ -19,6 +18,7 @@ from engine.types import Float32Array, MaskKey
 from ui.compare_plots import make_plots
 from ui.compare_runs import ComparisonRuns, Entry
 from ui.compare_words import CHANGE_COLORS, NOTHING_YET, headline_html, table_html, threshold_html
+from ui.escape import escape
 from ui.plotly_view import mask_trace, room_view
 from ui.workbench import Workbench
 

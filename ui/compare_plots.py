@@ -10,6 +10,7 @@ from typing import Any
 from engine.comparison import ComparedPair
 from engine.comparison_report import Slice, break_down, confusion, precision_recall, reliability
 from engine.comparison_run import FinishedComparison
+from ui.escape import escape_plot
 
 COLOR_OF = {"a": "#8b93a1", "b": "#7c5cf0"}
 """Grey for the first model and violet for the second: neither marks a mask, and they differ in lightness too."""
@@ -105,14 +106,14 @@ def _curves(pairs: Sequence[ComparedPair], names: dict[str, str]) -> list[Plot]:
 
 def _bars(title: str, slices: Sequence[Slice], names: dict[str, str]) -> Plot:
     data: list[dict[str, Any]] = []
-    labels = [f"{s.label} ({s.pairs})" for s in slices]
+    labels = [f"{escape_plot(s.label)} ({s.pairs})" for s in slices]
     for side in ("a", "b"):
         rates = [s.a if side == "a" else s.b for s in slices]
         data.append(
             {
                 "type": "bar",
                 "orientation": "h",
-                "name": names[side],
+                "name": escape_plot(names[side]),
                 "y": labels,
                 "x": [rate.value for rate in rates],
                 "marker": {"color": COLOR_OF[side]},
@@ -133,7 +134,7 @@ def _bars(title: str, slices: Sequence[Slice], names: dict[str, str]) -> Plot:
 
 def _line(x: list[float], y: list[float], name: str, color: str, **more: str) -> dict[str, Any]:
     line = {"color": color} | {key: more[key] for key in ("dash", "shape") if key in more}
-    return {"type": "scatter", "mode": more.get("mode", "lines"), "x": x, "y": y, "name": name, "line": line}
+    return {"type": "scatter", "mode": more.get("mode", "lines"), "x": x, "y": y, "name": escape_plot(name), "line": line}
 
 
 def _share(title: str) -> dict[str, Any]:

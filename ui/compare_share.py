@@ -7,13 +7,13 @@ import io
 import shlex
 from dataclasses import asdict
 from datetime import UTC, datetime
-from html import escape
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from db.urls import show_url
 from engine.assets import SCENES_DIR
 from engine.comparison import ComparedPair
 from engine.comparison_run import SIDES, FinishedComparison, predictions_of
@@ -23,6 +23,7 @@ from engine.types import UInt8Array
 from ui.compare_flips import Flip, caption_html, to_jpeg_url
 from ui.compare_plots import Plot, make_plots, read_beside
 from ui.compare_words import grouping_html, headline_html, table_html
+from ui.escape import escape
 from ui.judges import TUNED, Judges
 
 COLUMNS = 6
@@ -43,7 +44,7 @@ def commands(found: FinishedComparison, judges: Judges, *, scenes_dir: Path) -> 
         parts = ["maskgroup", "evaluate", *settings.scenes]
         if scenes_dir.resolve() != SCENES_DIR.resolve():
             parts += ["--scenes", str(scenes_dir)]
-        parts += ["--model", judges.source(model), *judges.flags, "--threshold", f"{settings.threshold(side):g}"]
+        parts += ["--model", show_url(judges.source(model)), *judges.flags, "--threshold", f"{settings.threshold(side):g}"]
         parts += ["--pairs", str(sampling.pairs), "--negatives", sampling.negatives, "--seed", str(sampling.seed)]
         parts += ["--min-area", str(sampling.min_area_px), "--max-per-instance", str(sampling.max_per_instance)]
         lines.append(" ".join([*judges.environment(model), shlex.join([*parts, "--out", f"results/{side}"])]))

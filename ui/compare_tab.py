@@ -16,6 +16,7 @@ from ui.compare_plots import read_beside
 from ui.compare_runs import SHIPPED, ComparisonRuns
 from ui.compare_words import grouping_html
 from ui.errors import shown_as_toast
+from ui.escape import escape_markdown
 from ui.judge_tab import ROOM_TEMPLATE
 from ui.plotly_view import VIEW_SCRIPT
 from ui.workbench import Workbench
@@ -205,7 +206,7 @@ def build_compare_tab(bench: Workbench, runs: ComparisonRuns) -> None:
     @shown_as_toast
     def keep(on_screen: str, which: Side, at: float) -> str:
         key = page.rated_key(on_screen, which, at)
-        return page.keep_threshold(points, page.result_of(runs, key), which, round(at, 4))
+        return escape_markdown(page.keep_threshold(points, page.result_of(runs, key), which, round(at, 4)))
 
     @shown_as_toast
     def show_groups(key: str, scene: str | None) -> tuple[str, str]:

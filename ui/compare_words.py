@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 from engine.comparison import ALL, SceneComparison, trained_models
 from engine.comparison_run import SIDES, FinishedComparison
 from engine.evaluation import METRICS
 from engine.operating_point import USUAL_THRESHOLD, Rates
+from ui.escape import escape
 
 METRIC_WORDS = {
     "accuracy": "accuracy",
@@ -111,7 +111,7 @@ def table_html(comparison: SceneComparison, a: str, b: str) -> str:
     note = f" {left_out} pairs that only one model judged are left out." if left_out else ""
     note += "".join(f" <b>{escape(name)} was trained on this scene.</b>" for name in trained_models(comparison, a, b))
     return (
-        f"<table class='mg-table' data-scene='{escape(comparison.scene, quote=True)}'><caption>{escape(comparison.scene)}: "
+        f"<table class='mg-table' data-scene='{escape(comparison.scene)}'><caption>{escape(comparison.scene)}: "
         f"{comparison.pairs} pairs.{note}</caption><thead><tr><th></th><th>{escape(a)}</th><th>{escape(b)}</th>"
         f"<th>difference</th><th>95 % interval</th></tr></thead><tbody>{''.join(rows)}</tbody><tfoot><tr><td colspan='5'>Fixed "
         f"{test.fixed}, broken {test.broken}, both wrong {len(comparison.both_wrong)}; McNemar ({escape(test.method)}) "

@@ -9,6 +9,7 @@ from typing import ParamSpec, TypeVar
 import gradio as gr
 
 from engine.errors import MaskgroupError
+from ui.escape import escape_markdown
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -22,6 +23,7 @@ def shown_as_toast(handler: Callable[P, R]) -> Callable[P, R]:
         try:
             return handler(*args, **kwargs)
         except MaskgroupError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            # Errors quote names, and a toast draws what looks like markup.
+            raise gr.Error(escape_markdown(error), print_exception=False) from error
 
     return guarded

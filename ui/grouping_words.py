@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from html import escape
 
 from db.runs import Run
 from engine.constraints import Contradiction
 from engine.explanations import explain_group
 from engine.grouping import Group
 from engine.types import MaskKey
+from ui.escape import escape
 from ui.grouping_result import Result, RunState
 from ui.pictures import COLOR_A, COLOR_B
 from ui.workbench import Workbench

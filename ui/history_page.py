@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from urllib.parse import urlencode
 
 from db.labels import Label, NewLabel
 from db.search import Filter, Found, search
 from engine.errors import LabelError, MaskgroupError
 from engine.types import Decision, MaskKey, MaskPair
+from ui.escape import escape
+from ui.permissions import undo_label
 from ui.review_desk import ReviewDesk
 from ui.review_page import REVIEW_TAB, pair_values, picture_address, read_pair
 from ui.wording import DECISION_WORDS
@@ -173,7 +174,7 @@ def change(desk: ReviewDesk, label_id: int | None, decision: Decision | None, *,
     name = annotator.strip() or "me"
     before = desk.bench.labels.settled(label.scene)
     if decision is None:
-        new = desk.bench.labels.undo(label.id, name)
+        new = undo_label(desk.bench.labels, label.id, name)
     else:
         new = desk.bench.labels.add(
             NewLabel(name, label.scene, label.pair, decision, queue="history", source="history", is_gold=label.is_gold)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from engine.types import MaskPair, Verdict
+from ui.escape import escape
 from ui.votes import Ballot, Score
 from ui.wording import HIGH_AMBIGUITY, HIGH_SWAP_DISAGREEMENT, asked_words, threshold_words
 

@@ -13,6 +13,7 @@ import numpy as np
 from db.labels import Label
 from engine.errors import MaskError
 from engine.types import Decision, MaskKey, MaskPair, UInt8Array, Verdict
+from ui.escape import escape_markdown
 from ui.pictures import COLOR_A, COLOR_B, draw_view, frame_crop
 from ui.plotly_view import MASK_COLORS, PICK_COLOR, camera_trace, mask_trace, room_view
 from ui.wording import DECISION_WORDS, point_html, truth_html
@@ -203,10 +204,10 @@ def save(bench: Workbench, choice: Choice, decision: Decision, *, annotator: str
 
 
 def describe_label(bench: Workbench, label: Label) -> str:
-    """Return one line on a saved label, for the page's list."""
+    """Return one line on a saved label, as Markdown, for the page's list."""
     words = DECISION_WORDS[label.decision]
     names = " and ".join(bench.mask_name(label.scene, key) for key in (label.pair.a, label.pair.b))
-    return f"{names}: {words} (by {label.annotator}, {label.created_at:%H:%M:%S} UTC)"
+    return f"{escape_markdown(names)}: {words} (by {escape_markdown(label.annotator)}, {label.created_at:%H:%M:%S} UTC)"
 
 
 def _distance(points: np.ndarray, point: np.ndarray) -> float:

@@ -15,6 +15,7 @@ from ui.errors import shown_as_toast
 from ui.judge_duel import Duel
 from ui.judge_heat import LEGEND, HeatBox
 from ui.judge_page import Choice
+from ui.permissions import undo_label
 from ui.plotly_view import PLOTLY_ROUTE, VIEW_SCRIPT
 from ui.votes import Ballot, VoteBox
 from ui.workbench import Workbench
@@ -359,7 +360,7 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
     @shown_as_toast
     def undo(current: Choice, label_id: int | None, name: str) -> tuple[Any, ...]:
         if label_id is not None:
-            bench.labels.undo(label_id, name.strip() or "me")
+            undo_label(bench.labels, label_id, name.strip() or "me")
         return None, "Undone: the label no longer counts.", gr.update(interactive=False), list_latest(current.scene)
 
     undo_button.click(undo, [choice, last_label, annotator], [last_label, saved, undo_button, latest], **saving)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from db.urls import show_url
 from engine.errors import ModelError
 from engine.judging import Judge, Prompt, load_judge
 from engine.judging.base import picture_style
@@ -56,8 +57,11 @@ def loading_flags(settings: Settings) -> list[str]:
 
 
 def database_setting(settings: Settings) -> list[str]:
-    """Return the setting that makes a command find the runs beside this database, quoted for a shell; none for the default one."""
-    return [] if settings.db == default_database() else [f"MASKGROUP_DB={shlex.quote(settings.db)}"]
+    """Return the setting that makes a command find the runs beside this database, quoted for a shell; none for the default one.
+
+    It is shown, also in reports that leave the machine: a password in it is not.
+    """
+    return [] if settings.db == default_database() else [f"MASKGROUP_DB={shlex.quote(show_url(settings.db))}"]
 
 
 def find_judge(model: str, settings: Settings) -> JudgeSource:

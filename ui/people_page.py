@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from db.agreement import Agreement, measure_agreement
 from db.audit import Disagreement, find_disagreements
 from db.choices import OVERLAP_SHARE
 from db.labels import Label, NewLabel
 from engine.errors import LabelError
 from engine.types import Decision
+from ui.escape import escape
 from ui.history_page import pictures_html
 from ui.review_desk import ReviewDesk
 from ui.wording import DECISION_WORDS

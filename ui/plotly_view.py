@@ -17,6 +17,7 @@ from PIL import Image
 
 from engine.strict_json import to_json_text
 from engine.types import Float32Array, UInt8Array
+from ui.escape import escape_plot
 from ui.pictures import COLOR_A, COLOR_B
 from ui.room import RoomCloud
 
@@ -56,13 +57,27 @@ def cloud_trace(cloud: RoomCloud) -> dict[str, Any]:
 def mask_trace(points: Float32Array, color: tuple[int, int, int], name: str) -> dict[str, Any]:
     """Return a lit mask as a scatter3d trace."""
     marker = {"size": 3.4, "symbol": SYMBOL, "color": _css(color)}
-    return {"type": "scatter3d", "mode": "markers", "name": name, **_coordinates(points), "marker": marker, "hoverinfo": "name"}
+    return {
+        "type": "scatter3d",
+        "mode": "markers",
+        "name": escape_plot(name),
+        **_coordinates(points),
+        "marker": marker,
+        "hoverinfo": "name",
+    }
 
 
 def camera_trace(path: Float32Array, color: tuple[int, int, int], name: str) -> dict[str, Any]:
     """Return a camera's outline as a scatter3d line."""
     line = {"width": 5, "color": _css(color)}
-    return {"type": "scatter3d", "mode": "lines", "name": name, **_coordinates(path), "line": line, "hoverinfo": "name"}
+    return {
+        "type": "scatter3d",
+        "mode": "lines",
+        "name": escape_plot(name),
+        **_coordinates(path),
+        "line": line,
+        "hoverinfo": "name",
+    }
 
 
 def cameras_trace(paths: Sequence[Float32Array], color: tuple[int, int, int], name: str) -> dict[str, Any]:
@@ -70,7 +85,14 @@ def cameras_trace(paths: Sequence[Float32Array], color: tuple[int, int, int], na
     gap = np.full((1, 3), np.nan, np.float32)
     joined = np.concatenate([part for path in paths for part in (path, gap)])
     line = {"width": 3, "color": _css(color)}
-    return {"type": "scatter3d", "mode": "lines", "name": name, **_coordinates(joined), "line": line, "hoverinfo": "skip"}
+    return {
+        "type": "scatter3d",
+        "mode": "lines",
+        "name": escape_plot(name),
+        **_coordinates(joined),
+        "line": line,
+        "hoverinfo": "skip",
+    }
 
 
 def names_trace(places: Float32Array, names: Sequence[str]) -> dict[str, Any]:
@@ -90,6 +112,10 @@ def paint_patch(indices: UInt8Array, palette: UInt8Array) -> dict[str, Any]:
     last = len(palette) - 1
     scale = [[i / last, _css((r, g, b))] for i, (r, g, b) in enumerate(palette.tolist())]
     return {"color": _typed(indices, "u1"), "colorscale": scale, "cmin": 0, "cmax": last}
+
+
+def _named(name: str) -> dict[str, str]:
+    return {"name": escape_plot(name)}
 
 
 def _coordinates(points: Float32Array) -> dict[str, Any]:

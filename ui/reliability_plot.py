@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from PIL import Image, ImageDraw
 
 from engine.reliability import Reliability
+from ui.escape import escape_plot
 
 SIDE, MARGIN = 320, 56
 """Of one diagram in the picture, and around it; pixels."""
@@ -31,13 +32,13 @@ def draw_reliability(curves: dict[str, Reliability], *, title: str) -> go.Figure
                 y=[one.share_same for one in bins],
                 mode="lines+markers",
                 marker={"size": [8 + 40 * (one.pairs / total) ** 0.5 for one in bins]},
-                name=f"{name}: ECE {curve.ece:.3f}",
+                name=f"{escape_plot(name)}: ECE {curve.ece:.3f}",
                 customdata=[one.pairs for one in bins],
                 hovertemplate="says %{x:.2f}, is %{y:.2f}, %{customdata} pairs<extra></extra>",
             )
         )
     figure.update_layout(
-        title=title,
+        title=escape_plot(title),
         template="plotly_white",
         xaxis={"title": "the judge's P(same)", "range": [-0.03, 1.03]},
         yaxis={"title": "share of pairs that are the same", "range": [-0.03, 1.03], "scaleanchor": "x"},

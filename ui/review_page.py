@@ -18,6 +18,7 @@ from engine.crops import show_mask
 from engine.errors import LabelError, MaskError, MaskgroupError
 from engine.queues import QueueKind
 from engine.types import MaskKey, MaskPair, UInt8Array, Verdict
+from ui.permissions import undo_label
 from ui.pictures import COLOR_A, COLOR_B, draw_view
 from ui.review_desk import Card, QueueState, ReviewDesk, Wish, as_decision
 from ui.workbench import Workbench
@@ -100,7 +101,7 @@ def undo(desk: ReviewDesk, request: dict[str, Any]) -> dict[str, Any]:
         number = request.get("label")
         if not isinstance(number, int):
             raise LabelError(f"The label to undo is {number!r}, expected its number.")
-        desk.bench.labels.undo(number, wish.annotator)
+        undo_label(desk.bench.labels, number, wish.annotator)
         return {"progress": _progress(desk, wish.annotator)}
     except MaskgroupError as error:
         return {"error": str(error)}

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from engine.instances import InstanceCloud, group_colors
 from engine.types import NOTHING
+from ui.escape import escape_plot
 
 MAX_POINTS = 150_000
 MAX_TRACES = 150
@@ -33,7 +34,7 @@ def write_scene_page(cloud: InstanceCloud, path: Path, *, title: str) -> None:
         if chosen.any():
             _add(figure, points[chosen], name, color)
     figure.update_layout(
-        title=title,
+        title=escape_plot(title),
         scene={"aspectmode": "data", "xaxis": {"visible": False}, "yaxis": {"visible": False}, "zaxis": {"visible": False}},
         margin={"l": 0, "r": 0, "t": 40, "b": 0},
         legend={"itemsizing": "constant"},

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from engine.assets import SCENES_DIR
 from engine.errors import MaskgroupError
@@ -26,6 +27,8 @@ class Settings(BaseSettings):
         scenes: Folder of scenes.
         db: Path of a SQLite file, or any SQLAlchemy URL.
         host: Address to listen on; the default serves this machine only.
+        allowed_host: Names by which other machines reach the app; needed where `host` is not this machine's loopback. From the
+            environment as a list, `["lab.example", "10.0.0.5"]`, or with commas.
         port: TCP port; 0 lets the system pick a free one.
         model: Judge of the app: "base", "tuned", a run, a model or adapter folder, a hub id, or http://HOST:PORT/v1#MODEL.
         also: More judges to choose from on the pages, written as `model`.
@@ -40,8 +43,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MASKGROUP_", extra="ignore")
 
     scenes: Path = SCENES_DIR
-    db: str = ""
+    db: str = Field("", repr=False)
     host: str = "127.0.0.1"
+    allowed_host: Annotated[tuple[str, ...], NoDecode] = ()
     port: int = 7860
     model: str = "base"
     also: tuple[str, ...] = ()
@@ -51,6 +55,14 @@ class Settings(BaseSettings):
     loader: str = "transformers"
     check_served: bool = True
     annotator: str = "me"
+
+    @field_validator("allowed_host", mode="before")
+    @classmethod
+    def _split_names(cls, given: object) -> object:
+        """Take names with commas between, or a JSON list, from the environment."""
+        if not isinstance(given, str):
+            return given
+        return json.loads(given) if given.lstrip().startswith("[") else [name.strip() for name in given.split(",") if name.strip()]
 
     def __init__(self, **values: Any) -> None:
         """Read flags and environment.

@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from html import escape
 from typing import Any
 
 from db.runs import Run
@@ -23,6 +22,7 @@ from finetune.model_card import name_of
 from finetune.processes import WorkerState
 from finetune.registry import FINISHED, Registry
 from finetune.train_config import default_rate
+from ui.escape import escape
 from ui.workbench import Workbench
 
 STATUS_WORDS = {"queued": "waiting", "running": "training", "done": "finished", "failed": "failed", "cancelled": "stopped"}

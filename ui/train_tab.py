@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio.utils import get_upload_folder
 from PIL import Image
 
 from engine.types import UInt8Array
@@ -20,6 +21,7 @@ from finetune.training_run import SHEET_FILE
 from ui import train_page as page
 from ui.compare_tab import PLOTS_SCRIPT
 from ui.errors import shown_as_toast
+from ui.escape import escape_markdown
 from ui.workbench import Workbench
 
 TRAIN_TAB = "train"
@@ -233,9 +235,8 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
     @shown_as_toast
     def roll_back() -> list[Any]:
         before = registry.roll_back()
-        gr.Info(
-            f"The tuned model is {before} again." if before else "The tuned model is the one that came with the program, if any."
-        )
+        now = f"{escape_markdown(before)} again" if before else "the one that came with the program, if any"
+        gr.Info(f"The tuned model is {now}.")
         return show_list()
 
     @shown_as_toast
@@ -258,14 +259,15 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
     @shown_as_toast
     def export(chosen: str | None) -> Any:
         run = page.need_run(chosen)
-        folder = Path(tempfile.mkdtemp(prefix="maskgroup-"))
+        # In the folder that is served already: Gradio would copy it there on its event loop.
+        folder = Path(tempfile.mkdtemp(prefix="maskgroup-", dir=get_upload_folder()))
         return gr.update(value=str(export_adapter(registry.folder(run), folder / f"{run}.zip")), visible=True)
 
     @shown_as_toast
     def export_whole(chosen: str | None) -> None:
         run = page.need_run(chosen)
         out = export_merged(registry.folder(run), registry.folder(run) / "merged")
-        gr.Info(f"The whole model lies in {out}.")
+        gr.Info(f"The whole model lies in {escape_markdown(out)}.")
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     slow: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "heavy", "concurrency_limit": 1}

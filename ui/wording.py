@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from html import escape
 
 from engine.types import Decision, MaskPair, Verdict
+from ui.escape import escape
 
 DECISION_WORDS: dict[Decision, str] = {
     "same": "the same object",

@@ -190,3 +190,33 @@ def test_backup_made_during_a_write_is_a_whole_database(tmp_path: Path) -> None:
     assert LabelStore(open_database(str(target))).history() == rows
     with pytest.raises(LabelError, match="not overwritten"):
         back_up(store.engine, target)
+
+
+FORMULAS = [
+    *("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "＝1", "'", "'=1", "''=1", "'ann", "-", "a=b"),
+    "=cmd|' /C calc'!A0",
+]
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_cells_are_no_formulas_and_come_back_as_they_were(name: str, tmp_path: Path) -> None:
+    import csv
+    import io
+
+    from db.exchange import as_cell, from_cell
+
+    cell = str(as_cell(name))
+    assert cell.strip()[:1] not in "=+-@＝＋－＠"
+    assert from_cell(cell) == name
+    if not name.isprintable() or name != name.strip():
+        return
+    store = LabelStore(open_database(str(tmp_path / "a.db")))
+    store.add(NewLabel(annotator=name, scene=name, pair=MaskPair(MaskKey(name, 1), MaskKey("2", 1)), decision="same", model=name))
+    text = "".join(export_rows(store.history(), "csv"))
+    for row in csv.DictReader(io.StringIO(text)):
+        assert not [value for value in row.values() if value.strip()[:1] in ("=", "+", "-", "@")]
+    copy = LabelStore(open_database(str(tmp_path / "b.db")))
+    assert import_rows(copy.engine, text, "csv").bad == ()
+    assert [(row.annotator, row.scene, row.pair, row.model) for row in copy.history()] == [
+        (row.annotator, row.scene, row.pair, row.model) for row in store.history()
+    ]

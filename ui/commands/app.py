@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from db.urls import show_url
 from engine.errors import MaskgroupError
+from ui.hosts import allowed_hosts
 from ui.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption
 from ui.settings import Settings
 
@@ -18,6 +21,12 @@ def app(
     scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
     db: Annotated[str | None, typer.Option(help="SQLite file or SQLAlchemy URL for the labels.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name by which other machines reach the app; may be given several times. Needed where --host is not local."
+        ),
+    ] = None,
     port: Annotated[int | None, typer.Option(help="TCP port.", min=0, max=65535)] = None,
     model: Annotated[str | None, typer.Option(help=f"Judge: {MODEL_HELP}")] = None,
     also: Annotated[list[str] | None, typer.Option(help="Another judge to compare with; may be given several times.")] = None,
@@ -28,6 +37,7 @@ def app(
 ) -> None:
     """Open the app: pick two masks, get a verdict, see it in 3D, correct it."""
     given = {"scenes": scenes, "db": db, "host": host, "port": port, "model": model, "also": tuple(also) if also else None}
+    given |= {"allowed_host": tuple(allowed_host) if allowed_host else None}
     given |= {"device": device, "dtype": dtype, "four_bit": four_bit or None, "loader": loader}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})  # pyright: ignore[reportArgumentType]
     serve(settings)
@@ -44,12 +54,18 @@ def serve(settings: Settings) -> None:
     Raises:
         MaskgroupError: If the port is taken, or the database or the scenes cannot be opened.
     """
+    # Before all that takes time.
+    allowed_hosts(settings.host, settings.allowed_host)
+
     import socket
 
     import uvicorn
 
     from ui.app import build_app
+    from ui.http_protocol import GuardedProtocol
 
+    # What the app writes (pictures, votes, runs, comparisons) is its owner's alone.
+    os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     sys.setswitchinterval(SWITCH_S)
@@ -63,5 +79,11 @@ def serve(settings: Settings) -> None:
             f"Cannot listen on {settings.host}:{settings.port} ({error.strerror}); choose another port with --port."
         ) from error
     application = build_app(settings)
-    typer.echo(f"maskgroup is at http://{settings.host}:{listener.getsockname()[1]} (labels: {settings.db}; stop with Ctrl+C)")
-    uvicorn.Server(uvicorn.Config(application, log_level="warning")).run(sockets=[listener])
+    shown_host = f"[{settings.host}]" if family == socket.AF_INET6 else settings.host
+    address = f"http://{shown_host}:{listener.getsockname()[1]}"
+    typer.echo(f"maskgroup is at {address} (labels: {show_url(settings.db)}; stop with Ctrl+C)")
+    # Headers that proxies add are not believed: anybody may send them.
+    config = uvicorn.Config(
+        application, log_level="warning", http=GuardedProtocol, ws="none", proxy_headers=False, server_header=False
+    )
+    uvicorn.Server(config).run(sockets=[listener])
