@@ -193,4 +193,4 @@ def _percent(value: float | None) -> str:
 
 
 def _plain(value: float | int | None) -> str:
-    return "unknown" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+    return "unknown" if value is None else f"{value:.3f}" if isinstance(value, float) else escape(value)

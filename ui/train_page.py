@@ -173,7 +173,7 @@ def _shown(value: float) -> float | None:
 def show_counts(counts: Mapping[str, int]) -> str:
     """Return what is trained on as a small table."""
     rows = "".join(
-        f"<tr><th scope='row'>{escape(COUNT_WORDS.get(key, key))}</th><td>{count}</td></tr>" for key, count in counts.items()
+        f"<tr><th scope='row'>{escape(COUNT_WORDS.get(key, key))}</th><td>{escape(count)}</td></tr>" for key, count in counts.items()
     )
     return f"<table class='mg-table'>{rows}</table><p class='mg-quiet'>In the picture: green = same object, red = different.</p>"
 
@@ -203,10 +203,10 @@ def show_verdict(run: Run | None) -> str:
         f"<p class='mg-outcome'>{head}</p><p>{escape(verdict['reason'])}</p>"
         f"<p><b>{escape(headline(verdict).replace('->', '→'))}</b></p>"
         f"{''.join(f'<p role=note class=mg-trained>⚠ {escape(one)}</p>' for one in seen)}"
-        f"<table class='mg-table'><caption>The {verdict['pairs']} frozen pairs: {HEADLINE.partition(': ')[2]}</caption><thead>"
+        f"<table class='mg-table'><caption>The {escape(verdict['pairs'])} frozen pairs: {HEADLINE.partition(': ')[2]}</caption><thead>"
         "<tr><th></th><th>before</th><th>after</th><th>points (95 % interval)</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table>"
-        f"<p class='mg-quiet'>{in_words(verdict['seconds'])}, {verdict['peak_memory_mb']} MB; "
+        f"<p class='mg-quiet'>{in_words(verdict['seconds'])}, {escape(verdict['peak_memory_mb'])} MB; "
         f"data {escape(verdict['data_hash'][:12])}</p><p class='mg-quiet'>{escape(COMPARE.replace('`', ''))}</p>"
     )
 
@@ -242,7 +242,7 @@ def _registry_row(run: Run, *, is_tuned: bool) -> str:
         f"<th scope='row' title='{title}'>{escape(run.name)}{' ★ tuned' if is_tuned else ''}</th>",
         f"<td title='{escape(run.note or '')}'>{STATUS_WORDS[run.status]}</td>",
         f"<td>{short_date(run.created_at)}</td>",
-        f"<td>{run.config.get('pairs', '')}</td>",
+        f"<td>{escape(run.config.get('pairs', ''))}</td>",
         f"<td>{escape(name_of(str(run.config.get('parent', ''))))}</td>",
         f"<td>{change}</td>",
         f"<td>{sparkline(run.result.get('curve', []))}</td>",
