@@ -16,7 +16,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-START_TIMEOUT_S = 120
+START_TIMEOUT_S = 300
 BROWSER_FLAGS = [
     "--no-sandbox",
     "--disable-background-networking",

@@ -25,6 +25,16 @@ def app_address(database_path: Path) -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(autouse=True)
+def no_page_stays_open(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Close what a test leaves open: an open page goes on asking the app for news, and keeps it from stopping for 20 s."""
+    yield
+    if "chromium" in request.fixturenames:
+        chromium: Browser = request.getfixturevalue("chromium")
+        for context in chromium.contexts:
+            context.close()
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     path = find_chromium()

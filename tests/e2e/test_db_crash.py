@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -22,87 +19,14 @@ from db.leases import LeaseStore
 from db.runs import RunStore
 from db.session import open_database
 from engine.types import MaskKey, MaskPair
+from tests.crash_writers import Writer, add_labels, change_all_tables, copy, open_new
 from tests.postgres_server import fresh_database
 
 pytest_plugins = ["tests.databases"]
 
-WRITER = """
-import sys
-from db.labels import LabelStore, NewLabel
-from db.session import open_database
-from engine.types import MaskKey, MaskPair
-store = LabelStore(open_database(sys.argv[1]))
-for i in range(int(sys.argv[2])):
-    pair = MaskPair(MaskKey("1", i), MaskKey("2", i))
-    stored = store.add(NewLabel(annotator=sys.argv[3], scene="room", pair=pair, decision="same"))
-    print(stored.uuid, flush=True)
-"""
-MIXED = """
-import sys
-from pathlib import Path
-from db.choices import ChoiceStore
-from db.exchange import import_rows
-from db.labels import LabelStore, NewLabel
-from db.leases import LeaseStore
-from db.runs import RunStore
-from db.session import open_database
-from engine.types import MaskKey, MaskPair
-engine = open_database(sys.argv[1])
-name, batch = sys.argv[2], Path(sys.argv[3]).read_text()
-labels, leases, runs, choices = LabelStore(engine), LeaseStore(engine), RunStore(engine), ChoiceStore(engine)
-print("open", flush=True)
-for i in range(10**6):
-    pairs = [MaskPair(MaskKey("1", i), MaskKey("2", j)) for j in range(5)]
-    stored = labels.add(NewLabel(annotator=name, scene="room", pair=pairs[0], decision="same"))
-    undo = labels.undo(stored.id, name)
-    print("undone", stored.uuid, undo.uuid, flush=True)
-    import_rows(engine, batch.replace("BATCH", f"{name}-{i}"), "jsonl", strict=True)
-    print("imported", f"{name}-{i}", flush=True)
-    leases.lease_all(f"{name}-{i}", pairs, name, seconds=600)
-    print("leased", f"{name}-{i}", flush=True)
-    run = runs.add("training", f"{name}-{i}", config={"i": i})
-    runs.update(run.id, status="done", result={"i": i})
-    print("ran", run.name, flush=True)
-    choices.set_number("overlap_share", i / 10**6)
-    print("chose", i, flush=True)
-"""
-OPENER = """
-import sys
-from db.session import open_database
-print("start", flush=True)
-open_database(sys.argv[1])
-print("open", flush=True)
-"""
-BACKER = """
-import sys
-from pathlib import Path
-from db.backup import back_up
-from db.session import open_database
-engine = open_database(sys.argv[1])
-print("open", flush=True)
-back_up(engine, Path(sys.argv[2]))
-"""
 ROUNDS = 10
 MIXED_ROUNDS = 5
 BATCH_ROWS = 20
-
-
-def start(script: str, *args: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", script, *args], stdout=subprocess.PIPE, text=True)
-
-
-def start_writer(path: str, count: int, annotator: str) -> subprocess.Popen[str]:
-    return start(WRITER, path, str(count), annotator)
-
-
-def kill(process: subprocess.Popen[str]) -> list[str]:
-    """Kill a process; returns the rest of what it acknowledged."""
-    assert process.stdout is not None
-    os.kill(process.pid, signal.SIGKILL)
-    # A line cut off by the kill was not acknowledged.
-    said = [line.strip() for line in process.stdout if line.endswith("\n")]
-    process.wait()
-    return said
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -117,16 +41,15 @@ def test_killed_writers_lose_no_acknowledged_label(place: str) -> None:
     moments = random.Random(0)
     acknowledged: set[str] = set()
     # The next writer starts up while this one writes, and is killed in turn: there is always one under load.
-    writers = [start_writer(place, 10**6, f"writer {i}") for i in range(2)]
+    writers = [Writer(add_labels, place, 10**6, f"writer {i}") for i in range(2)]
     for i in range(ROUNDS):
         writer = writers.pop(0)
-        assert writer.stdout is not None
-        acknowledged.add(writer.stdout.readline().strip())
+        acknowledged |= set(writer.next())
         time.sleep(moments.uniform(0, 0.1))
-        acknowledged |= set(kill(writer))
-        assert writer.returncode == -signal.SIGKILL
+        acknowledged |= {uuid for (uuid,) in writer.kill()}
+        assert writer.process.exitcode == -signal.SIGKILL
         if i < ROUNDS - 2:
-            writers.append(start_writer(place, 10**6, f"writer {i + 2}"))
+            writers.append(Writer(add_labels, place, 10**6, f"writer {i + 2}"))
     engine = open_database(place)
     stored = {row.uuid for row in LabelStore(engine).history()}
     assert acknowledged <= stored
@@ -140,32 +63,30 @@ def test_killed_writers_lose_no_acknowledged_label(place: str) -> None:
 
 
 def test_processes_that_open_and_write_a_new_database_at_once_lose_nothing(place: str) -> None:
-    writers = [start_writer(place, 40, f"writer {i}") for i in range(4)]
-    acknowledged = {line.strip() for writer in writers for line in writer.communicate(timeout=240)[0].splitlines()}
-    assert [writer.returncode for writer in writers] == [0] * 4
+    writers = [Writer(add_labels, place, 40, f"writer {i}") for i in range(4)]
+    acknowledged = {uuid for writer in writers for (uuid,) in writer.rest()}
+    assert [writer.process.exitcode for writer in writers] == [0] * 4
     assert {row.uuid for row in LabelStore(open_database(place)).history()} == acknowledged
     assert len(acknowledged) == 160
 
 
-def test_every_change_is_there_whole_or_not_at_all(place: str, tmp_path: Path) -> None:
+def test_every_change_is_there_whole_or_not_at_all(place: str) -> None:
     rows = [
         {"uuid": f"BATCH/{i}", "created_at": "2026-01-31T12:00:00+00:00", "annotator": "Ada", "scene": "BATCH", "decision": "same"}
         | {"view_a": "1", "mask_a": i, "view_b": "2", "mask_b": i, "queue": "q", "source": "s"}
         for i in range(BATCH_ROWS)
     ]
-    batch = tmp_path / "batch.jsonl"
-    batch.write_text("\n".join(map(json.dumps, rows)))
+    batch = "\n".join(map(json.dumps, rows))
     moments = random.Random(1)
     said: list[list[str]] = []
-    waiting = [start(MIXED, place, f"w{i}", str(batch)) for i in range(2)]
+    waiting = [Writer(change_all_tables, place, f"w{i}", batch) for i in range(2)]
     for i in range(MIXED_ROUNDS):
         writer = waiting.pop(0)
-        assert writer.stdout is not None
-        said += [writer.stdout.readline().split(), writer.stdout.readline().split()]
+        said += [writer.next() for _ in range(3)]
         time.sleep(moments.uniform(0, 0.4))
-        said += [line.split() for line in kill(writer)]
+        said += writer.kill()
         if i < MIXED_ROUNDS - 2:
-            waiting.append(start(MIXED, place, f"w{i + 2}", str(batch)))
+            waiting.append(Writer(change_all_tables, place, f"w{i + 2}", batch))
     engine = open_database(place)
     history = LabelStore(engine).history()
     by_uuid = {row.uuid: row for row in history}
@@ -194,12 +115,11 @@ def test_every_change_is_there_whole_or_not_at_all(place: str, tmp_path: Path) -
 
 def test_killed_while_the_schema_is_made(place: str) -> None:
     moments = random.Random(2)
-    for _ in range(4):
-        opener = start(OPENER, place)
-        assert opener.stdout is not None
-        opener.stdout.readline()
-        time.sleep(moments.uniform(0, 0.3))
-        kill(opener)
+    for _ in range(10):
+        opener = Writer(open_new, place)
+        opener.next()
+        time.sleep(moments.uniform(0, 0.1))
+        opener.kill()
     engine = open_database(place)
     assert LabelStore(engine).history() == []
     engine.dispose()
@@ -213,13 +133,12 @@ def test_killed_in_a_backup_leaves_a_whole_one_or_none(memory_folder: Path) -> N
     moments = random.Random(3)
     copies = memory_folder / "copies"
     for i in range(6):
-        backer = start(BACKER, path, str(copies / f"{i}.db"))
-        assert backer.stdout is not None
-        backer.stdout.readline()
+        backer = Writer(copy, path, str(copies / f"{i}.db"))
+        backer.next()
         time.sleep(moments.uniform(0, 0.03))
-        kill(backer)
-    for copy in copies.glob("*.db"):
-        with closing(sqlite3.connect(copy)) as connection:
+        backer.kill()
+    for backup in copies.glob("*.db"):
+        with closing(sqlite3.connect(backup)) as connection:
             assert connection.execute("pragma integrity_check").fetchone() == ("ok",)
             assert connection.execute("select count(*) from runs").fetchone() == (1,)
     assert len(RunStore(open_database(path)).list("training")) == 1
