@@ -123,8 +123,14 @@ def evaluate_scene(
                 done.append(prediction)
             on_progress("judging", len(done), len(pairs))
         scores = score(done, seed=settings.sampling.seed)
-        write_atomically(folder / METRICS_FILE, to_report(scores))
+        write_atomically(folder / METRICS_FILE, {**to_report(scores), **describe_left_out(scene)})
     return scores
+
+
+def describe_left_out(scene: Scene) -> dict[str, object]:
+    """Return which views of a scene were left out and why, as JSON values; nothing where all are used."""
+    views = [{"view": view.name, "reason": view.reason} for view in scene.left_out]
+    return {"left_out": views} if views else {}
 
 
 def sample_scene(

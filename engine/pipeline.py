@@ -27,7 +27,7 @@ from engine.grouping_metrics import MaskScores, PointScores, score_masks, score_
 from engine.instances import InstanceCloud, fuse_cloud, label_mesh
 from engine.look_alikes import MIN_KNOWN, find_look_alikes, likeness_of, weigh_likeness
 from engine.registration import Registration, register_views
-from engine.types import NOTHING, Float32Array, Frame, Int32Array, MaskKey, MaskPair, Scene, UInt8Array
+from engine.types import NOTHING, Float32Array, Frame, Int32Array, LeftOutView, MaskKey, MaskPair, Scene, UInt8Array
 from engine.undersegmented import find_undersegmented, without_testimony
 
 Stage = Literal["frames", "poses", "overlap", "judge", "cut", "3D", "scores"]
@@ -35,6 +35,8 @@ PLAUSIBLE_DEPTH_M = (0.15, 50.0)
 POOR_POSES_M = 0.03
 MANY_UNDERSEGMENTED = 0.005
 """Share of masks over several objects that is worth a warning; fewer are listed only."""
+LEFT_OUT_SAID = 3
+"""Left-out views that a warning names; the result lists all."""
 VISION_WEIGHT = 0.25
 """What a judge's embeddings count for beside colours among the neighbours of a mask without geometry; see docs/grouping.md."""
 
@@ -85,6 +87,7 @@ class GroupingRun:
         mask_scores: Scores over masks, None without ground truth.
         point_scores: Scores over the mesh's vertices, None without their ground truth.
         undersegmented: Masks that seem to cover several objects.
+        left_out: Views of the scene that could not be used, and why.
         calls: Pairs that the judge was asked.
         seconds: Wall-clock time of each stage.
         warnings: Sentences about what looks wrong with the scene.
@@ -103,6 +106,7 @@ class GroupingRun:
     seconds: dict[str, float]
     warnings: tuple[str, ...]
     undersegmented: tuple[MaskKey, ...] = ()
+    left_out: tuple[LeftOutView, ...] = ()
 
 
 @runtime_checkable
@@ -216,7 +220,7 @@ def group_frames(
             "The scene has no depth, poses or intrinsics in at least two views, which grouping by geometry needs; "
             "add them, or group with the evidence 'vlm'."
         )
-    warnings = list(_doubt_input(table))
+    warnings = [*_tell_left_out(scene), *_doubt_input(table)]
     with clock.time("poses"):
         registration = register_views(table, repair=options.repair, tick=clock.tick)
         table = table.with_poses(registration.poses)
@@ -306,6 +310,7 @@ def group_frames(
         truth=truth,
         mask_scores=mask_scores,
         point_scores=point_scores,
+        left_out=() if scene is None else scene.left_out,
         undersegmented=tuple(table.keys[row] for row in np.flatnonzero(undersegmented).tolist()),
         calls=calls,
         seconds={stage: round(seconds, 4) for stage, seconds in clock.seconds.items()},
@@ -322,6 +327,18 @@ def _describe(table: MaskTable, frames: Sequence[Frame], embeddings: Float32Arra
         if seen is not None:
             embeddings = np.concatenate([embeddings, VISION_WEIGHT * seen], axis=1)
     return embeddings
+
+
+def _tell_left_out(scene: Scene | None) -> Iterator[str]:
+    """Say which views are missing, and what was guessed when the scene's files were read, a sentence each."""
+    if scene is None:
+        return
+    if scene.left_out:
+        named = "; ".join(f"{view.name} — {view.reason}" for view in scene.left_out[:LEFT_OUT_SAID])
+        more = f"; and {len(scene.left_out) - LEFT_OUT_SAID} more" if len(scene.left_out) > LEFT_OUT_SAID else ""
+        total = len(scene.left_out) + len(scene.view_names)
+        yield f"{len(scene.left_out)} of {total} views were left out: {named}{more}"
+    yield from scene.notes
 
 
 def _doubt_input(table: MaskTable) -> Iterator[str]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from engine.assets import SCENES_DIR
 from engine.errors import MaskgroupError
+from engine.scenes import follow_links_into
+from engine.scenes.folders import parse_folders
 
 
 def default_database() -> str:
@@ -34,6 +36,7 @@ class Settings(BaseSettings):
         four_bit: Load the language model's weights in 4 bits, with bitsandbytes.
         loader: "transformers", or "unsloth" on NVIDIA.
         annotator: Name stored with labels until the person types another.
+        follow_links: Folders that symbolic links in scenes may lead into; all others are refused.
     """
 
     model_config = SettingsConfigDict(env_prefix="MASKGROUP_", extra="ignore")
@@ -49,6 +52,13 @@ class Settings(BaseSettings):
     four_bit: bool = False
     loader: str = "transformers"
     annotator: str = "me"
+    follow_links: Annotated[tuple[Path, ...], NoDecode] = ()
+
+    @field_validator("follow_links", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Read a list of folders as the environment has it: JSON, or joined as in PATH."""
+        return tuple(parse_folders(value)) if isinstance(value, str) else value
 
     def __init__(self, **values: Any) -> None:
         """Read flags and environment.
@@ -66,7 +76,9 @@ class Settings(BaseSettings):
             ) from error
 
     def model_post_init(self, context: object, /) -> None:
-        """Fill in the default that depends on the environment."""
+        """Fill in the default that depends on the environment, and allow the links."""
+        if self.follow_links:
+            follow_links_into(self.follow_links)
         if not self.db:
             self.db = default_database()
 

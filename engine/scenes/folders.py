@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from engine.errors import SceneError
 from engine.scenes.names import fault_of, is_foreign, normal_form, printable
@@ -16,7 +18,10 @@ MAX_ENTRIES = 200_000
 ROLES = (".color", ".rgb", ".depth", ".pose")
 """What some datasets write after a view's name: frame-000001.color.jpg, frame-000001.pose.txt."""
 
-_allowed: tuple[Path, ...] = ()
+LINKS_VARIABLE = "MASKGROUP_FOLLOW_LINKS"
+"""Hands the folders on to the processes that this one starts."""
+
+_allowed: tuple[Path, ...] | None = None
 _allowed_lock = threading.Lock()
 
 
@@ -34,6 +39,31 @@ def follow_links_into(folders: Iterable[Path]) -> None:
         resolved.append(folder.resolve())
     with _allowed_lock:
         _allowed = tuple(resolved)
+        os.environ[LINKS_VARIABLE] = json.dumps([str(folder) for folder in resolved])
+
+
+def parse_folders(text: str) -> list[str]:
+    """Return folders written as a JSON list, or joined as in PATH.
+
+    Raises:
+        SceneError: If it is a broken JSON list.
+    """
+    if not text.lstrip().startswith("["):
+        return [part for part in text.split(os.pathsep) if part]
+    try:
+        listed: Any = json.loads(text)
+    except ValueError as error:
+        raise SceneError(f"{LINKS_VARIABLE} is {text!r} ({error}), expected a list of folders; correct it.") from error
+    if not isinstance(listed, list) or not all(isinstance(part, str) for part in cast("list[Any]", listed)):
+        raise SceneError(f"{LINKS_VARIABLE} is {text!r}, expected a list of folders; correct it.")
+    return cast("list[str]", listed)
+
+
+def _allowed_folders() -> tuple[Path, ...]:
+    """Return the folders that links may lead into: as this process was told, or the one that started it."""
+    if _allowed is None:
+        follow_links_into(Path(part) for part in parse_folders(os.environ.get(LINKS_VARIABLE, "")))
+    return _allowed or ()
 
 
 def inside(root: Path, *parts: str) -> Path:
@@ -47,7 +77,7 @@ def inside(root: Path, *parts: str) -> Path:
         resolved = path.resolve()
     except (OSError, RuntimeError, ValueError) as error:
         raise SceneError(f"{path}: the path cannot be followed ({error}), expected a file of the scene; remove it.") from error
-    if not any(resolved.is_relative_to(folder) for folder in (root, *_allowed)):
+    if not any(resolved.is_relative_to(folder) for folder in (root, *_allowed_folders())):
         raise SceneError(
             f"{path}: leads to {resolved}, expected a path inside {root}; copy the file into the scene's folder, "
             "or allow links into that place with --follow-links."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+import warnings
 import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, WebPImagePlugin
 
 from engine.errors import SceneError
 from engine.scenes.regular_files import require_file
@@ -25,11 +26,13 @@ MAX_PIXELS = 50_000_000
 """Larger pictures are refused from their header: decoded, they would take a gigabyte."""
 MAX_BYTES = 256 * 2**20
 
-FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "PPM", "WEBP")
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "PPM", "WEBP")
 """What is opened at all, whatever the file is called; other decoders of Pillow are never reached."""
 
+# A lower limit than Pillow's own is checked below; its warning would say less.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 Image.preinit()  # the other formats; importing a decoder registers it
-_DECODERS = (MpoImagePlugin, TiffImagePlugin, WebPImagePlugin)
+_DECODERS = (TiffImagePlugin, WebPImagePlugin)
 
 PHOTOS = (".jpg", ".jpeg", ".png")
 MAPS = (".png",)

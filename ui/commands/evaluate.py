@@ -17,6 +17,7 @@ from engine.predictions import EvaluationError
 from engine.scenes import find_scene
 from ui.kept_points import ThresholdOption, choose_threshold
 from ui.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption, choose_options, find_judge, open_judge
+from ui.scene_options import FollowLinksOption, list_left_out, tell_left_out
 from ui.settings import Settings
 
 
@@ -37,6 +38,7 @@ def evaluate(
     four_bit: FourBitOption = False,
     loader: LoaderOption = None,
     scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    follow_links: FollowLinksOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure a judge on pairs whose answer is known; run it again to go on after a stop."""
@@ -60,9 +62,17 @@ def evaluate(
     load = cache(lambda: open_judge(model, own, options=options, prompt=settings.prompt, both_orders=False))
     reports: list[dict[str, object]] = []
     for one in opened:
+        tell_left_out(one)
         with ProgressBars(one.name) as bars:
             scores = evaluate_scene(one, out / one.name, settings, load, on_progress=bars.update)
-        reports.append({"scene": one.name, "folder": str((out / one.name).resolve()), **to_report(scores)})
+        reports.append(
+            {
+                "scene": one.name,
+                "folder": str((out / one.name).resolve()),
+                **to_report(scores),
+                "left_out": list_left_out(one.left_out),
+            }
+        )
         if not as_json:
             typer.echo(in_words(one.name, scores))
     if as_json:

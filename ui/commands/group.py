@@ -21,6 +21,7 @@ from engine.scenes import find_scene
 from ui.commands.render import parse_size
 from ui.kept_points import ThresholdOption, choose_threshold
 from ui.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption, choose_options, open_judge
+from ui.scene_options import FollowLinksOption
 from ui.scene_page import write_scene_page
 from ui.settings import Settings
 
@@ -40,6 +41,7 @@ def group(
     four_bit: FourBitOption = False,
     loader: LoaderOption = None,
     scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    follow_links: FollowLinksOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Group every mask of a scene into objects, and write them with their evidence."""

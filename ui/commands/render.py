@@ -16,6 +16,7 @@ from engine.export import write_frames
 from engine.frames import FrameSource
 from engine.rendering import BACKENDS, BackendName, choose_backend
 from engine.scenes import find_scene
+from ui.scene_options import FollowLinksOption, list_left_out, tell_left_out
 from ui.settings import Settings
 
 MAX_SIDE_PX = 8192
@@ -28,12 +29,14 @@ def render(
     backend: Annotated[str, typer.Option(help="auto, embree or pytorch3d.")] = "auto",
     photos: Annotated[bool, typer.Option("--photos", help="Take the scene's photos as pictures, not the rendered mesh.")] = False,
     scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    follow_links: FollowLinksOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Write rgb.png, instance_mask.npy and unique_instances.npy of every view."""
     width, height = parse_size(size)
     name = parse_backend(backend)
     opened = find_scene(scene, scenes or Settings().scenes)
+    tell_left_out(opened)
     started = time.perf_counter()
     used = choose_backend() if name == "auto" else name
     source = FrameSource(opened, width=width, height=height, backend=used, max_frames=1, photo=photos, keep_aspect=False)
@@ -51,11 +54,13 @@ def render(
         "height": height,
         "backend": used,
         "seconds": round(time.perf_counter() - started, 3),
+        "left_out": list_left_out(opened.left_out),
     }
     if as_json:
         typer.echo(json.dumps(report))
     else:
-        typer.echo(f"{written} views written, {report['kept']} kept, in {out} ({used}, {report['seconds']} s).")
+        left_out = f"; {len(opened.left_out)} left out" if opened.left_out else ""
+        typer.echo(f"{written} views written, {report['kept']} kept, in {out} ({used}, {report['seconds']} s){left_out}.")
 
 
 def parse_size(text: str) -> tuple[int, int]:
