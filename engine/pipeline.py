@@ -5,6 +5,7 @@ Stages: frames, poses, overlap, judge, cut, 3D, scores. Each stage's own module 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from engine.candidates import PairEvidence, physical_sizes, propose_by_appearanc
 from engine.constraints import Constraint
 from engine.continuation import find_continuations
 from engine.depth_doubt import find_depth_factor
-from engine.errors import MaskgroupError
+from engine.errors import MaskgroupError, SceneError
 from engine.frames import FrameSource
 from engine.geometry import MaskTable, follow_masks, sample_masks, tabulate_masks
 from engine.grouping import SPLIT_MAX_ERROR_M, Evidence, Grouping, MaskGraph, build_graph, cut
@@ -29,6 +30,8 @@ from engine.look_alikes import MIN_KNOWN, find_look_alikes, likeness_of, weigh_l
 from engine.registration import Registration, register_views
 from engine.types import NOTHING, Float32Array, Frame, Int32Array, LeftOutView, MaskKey, MaskPair, Scene, UInt8Array
 from engine.undersegmented import find_undersegmented, without_testimony
+
+logger = logging.getLogger(__name__)
 
 Stage = Literal["frames", "poses", "overlap", "judge", "cut", "3D", "scores"]
 PLAUSIBLE_DEPTH_M = (0.15, 50.0)
@@ -175,18 +178,28 @@ def group_scene(
     clock = _Clock(report, is_cancelled)
     loaded: list[Frame] = []
     with clock.time("frames"):
-        for k, name in enumerate(scene.view_names):
-            loaded.append(frames.frame(name))
-            clock.tick((k + 1) / len(scene.view_names))
+        for frame in frames.usable(scene.view_names):
+            loaded.append(frame)
+            clock.tick(len(loaded) / len(scene.view_names))
     with clock.time("scores"):
         truth = find_truth(scene, loaded)
-    return group_frames(loaded, scene=scene, truth=truth, options=options, judge=judge, constraints=constraints, clock=clock)
+    return group_frames(
+        loaded,
+        scene=scene,
+        left_out=frames.left_out,
+        truth=truth,
+        options=options,
+        judge=judge,
+        constraints=constraints,
+        clock=clock,
+    )
 
 
 def group_frames(
     frames: Sequence[Frame],
     *,
     scene: Scene | None = None,
+    left_out: Sequence[LeftOutView] = (),
     truth: Int32Array | None = None,
     embeddings: Float32Array | None = None,
     options: GroupingOptions | None = None,
@@ -199,6 +212,7 @@ def group_frames(
     Args:
         frames: The views; masks are numbered in this order, then by id.
         scene: Gives the mesh, where there is one.
+        left_out: Views of the scene that are not among `frames` because they cannot be used.
         truth: (N,) int32 object of each mask, for scores.
         embeddings: (N, D) float32 appearance of each mask, used where there is no geometry; None = its colours and,
             where the judge has a vision tower, what that sees.
@@ -220,7 +234,7 @@ def group_frames(
             "The scene has no depth, poses or intrinsics in at least two views, which grouping by geometry needs; "
             "add them, or group with the evidence 'vlm'."
         )
-    warnings = [*_tell_left_out(scene), *_doubt_input(table)]
+    warnings = [*_tell_left_out(scene, left_out, len(frames)), *_doubt_input(table)]
     with clock.time("poses"):
         registration = register_views(table, repair=options.repair, tick=clock.tick)
         table = table.with_poses(registration.poses)
@@ -310,7 +324,7 @@ def group_frames(
         truth=truth,
         mask_scores=mask_scores,
         point_scores=point_scores,
-        left_out=() if scene is None else scene.left_out,
+        left_out=tuple(left_out),
         undersegmented=tuple(table.keys[row] for row in np.flatnonzero(undersegmented).tolist()),
         calls=calls,
         seconds={stage: round(seconds, 4) for stage, seconds in clock.seconds.items()},
@@ -329,16 +343,14 @@ def _describe(table: MaskTable, frames: Sequence[Frame], embeddings: Float32Arra
     return embeddings
 
 
-def _tell_left_out(scene: Scene | None) -> Iterator[str]:
+def _tell_left_out(scene: Scene | None, left_out: Sequence[LeftOutView], used: int) -> Iterator[str]:
     """Say which views are missing, and what was guessed when the scene's files were read, a sentence each."""
-    if scene is None:
-        return
-    if scene.left_out:
-        named = "; ".join(f"{view.name} — {view.reason}" for view in scene.left_out[:LEFT_OUT_SAID])
-        more = f"; and {len(scene.left_out) - LEFT_OUT_SAID} more" if len(scene.left_out) > LEFT_OUT_SAID else ""
-        total = len(scene.left_out) + len(scene.view_names)
-        yield f"{len(scene.left_out)} of {total} views were left out: {named}{more}"
-    yield from scene.notes
+    if left_out:
+        named = " ".join(f"{view.name} — {view.reason}" for view in left_out[:LEFT_OUT_SAID])
+        more = f" And {len(left_out) - LEFT_OUT_SAID} more." if len(left_out) > LEFT_OUT_SAID else ""
+        yield f"{len(left_out)} of {used + len(left_out)} views were left out: {named}{more}"
+    if scene is not None:
+        yield from scene.notes
 
 
 def _doubt_input(table: MaskTable) -> Iterator[str]:
@@ -378,7 +390,11 @@ def find_truth(scene: Scene, frames: Sequence[Frame]) -> Int32Array | None:
     for frame in frames:
         ids = sorted(frame.mask_areas)
         if isinstance(reader, HasGroundTruth):
-            objects = reader.read_ground_truth_map(frame.view)
+            try:
+                objects = reader.read_ground_truth_map(frame.view)
+            except SceneError as error:
+                logger.warning("The ground truth of view %r is not used: %s", frame.view, error)
+                objects = None
             if objects is None:
                 truth.extend([NOTHING] * len(ids))
                 continue

@@ -75,6 +75,7 @@ class ReplicaReader:
         self._lock = threading.RLock()
         self._mesh: SceneMesh | None = None
         self._has_mesh: bool | None = None
+        self._mesh_error: SceneError | None = None
         self._depth_scale: float | None = None
 
     def read_view(self, name: str) -> View:
@@ -111,8 +112,14 @@ class ReplicaReader:
     def read_mesh(self) -> SceneMesh | None:
         """Return the mesh with its labels, read once, or None where the scene has none."""
         with self._lock:
+            if self._mesh_error is not None:
+                raise self._mesh_error
             if self._has_mesh is None:
-                self._mesh = self._load_mesh()
+                try:
+                    self._mesh = self._load_mesh()
+                except SceneError as error:
+                    self._mesh_error = error  # every view asks for it: a large broken file is read once
+                    raise
                 self._has_mesh = self._mesh is not None
             return self._mesh
 

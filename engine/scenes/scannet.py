@@ -149,6 +149,7 @@ class ScanNetReader:
         self._lock = threading.RLock()
         self._mesh: SceneMesh | None = None
         self._has_mesh: bool | None = None
+        self._mesh_error: SceneError | None = None
 
     def read_view(self, name: str) -> View:
         """Return camera and pose."""
@@ -186,10 +187,10 @@ class ScanNetReader:
     def read_instance_map(self, name: str) -> Int32Array | None:
         """Return the instance map that some exports store, (H, W) int32, -1 = nothing; None where the mesh keeps the objects."""
         self._views.require(name)
-        mesh = self.read_mesh()
-        if self._instances is None or (mesh is not None and mesh.vertex_instances is not None):
+        if self._instances is None or name not in self._instances.files:
             return None
-        if name not in self._instances.files:
+        mesh = self.read_mesh()
+        if mesh is not None and mesh.vertex_instances is not None:
             return None
         path = self._root.file(*self._instances.files[name])
         ids = pictures.read_ids(path)
@@ -207,8 +208,14 @@ class ScanNetReader:
     def read_mesh(self) -> SceneMesh | None:
         """Return the mesh with its objects, read once, or None where the scene has none."""
         with self._lock:
+            if self._mesh_error is not None:
+                raise self._mesh_error
             if self._has_mesh is None:
-                mesh = self._load_mesh()
+                try:
+                    mesh = self._load_mesh()
+                except SceneError as error:
+                    self._mesh_error = error  # every view asks for it: a large broken file is read once
+                    raise
                 if mesh is not None and mesh.vertex_instances is not None and self._settings.ignore_ids:
                     ignored = np.isin(mesh.vertex_instances, self._settings.ignore_ids)
                     mesh = replace(mesh, vertex_instances=np.where(ignored, NOTHING, mesh.vertex_instances).astype(np.int32))

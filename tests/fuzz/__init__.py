@@ -1,1 +1,1 @@
-"""Mutated scene folders: whatever is in a folder, opening and reading it gives a scene or one sentence, quickly and in little memory."""
+"""Mutated scene folders: whatever is in one, reading it gives a scene or one sentence, quickly and in little memory."""

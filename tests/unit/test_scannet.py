@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -151,7 +152,7 @@ Use = Callable[[Scene], object]
     ("change", "use", "sentence"),
     [
         (lambda f: (f / "pose" / "0.txt").write_text("1 2 3"), lambda s: s.view("0"), "expected a camera-to-world pose"),
-        (lambda f: (f / "intrinsic" / "intrinsic_color.txt").unlink(), lambda s: s.view("0"), "intrinsic_color.txt: found no file"),
+        (lambda f: shutil.rmtree(f / "intrinsic"), lambda s: s.view("0"), "intrinsic_color.txt: found no file"),
         (lambda f: (f / "color" / "0.jpg").write_bytes(b"x"), lambda s: s.color("0"), "no readable image|broken or cut short"),
         (lambda f: (f / f"other{SEGS[len(NAME) :]}").write_text("{}"), lambda s: s.mesh, None),
         (lambda f: (f / f"{NAME}b.aggregation.json").write_text("{}"), lambda s: s.mesh, "expected one file"),

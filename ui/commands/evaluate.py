@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from engine.evaluation import METRICS, Scores, to_report
 from engine.evaluation_run import EvaluationSettings, evaluate_scene
+from engine.frames import FrameSource
 from engine.pair_sampling import NegativeMode, SamplingSettings
 from engine.predictions import EvaluationError
 from engine.scenes import find_scene
@@ -63,14 +64,17 @@ def evaluate(
     reports: list[dict[str, object]] = []
     for one in opened:
         tell_left_out(one)
+        frames = FrameSource(one)
         with ProgressBars(one.name) as bars:
-            scores = evaluate_scene(one, out / one.name, settings, load, on_progress=bars.update)
+            scores = evaluate_scene(one, out / one.name, settings, load, frames=frames, on_progress=bars.update)
+        for view in frames.left_out[len(one.left_out) :]:
+            typer.echo(f"Note: left out: {view.name} — {view.reason}", err=True)
         reports.append(
             {
                 "scene": one.name,
                 "folder": str((out / one.name).resolve()),
                 **to_report(scores),
-                "left_out": list_left_out(one.left_out),
+                "left_out": list_left_out(frames.left_out),
             }
         )
         if not as_json:

@@ -21,7 +21,7 @@ from engine.scenes import find_scene
 from ui.commands.render import parse_size
 from ui.kept_points import ThresholdOption, choose_threshold
 from ui.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption, choose_options, open_judge
-from ui.scene_options import FollowLinksOption
+from ui.scene_options import FollowLinksOption, list_left_out
 from ui.scene_page import write_scene_page
 from ui.settings import Settings
 
@@ -72,7 +72,17 @@ def group(
         written.append(out / "scene.html")
     metrics = summarise_metrics(run)
     if as_json:
-        typer.echo(json.dumps({"scene": opened.name, "out": str(out.resolve()), **metrics, "warnings": list(run.warnings)}))
+        typer.echo(
+            json.dumps(
+                {
+                    "scene": opened.name,
+                    "out": str(out.resolve()),
+                    **metrics,
+                    "left_out": list_left_out(run.left_out),
+                    "warnings": list(run.warnings),
+                }
+            )
+        )
         return
     for warning in run.warnings:
         typer.echo(f"Note: {warning}", err=True)

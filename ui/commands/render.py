@@ -40,26 +40,29 @@ def render(
     started = time.perf_counter()
     used = choose_backend() if name == "auto" else name
     source = FrameSource(opened, width=width, height=height, backend=used, max_frames=1, photo=photos, keep_aspect=False)
-    written = 0
+    written = kept = 0
     views = write_frames(source, out, width=width, height=height)
     for _, is_new in tqdm(views, total=len(opened.view_names), desc=f"rendering {opened.name}", unit="view"):
         written += is_new
+        kept += not is_new
+    for view in source.left_out[len(opened.left_out) :]:
+        typer.echo(f"Note: left out: {view.name} — {view.reason}", err=True)
     report = {
         "scene": opened.name,
         "out": str(out.resolve()),
         "views": len(opened.view_names),
         "written": written,
-        "kept": len(opened.view_names) - written,
+        "kept": kept,
         "width": width,
         "height": height,
         "backend": used,
         "seconds": round(time.perf_counter() - started, 3),
-        "left_out": list_left_out(opened.left_out),
+        "left_out": list_left_out(source.left_out),
     }
     if as_json:
         typer.echo(json.dumps(report))
     else:
-        left_out = f"; {len(opened.left_out)} left out" if opened.left_out else ""
+        left_out = f"; {len(source.left_out)} left out" if source.left_out else ""
         typer.echo(f"{written} views written, {report['kept']} kept, in {out} ({used}, {report['seconds']} s){left_out}.")
 
 
