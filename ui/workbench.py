@@ -5,6 +5,7 @@ One workbench serves all browser tabs; it holds caches and connections, never a 
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -28,6 +29,8 @@ from engine.types import NOTHING, Decision, Float32Array, Frame, LeftOutView, Ma
 from ui.judges import Judges
 from ui.pictures import thumbnail
 from ui.room import MAX_MASK_POINTS, RoomCloud, back_project, build_room, camera_outline, nearest_instance
+
+log = logging.getLogger(__name__)
 
 MAX_THUMBNAILS = 48
 """Views shown as pictures to choose from; longer scenes show evenly spaced ones, the list has all."""
@@ -122,8 +125,11 @@ class Workbench:
         shown = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, min(len(names), MAX_THUMBNAILS)).astype(int))]
         pictures: list[tuple[UInt8Array, str]] = []
         for name in shown:
-            photo = opened.scene.color(name)
-            pictures.append((thumbnail(photo if photo is not None else opened.frames.frame(name).rgb), name))
+            try:
+                photo = opened.scene.color(name)
+                pictures.append((thumbnail(photo if photo is not None else opened.frames.frame(name).rgb), name))
+            except SceneError as error:
+                log.warning("View %s of %s has no picture to choose it by: %s", name, scene, error)
         return pictures
 
     def mask_choices(self, scene: str, view: str) -> list[tuple[str, int]]:

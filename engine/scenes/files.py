@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import struct
+import tokenize
 from pathlib import Path
 from typing import Any, cast
 
@@ -192,6 +193,7 @@ def _load_integers(path: Path, what: str) -> NDArray[np.integer[Any]]:
         MemoryError,
         RecursionError,
         struct.error,
+        tokenize.TokenError,
     ) as error:
         raise SceneError(f"{path}: cannot be read as .npy ({error}), {again}") from error
     if values.size and int(values.max()) > MAX_ID:

@@ -31,6 +31,7 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "PPM", "WEBP")
 
 # A lower limit than Pillow's own is checked below; its warning would say less.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\..*")  # about EXIF that is broken, which says nothing
 Image.preinit()  # the other formats; importing a decoder registers it
 _DECODERS = (TiffImagePlugin, WebPImagePlugin)
 

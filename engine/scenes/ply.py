@@ -207,6 +207,11 @@ def _load_with_plyfile(path: Path, header: Header) -> _Parts:
             data = PlyData.read(stream, known_list_len=known)
         except PlyParseError as error:
             faces = header.element(FACES)
+            if _counts_in_floats(header) and header.order != "ascii":
+                raise SceneError(
+                    f"{path}: its faces are of different sizes, counted in floating point, or the file is cut short "
+                    f"({error}), expected whole numbers; export the mesh again."
+                ) from error
             if not known or faces is None:
                 raise
             if faces.count > MAX_MIXED_FACES:
@@ -244,7 +249,7 @@ def _parts_of(table: Table, path: Path) -> _Parts:
 @contextmanager
 def _plain_stream(path: Path, header: Header) -> Generator[tuple[BinaryIO, dict[str, dict[str, int]]]]:
     """Give the file with a header that plyfile reads, and the lengths of its lists as the first row has them."""
-    counted_in_floats = any(own.count_type in FLOATS for element in header.elements for own in element.properties)
+    counted_in_floats = _counts_in_floats(header)
     if header.is_plain and not counted_in_floats:
         with path.open("rb") as file:
             yield file, _first_lengths(path, header)
@@ -258,6 +263,10 @@ def _plain_stream(path: Path, header: Header) -> Generator[tuple[BinaryIO, dict[
             copy.write(part.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if header.order == "ascii" else part)
         copy.seek(0)
         yield copy, {} if counted_in_floats and header.order != "ascii" else lengths
+
+
+def _counts_in_floats(header: Header) -> bool:
+    return any(own.count_type in FLOATS for element in header.elements for own in element.properties)
 
 
 def _without_float_counts(path: Path, header: Header, lengths: dict[str, dict[str, int]]) -> Header:

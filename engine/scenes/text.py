@@ -26,6 +26,8 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eEdD][+-]?[0-9]{
 _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity|[0-9]\.#(?:inf|ind|qnan|snan)[0-9]*|nan\(ind\))", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eEdD][+-]?[0-9]{1,9})?")
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+")
+_COMMENT = re.compile(r"(?:^|(?<=[\s,;]))#.*")
+"""A comment stands alone: the sign in 1.#IND, as Windows writes what is no number, begins none."""
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _BYTE_ORDER_MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
@@ -68,7 +70,7 @@ def read_matrix(path: Path, what: str, shapes: tuple[tuple[int, int], ...]) -> F
     lines = [
         (number, content)
         for number, line in enumerate(_LINE_END.split(read_text(path, expected, limit=MATRIX_BYTES)), start=1)
-        if (content := line.partition("#")[0].replace("[", " ").replace("]", " ").strip().strip(";,").strip())
+        if (content := _COMMENT.sub("", line).replace("[", " ").replace("]", " ").strip().strip(";,").strip())
     ]
     table = _choose_table(path, expected, lines, shapes)
     values = [[_number(path, number, word, expected) for word in words] for number, words in table]
@@ -178,7 +180,7 @@ def _parse_integers(path: Path, what: str, chunk: str, first_line: int) -> NDArr
             pass  # the careful way below says where and why
     found: list[int] = []
     for number, line in enumerate(_LINE_END.split(chunk), start=first_line):
-        for word in line.partition("#")[0].strip().strip(";,").split():
+        for word in _COMMENT.sub("", line).strip().strip(";,").split():
             found.append(_integer(path, number, word, what))
     return np.array(found, np.int64)
 

@@ -86,11 +86,21 @@ def test_bad_targets_are_refused(tiny_room: Path, tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
-def test_broken_scene_is_one_sentence(tiny_room: Path, tmp_path: Path) -> None:
+def test_view_without_a_pose_is_left_out_and_said(tiny_room: Path, tmp_path: Path) -> None:
     (tiny_room / "poses" / "2.txt").unlink()
+    done = run("render", tiny_room, "--out", tmp_path / "out", "--size", "16x12", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "1 of 3 views of tiny are left out" in done.stderr
+    report = json.loads(done.stdout)
+    assert (report["views"], report["written"], [view["view"] for view in report["left_out"]]) == (2, 2, ["2"])
+    assert "no pose for view '2'" in report["left_out"][0]["reason"]
+
+
+def test_broken_scene_is_one_sentence(tiny_room: Path, tmp_path: Path) -> None:
+    (tiny_room / "intrinsics.txt").unlink()
     done = run("render", tiny_room, "--out", tmp_path / "out", "--size", "16x12")
     assert done.returncode == 2
-    assert "no pose for view '2'" in done.stderr
+    assert "intrinsics.txt: found no file" in done.stderr
     assert "Traceback" not in done.stderr
     unknown = run("render", "atlantis", "--out", tmp_path / "out")
     assert unknown.returncode == 2
@@ -101,3 +111,42 @@ def test_scenes_are_listed(tiny_room: Path) -> None:
     assert "sh3d_living  replica  40 views" in run("scenes").stdout
     listed = json.loads(run("scenes", "--scenes", tiny_room.parent, "--json").stdout)
     assert [(row["name"], row["format"], row["n_views"]) for row in listed] == [("tiny", "replica", 3)]
+
+
+def test_left_out_folders_and_views_are_listed_with_their_reason(tiny_room: Path) -> None:
+    scenes = tiny_room.parent
+    (scenes / "10²").mkdir()
+    (scenes / "a\nb").mkdir()
+    (tiny_room / "poses" / "2.txt").write_text("nan")
+    done = run("scenes", "--scenes", scenes)
+    assert done.returncode == 0, done.stderr
+    assert "tiny  replica  2 of 3 views" in done.stdout
+    assert "  left out: 2 — " in done.stdout
+    assert "left out: 10² — " in done.stdout
+    assert "left out: a\\nb — " in done.stdout
+    rows = json.loads(run("scenes", "--scenes", scenes, "--json").stdout)
+    assert [row["name"] for row in rows if row["reason"] is None] == ["tiny"]
+    assert [row["name"] for row in rows if row["reason"] is not None] == ["10²", "a\\nb"]
+    assert [view["view"] for view in rows[0]["left_out"]] == ["2"]
+
+
+def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = run("scenes", "--scenes", tmp_path)
+    assert done.returncode == 2
+    assert "left out: empty — " in done.stdout
+    assert "none of them a scene" in done.stderr
+    nothing = run("scenes", "--scenes", tmp_path, "--json")
+    assert nothing.returncode == 2
+    assert [row["name"] for row in json.loads(nothing.stdout)] == ["empty"]
+
+
+def test_links_are_followed_where_allowed(tiny_room: Path, tmp_path: Path) -> None:
+    (tiny_room / "color").rename(tmp_path / "elsewhere")
+    (tiny_room / "color").symlink_to(tmp_path / "elsewhere")
+    refused = run("scenes", "--scenes", tiny_room.parent)
+    assert refused.returncode == 2
+    assert "--follow-links" in refused.stdout
+    allowed = run("scenes", "--scenes", tiny_room.parent, "--follow-links", tmp_path)
+    assert "tiny  replica  3 views" in allowed.stdout
+    assert "check --follow-links" in run("scenes", "--follow-links", tmp_path / "nowhere").stderr
