@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 # Several thread pools on few cores slow each other down; tests run in two processes instead.
 TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 GRADIO_ANALYTICS_ENABLED=False
 
-.PHONY: demo test soak lint format bench screenshots wheel clean
+.PHONY: demo test soak lint format bench fuzz screenshots wheel clean
 
 demo: $(VENV)/.app-installed
 	$(BIN)/maskgroup app --port $(PORT)
@@ -34,6 +34,12 @@ format: $(VENV)/.dev-installed
 
 bench: $(VENV)/.dev-installed
 	for bench in tests/bench/bench_*.py; do $(BIN)/python -m tests.bench.$$(basename $$bench .py) || exit 1; done
+
+# Every reader of scenes on 500 broken folders; COUNT=5000 SEED=1 for more.
+COUNT ?= 500
+SEED ?= 0
+fuzz: $(VENV)/.dev-installed
+	$(TEST_ENV) $(BIN)/python -m tests.fuzz.run --count $(COUNT) --seed $(SEED)
 
 screenshots: $(VENV)/.dev-installed
 	$(BIN)/python -m tests.browser.take_screenshots docs/images

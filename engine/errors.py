@@ -11,11 +11,23 @@ class MaskgroupError(Exception):
 
 
 class SceneError(MaskgroupError):
-    """A scene folder, or a file in it, is missing or broken."""
+    """A scene folder, or a file in it, is missing or broken.
+
+    Args:
+        message: The sentence. It names files, whose names may hold anything: what cannot be printed on one line is escaped.
+    """
+
+    def __init__(self, message: str) -> None:
+        readable = message.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in readable))
 
 
 class MaskError(MaskgroupError):
     """A view or a mask was asked for that does not exist or is empty."""
+
+
+class LeftOutError(SceneError, MaskError):
+    """A view was asked for that was left out of its scene, because a file of it is missing or broken."""
 
 
 class RenderError(MaskgroupError):

@@ -28,7 +28,7 @@ from engine.pair_sampling import SampledPair, SamplingSettings, SeenMask, sample
 from engine.predictions import PREDICTIONS, EvaluationError, Prediction, PredictionWriter, read_predictions
 from engine.strict_json import to_json_text
 from engine.trained_on import UNKNOWN, TrainedOn
-from engine.types import Float32Array, MaskKey, Scene, Verdict
+from engine.types import Float32Array, LeftOutView, MaskKey, Scene, Verdict
 
 SETTINGS = "settings.json"
 METRICS_FILE = "metrics.json"
@@ -128,8 +128,15 @@ def evaluate_scene(
                 done.append(prediction)
             on_progress("judging", len(done), len(pairs))
         scores = score(done, seed=settings.sampling.seed)
-        write_atomically(folder / METRICS_FILE, {**to_report(scores), TRAINED_FIELD: trained_on.includes(scene.folder)})
+        report = {**to_report(scores), TRAINED_FIELD: trained_on.includes(scene.folder), **describe_left_out(frames.left_out)}
+        write_atomically(folder / METRICS_FILE, report)
     return scores
+
+
+def describe_left_out(left_out: Sequence[LeftOutView]) -> dict[str, object]:
+    """Return which views of a scene were left out and why, as JSON values; nothing where all are used."""
+    views = [{"view": view.name, "reason": view.reason} for view in left_out]
+    return {"left_out": views} if views else {}
 
 
 def sample_scene(
@@ -151,9 +158,8 @@ def sample_scene(
             "evaluate a scene with instance ids."
         )
     masks: list[SeenMask] = []
-    for done, view in enumerate(scene.view_names, start=1):
-        areas = frames.frame(view).mask_areas
-        masks += [SeenMask(MaskKey(view, mask), mask, area) for mask, area in areas.items()]
+    for done, frame in enumerate(frames.usable(scene.view_names), start=1):
+        masks += [SeenMask(MaskKey(frame.view, mask), mask, area) for mask, area in frame.mask_areas.items()]
         on_progress("reading views", done, len(scene.view_names))
     copies = {} if scene.mesh is None else find_identical_copies(scene.mesh)
     return sample_pairs(masks, settings, copies=copies, embed=lambda key: color_embedding(frames, key))

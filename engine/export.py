@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from engine.errors import RenderError, SceneError
+from engine.errors import LeftOutError, RenderError, SceneError
 from engine.frames import FrameSource
 from engine.scenes.files import image_size, read_id_list, read_id_map
 from engine.scenes.processed import MASK, RGB, UNIQUE
@@ -72,6 +72,8 @@ def write_frame(frame: Frame, folder: Path) -> None:
 def write_frames(source: FrameSource, out: Path, *, width: int, height: int) -> Iterator[tuple[str, bool]]:
     """Write all views of a scene; yields (view, whether it was written now) as each is done, in the scene's order.
 
+    Views of which a file is broken are passed over; `source.left_out` says which and why.
+
     Args:
         source: Makes the frames; must have been made for exactly `width` x `height`.
         out: Folder of the processed scene; made if missing.
@@ -90,15 +92,19 @@ def write_frames(source: FrameSource, out: Path, *, width: int, height: int) -> 
 
     _claim(target, source, width, height)
 
-    def write(view: str) -> tuple[str, bool]:
+    def write(view: str) -> tuple[str, bool] | None:
         if is_written(target / view, width, height):
             return view, False
-        write_frame(source.frame(view), target / view)
+        try:
+            frame = source.frame(view)
+        except LeftOutError:
+            return None  # `source.left_out` has it
+        write_frame(frame, target / view)
         return view, True
 
     with ThreadPoolExecutor(THREADS) as pool:
         try:
-            yield from pool.map(write, source.scene.view_names)
+            yield from (done for done in pool.map(write, source.scene.view_names) if done is not None)
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
-from engine.errors import SceneError
+from engine.errors import LeftOutError, SceneError
 from engine.rendering import BackendName, Renderer, make_renderer, shade
-from engine.types import Camera, Float32Array, Frame, Int32Array, Scene, SceneMesh, UInt8Array, View
+from engine.types import Camera, Float32Array, Frame, Int32Array, LeftOutView, Scene, SceneMesh, UInt8Array, View
 
 MapT = TypeVar("MapT", Int32Array, Float32Array)
 
@@ -57,19 +59,32 @@ class FrameSource:
         self._lock = threading.Lock()
         self._render_lock = threading.Lock()
         self._renderer: Renderer | None = None
+        self._lost: dict[str, LeftOutView] = {}
+
+    @property
+    def left_out(self) -> tuple[LeftOutView, ...]:
+        """Views that the scene left out, and those whose pictures, masks or depth turned out to be broken so far."""
+        return (*self.scene.left_out, *self._lost.values())
 
     def frame(self, view: str) -> Frame:
         """Return a view's frame.
 
         Raises:
             MaskError: If the scene has no such view.
-            SceneError: If a file is broken, or the scene has neither stored masks nor a labelled mesh.
+            LeftOutError: If a file of this view is broken.
+            SceneError: If another file is broken, or the scene has neither stored masks nor a labelled mesh.
         """
         with self._lock:
             if view in self._frames:
                 self._frames.move_to_end(view)
                 return self._frames[view]
-        frame = self._make(view)  # two threads may make the same frame; the result is the same
+        try:
+            frame = self._make(view)
+        except LeftOutError as error:
+            self._lost[view] = LeftOutView(view, str(error))
+            raise
+        self._lost.pop(view, None)
+        # Two threads may make the same frame; the result is the same.
         with self._lock:
             self._frames[view] = frame
             self._frames.move_to_end(view)
@@ -77,21 +92,43 @@ class FrameSource:
                 self._frames.popitem(last=False)
         return frame
 
+    def usable(self, views: Iterable[str]) -> Iterator[Frame]:
+        """Give the frames of views one after the other, without those of which a file is broken; `left_out` has these.
+
+        Raises:
+            LeftOutError: If not one of them can be used.
+            SceneError: If the scene itself is broken.
+        """
+        first: LeftOutError | None = None
+        has_any = False
+        for view in views:
+            try:
+                frame = self.frame(view)
+            except LeftOutError as error:
+                first = first or error
+                continue
+            has_any = True
+            yield frame
+        if first is not None and not has_any:
+            raise first
+
     def size_for(self, width: int, height: int) -> tuple[int, int]:
         """Return the (width, height) of a frame made from images of the given size."""
         return fit_size(width, height, self._width or width, self._height or height, keep_aspect=self._keep_aspect)
 
     def _make(self, name: str) -> Frame:
         view = self.scene.view(name)
-        stored = self.scene.stored_instance_map(name)
+        with _files_of(name):
+            stored = self.scene.stored_instance_map(name)
         return self._from_stored(view, stored) if stored is not None else self._from_mesh(view)
 
     def _from_stored(self, view: View, stored: Int32Array) -> Frame:
-        photo = self.scene.color(view.name)
-        if photo is None:
-            raise SceneError(f"{self.scene.folder}: view {view.name!r} has masks but no picture; add its photo.")
+        with _files_of(view.name):
+            photo = self.scene.color(view.name)
+            if photo is None:
+                raise SceneError(f"{self.scene.folder}: view {view.name!r} has masks but no picture; add its photo.")
+            depth = self.scene.depth(view.name)
         width, height = self.size_for(photo.shape[1], photo.shape[0])
-        depth = self.scene.depth(view.name)
         return Frame(
             view=view.name,
             rgb=resize_rgb(photo, width, height),
@@ -113,7 +150,8 @@ class FrameSource:
                 self._renderer = make_renderer(mesh, self._backend)
             fragments = self._renderer.rasterize(camera, view.pose)
         rendered = shade(fragments, mesh, camera, view.pose)
-        photo = self.scene.color(view.name) if self.photo else None
+        with _files_of(view.name):
+            photo = self.scene.color(view.name) if self.photo else None
         return Frame(
             view=view.name,
             rgb=rendered.rgb if photo is None else resize_rgb(photo, camera.width, camera.height),
@@ -135,6 +173,17 @@ class FrameSource:
                 f"ground_truth/{self.scene.name}.txt beside the scene's folder; add one of them."
             )
         return mesh
+
+
+@contextmanager
+def _files_of(view: str) -> Generator[None]:
+    """Turn what is wrong with a view's own files into an error that names the view; other views are none the worse for it."""
+    try:
+        yield
+    except LeftOutError:
+        raise
+    except SceneError as error:
+        raise LeftOutError(f"View {view!r} cannot be used: {error}") from error
 
 
 def fit_size(width: int, height: int, box_width: int, box_height: int, *, keep_aspect: bool = True) -> tuple[int, int]:

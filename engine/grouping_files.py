@@ -43,6 +43,7 @@ def summarise_groups(run: GroupingRun) -> dict[str, Any]:
         "groups": groups,
         "contradictions": [str(contradiction) for contradiction in grouping.contradictions],
         "undersegmented": [str(key) for key in run.undersegmented],
+        "left_out": [{"view": view.name, "reason": view.reason} for view in run.left_out],
         "warnings": list(run.warnings),
     }
 
@@ -64,6 +65,7 @@ def summarise_metrics(run: GroupingRun) -> dict[str, Any]:
         "evidence": run.options.evidence,
         "masks": count,
         "views": len(run.table.views),
+        "left_out_views": len(run.left_out),
         "groups": len(run.grouping.groups),
         "calls": run.calls,
         "calls_per_mask": round(run.calls / max(1, count), 3),

@@ -5,6 +5,7 @@ Stages: frames, poses, overlap, judge, cut, 3D, scores. Each stage's own module 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from engine.candidates import PairEvidence, physical_sizes, propose_by_appearanc
 from engine.constraints import Constraint
 from engine.continuation import find_continuations
 from engine.depth_doubt import find_depth_factor
-from engine.errors import MaskgroupError
+from engine.errors import MaskgroupError, SceneError
 from engine.frames import FrameSource
 from engine.geometry import MaskTable, follow_masks, sample_masks, tabulate_masks
 from engine.grouping import SPLIT_MAX_ERROR_M, Evidence, Grouping, MaskGraph, build_graph, cut
@@ -27,14 +28,18 @@ from engine.grouping_metrics import MaskScores, PointScores, score_masks, score_
 from engine.instances import InstanceCloud, fuse_cloud, label_mesh
 from engine.look_alikes import MIN_KNOWN, find_look_alikes, likeness_of, weigh_likeness
 from engine.registration import Registration, register_views
-from engine.types import NOTHING, Float32Array, Frame, Int32Array, MaskKey, MaskPair, Scene, UInt8Array
+from engine.types import NOTHING, Float32Array, Frame, Int32Array, LeftOutView, MaskKey, MaskPair, Scene, UInt8Array
 from engine.undersegmented import find_undersegmented, without_testimony
+
+logger = logging.getLogger(__name__)
 
 Stage = Literal["frames", "poses", "overlap", "judge", "cut", "3D", "scores"]
 PLAUSIBLE_DEPTH_M = (0.15, 50.0)
 POOR_POSES_M = 0.03
 MANY_UNDERSEGMENTED = 0.005
 """Share of masks over several objects that is worth a warning; fewer are listed only."""
+LEFT_OUT_SAID = 3
+"""Left-out views that a warning names; the result lists all."""
 VISION_WEIGHT = 0.25
 """What a judge's embeddings count for beside colours among the neighbours of a mask without geometry; see docs/grouping.md."""
 
@@ -85,6 +90,7 @@ class GroupingRun:
         mask_scores: Scores over masks, None without ground truth.
         point_scores: Scores over the mesh's vertices, None without their ground truth.
         undersegmented: Masks that seem to cover several objects.
+        left_out: Views of the scene that could not be used, and why.
         calls: Pairs that the judge was asked.
         seconds: Wall-clock time of each stage.
         warnings: Sentences about what looks wrong with the scene.
@@ -103,6 +109,7 @@ class GroupingRun:
     seconds: dict[str, float]
     warnings: tuple[str, ...]
     undersegmented: tuple[MaskKey, ...] = ()
+    left_out: tuple[LeftOutView, ...] = ()
 
 
 @runtime_checkable
@@ -171,18 +178,28 @@ def group_scene(
     clock = _Clock(report, is_cancelled)
     loaded: list[Frame] = []
     with clock.time("frames"):
-        for k, name in enumerate(scene.view_names):
-            loaded.append(frames.frame(name))
-            clock.tick((k + 1) / len(scene.view_names))
+        for frame in frames.usable(scene.view_names):
+            loaded.append(frame)
+            clock.tick(len(loaded) / len(scene.view_names))
     with clock.time("scores"):
         truth = find_truth(scene, loaded)
-    return group_frames(loaded, scene=scene, truth=truth, options=options, judge=judge, constraints=constraints, clock=clock)
+    return group_frames(
+        loaded,
+        scene=scene,
+        left_out=frames.left_out,
+        truth=truth,
+        options=options,
+        judge=judge,
+        constraints=constraints,
+        clock=clock,
+    )
 
 
 def group_frames(
     frames: Sequence[Frame],
     *,
     scene: Scene | None = None,
+    left_out: Sequence[LeftOutView] = (),
     truth: Int32Array | None = None,
     embeddings: Float32Array | None = None,
     options: GroupingOptions | None = None,
@@ -195,6 +212,7 @@ def group_frames(
     Args:
         frames: The views; masks are numbered in this order, then by id.
         scene: Gives the mesh, where there is one.
+        left_out: Views of the scene that are not among `frames` because they cannot be used.
         truth: (N,) int32 object of each mask, for scores.
         embeddings: (N, D) float32 appearance of each mask, used where there is no geometry; None = its colours and,
             where the judge has a vision tower, what that sees.
@@ -216,7 +234,7 @@ def group_frames(
             "The scene has no depth, poses or intrinsics in at least two views, which grouping by geometry needs; "
             "add them, or group with the evidence 'vlm'."
         )
-    warnings = list(_doubt_input(table))
+    warnings = [*_tell_left_out(scene, left_out, len(frames)), *_doubt_input(table)]
     with clock.time("poses"):
         registration = register_views(table, repair=options.repair, tick=clock.tick)
         table = table.with_poses(registration.poses)
@@ -306,6 +324,7 @@ def group_frames(
         truth=truth,
         mask_scores=mask_scores,
         point_scores=point_scores,
+        left_out=tuple(left_out),
         undersegmented=tuple(table.keys[row] for row in np.flatnonzero(undersegmented).tolist()),
         calls=calls,
         seconds={stage: round(seconds, 4) for stage, seconds in clock.seconds.items()},
@@ -322,6 +341,16 @@ def _describe(table: MaskTable, frames: Sequence[Frame], embeddings: Float32Arra
         if seen is not None:
             embeddings = np.concatenate([embeddings, VISION_WEIGHT * seen], axis=1)
     return embeddings
+
+
+def _tell_left_out(scene: Scene | None, left_out: Sequence[LeftOutView], used: int) -> Iterator[str]:
+    """Say which views are missing, and what was guessed when the scene's files were read, a sentence each."""
+    if left_out:
+        named = " ".join(f"{view.name} — {view.reason}" for view in left_out[:LEFT_OUT_SAID])
+        more = f" And {len(left_out) - LEFT_OUT_SAID} more." if len(left_out) > LEFT_OUT_SAID else ""
+        yield f"{len(left_out)} of {used + len(left_out)} views were left out: {named}{more}"
+    if scene is not None:
+        yield from scene.notes
 
 
 def _doubt_input(table: MaskTable) -> Iterator[str]:
@@ -361,7 +390,11 @@ def find_truth(scene: Scene, frames: Sequence[Frame]) -> Int32Array | None:
     for frame in frames:
         ids = sorted(frame.mask_areas)
         if isinstance(reader, HasGroundTruth):
-            objects = reader.read_ground_truth_map(frame.view)
+            try:
+                objects = reader.read_ground_truth_map(frame.view)
+            except SceneError as error:
+                logger.warning("The ground truth of view %r is not used: %s", frame.view, error)
+                objects = None
             if objects is None:
                 truth.extend([NOTHING] * len(ids))
                 continue

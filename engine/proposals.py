@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 import numpy as np
 
 from engine.crops import bounding_box
+from engine.errors import LeftOutError
 from engine.types import NOTHING, Float64Array, Frame, MaskKey, MaskPair
 
 MIN_AREA_SHARE = 0.0015
@@ -94,7 +95,10 @@ def propose_pair(
     fallback: MaskPair | None = None
     for attempt in range(ATTEMPTS if len(names) > 1 else 0):
         first, second = (names[i] for i in rng.choice(len(names), size=2, replace=False))
-        frame_a, frame_b = load_frame(first), load_frame(second)
+        try:
+            frame_a, frame_b = load_frame(first), load_frame(second)
+        except LeftOutError:
+            continue  # a file of one of the two is broken; there are other views
         masks_a, masks_b = presentable_masks(frame_a), presentable_masks(frame_b)
         if not masks_a or not masks_b:
             continue

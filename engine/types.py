@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,6 +115,23 @@ class SceneReader(Protocol):
     def read_mesh(self) -> SceneMesh | None: ...
 
 
+@dataclass(frozen=True)
+class LeftOutView:
+    """A view that is in the scene's folder but cannot be used, and why, as one sentence."""
+
+    name: str
+    reason: str
+
+
+@runtime_checkable
+class HasNotes(Protocol):
+    """A scene reader that has something to say about how it read the files, such as a guess that it made."""
+
+    def read_notes(self) -> tuple[str, ...]:
+        """Return sentences about what was read so far."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Scene:
     """A scene folder, opened lazily: only names are known until something is asked for.
@@ -123,9 +140,10 @@ class Scene:
         name: Shown to people and stored with labels.
         folder: Absolute path of the scene's folder.
         format: Name of the format in the registry, e.g. "replica".
-        view_names: All views, in numeric order (2 before 10).
+        view_names: All views that can be used, in numeric order (2 before 10).
         reader: Reads the parts; use the methods below rather than the reader.
         mask_ids_are_instances: Whether equal mask ids in two views mean one object (ground truth), or ids are local to a view.
+        left_out: Views that the folder holds but that cannot be used, in the same order.
     """
 
     name: str
@@ -134,6 +152,7 @@ class Scene:
     view_names: tuple[str, ...]
     reader: SceneReader = field(repr=False)
     mask_ids_are_instances: bool = True
+    left_out: tuple[LeftOutView, ...] = ()
 
     def view(self, name: str) -> View:
         """Return camera and pose of a view (either may be None)."""
@@ -155,6 +174,11 @@ class Scene:
     def mesh(self) -> SceneMesh | None:
         """The scene's mesh, read at first use and kept."""
         return self.reader.read_mesh()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about the files that were read so far: guesses that were made, things that are missing."""
+        return self.reader.read_notes() if isinstance(self.reader, HasNotes) else ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,10 +90,9 @@ def open_pool(folder: Path, *, role: Role, style: PictureStyle = "on_black") -> 
     areas: dict[MaskKey, int] = {}
     crops: dict[MaskKey, UInt8Array] = {}
     vectors: dict[MaskKey, Float32Array] = {}
-    for view in scene.view_names:
-        frame = frames.frame(view)
+    for frame in frames.usable(scene.view_names):
         for mask, area in frame.mask_areas.items():
-            key = MaskKey(view, mask)
+            key = MaskKey(frame.view, mask)
             areas[key] = area
             crops[key] = show_mask(frame, key, style=style)
             vectors[key] = color_embedding(frames, key)

@@ -275,10 +275,10 @@ class GroupingRuns:
         kept, said = store.open(run_id, scene)
         opened, report, started = self._bench.open_scene(scene), self._report(job), time.perf_counter()
         frames: list[Frame] = []
-        for name in opened.scene.view_names:
+        for frame in opened.frames.usable(opened.scene.view_names):
             if job.cancel.is_set():
                 raise GroupingCancelled("Opening the kept groups was stopped; choose them again, or press Run.")
-            frames.append(opened.frames.frame(name))
+            frames.append(frame)
             report(Progress("frames", len(frames) / len(opened.scene.view_names), 0, time.perf_counter() - started))
         table = tabulate_masks(frames)
         if table.keys != kept.graph.keys:

@@ -20,6 +20,7 @@ from fastapi import FastAPI
 from starlette.requests import cookie_parser
 from starlette.routing import Match, Mount
 
+from engine.strict_json import to_json_text
 from ui.content_policy import SECURITY_HEADERS, policy, secure_page
 from ui.hosts import AllowedHosts
 from ui.page_session import PageSessions
@@ -129,7 +130,7 @@ class Guard:
             # Written anew, so that Gradio reads exactly what was checked.
             values = json.loads(body, parse_constant=_no_constant)
             self._check(values)
-            body = json.dumps(values, ensure_ascii=False).encode()
+            body = to_json_text(values, escape=False).encode()
         except ForbiddenFileError:
             await _refuse(send, 403, FILE_REFUSED)
             return
@@ -292,7 +293,7 @@ def _with_length(scope: Scope, length: int) -> Scope:
 
 
 async def _refuse(send: Send, status: int, sentence: str) -> None:
-    body = json.dumps({"error": sentence}).encode()
+    body = to_json_text({"error": sentence}).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),

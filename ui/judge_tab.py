@@ -15,6 +15,7 @@ from ui.errors import shown_as_toast
 from ui.judge_duel import Duel
 from ui.judge_heat import LEGEND, HeatBox
 from ui.judge_page import Choice
+from ui.left_out import left_out_list
 from ui.permissions import undo_label
 from ui.plotly_view import PLOTLY_ROUTE, VIEW_SCRIPT
 from ui.votes import Ballot, VoteBox
@@ -92,6 +93,9 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
         annotator = gr.Textbox(label="Your name", max_lines=1, max_length=80, elem_id="mg-annotator", scale=1)
         next_button = gr.Button("Next pair  [N]", elem_id="mg-next", scale=1)
         swap_button = gr.Button("Swap sides  [X]", elem_id="mg-swap", scale=1)
+
+    left_out = gr.HTML(left_out_list(bench), elem_id="mg-left-out")
+    demo.load(lambda: left_out_list(bench), None, left_out, show_progress="hidden", api_visibility="private")
 
     sides: dict[str, dict[str, Any]] = {"a": {}, "b": {}}
     with gr.Row(equal_height=False):

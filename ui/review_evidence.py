@@ -175,8 +175,7 @@ class ReviewEvidence:
         graph = run.graph
         room.atoms = find_atoms(graph, cut(graph))
         parts: list[Float32Array] = []
-        for view in opened.scene.view_names:
-            frame = opened.frames.frame(view)
+        for frame in opened.frames.usable(opened.scene.view_names):
             parts.append(describe_masks(frame))
         room.described = np.concatenate(parts) if parts else None
         pairs = graph.evidence.pairs.tolist()

@@ -87,8 +87,7 @@ def fuse_depth(scene: Scene, frames: FrameSource) -> RoomCloud | None:
     points: list[Float32Array] = []
     colors: list[UInt8Array] = []
     poses: list[Float64Array] = []
-    for name in names:
-        frame = frames.frame(name)
+    for frame in frames.usable(names):
         world, pixels = back_project(frame, None, max_points=MAX_POINTS // len(names))
         if frame.pose is not None and len(world):
             points.append(world)

@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from engine.assets import SCENES_DIR
 from engine.errors import MaskgroupError
+from engine.scenes import follow_links_into
+from engine.scenes.folders import parse_folders
 
 
 def default_database() -> str:
@@ -38,6 +40,7 @@ class Settings(BaseSettings):
         loader: "transformers", or "unsloth" on NVIDIA.
         check_served: Before a served model with a run's name is believed, hold it against that run's adapter.
         annotator: Name stored with labels until the person types another.
+        follow_links: Folders that symbolic links in scenes may lead into; all others are refused.
     """
 
     model_config = SettingsConfigDict(env_prefix="MASKGROUP_", extra="ignore")
@@ -55,6 +58,13 @@ class Settings(BaseSettings):
     loader: str = "transformers"
     check_served: bool = True
     annotator: str = "me"
+    follow_links: Annotated[tuple[Path, ...], NoDecode] = ()
+
+    @field_validator("follow_links", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Read a list of folders as the environment has it: JSON, or joined as in PATH."""
+        return tuple(parse_folders(value)) if isinstance(value, str) else value
 
     @field_validator("allowed_host", mode="before")
     @classmethod
@@ -80,7 +90,9 @@ class Settings(BaseSettings):
             ) from error
 
     def model_post_init(self, context: object, /) -> None:
-        """Fill in the default that depends on the environment."""
+        """Fill in the default that depends on the environment, and allow the links."""
+        if self.follow_links:
+            follow_links_into(self.follow_links)
         if not self.db:
             self.db = default_database()
 

@@ -173,7 +173,8 @@ def _shown(value: float) -> float | None:
 def show_counts(counts: Mapping[str, int]) -> str:
     """Return what is trained on as a small table."""
     rows = "".join(
-        f"<tr><th scope='row'>{escape(COUNT_WORDS.get(key, key))}</th><td>{escape(count)}</td></tr>" for key, count in counts.items()
+        f"<tr><th scope='row'>{escape(COUNT_WORDS.get(key, key))}</th><td>{escape(count)}</td></tr>"
+        for key, count in counts.items()
     )
     return f"<table class='mg-table'>{rows}</table><p class='mg-quiet'>In the picture: green = same object, red = different.</p>"
 
@@ -203,7 +204,8 @@ def show_verdict(run: Run | None) -> str:
         f"<p class='mg-outcome'>{head}</p><p>{escape(verdict['reason'])}</p>"
         f"<p><b>{escape(headline(verdict).replace('->', '→'))}</b></p>"
         f"{''.join(f'<p role=note class=mg-trained>⚠ {escape(one)}</p>' for one in seen)}"
-        f"<table class='mg-table'><caption>The {escape(verdict['pairs'])} frozen pairs: {HEADLINE.partition(': ')[2]}</caption><thead>"
+        f"<table class='mg-table'><caption>The {escape(verdict['pairs'])} frozen pairs: "
+        f"{HEADLINE.partition(': ')[2]}</caption><thead>"
         "<tr><th></th><th>before</th><th>after</th><th>points (95 % interval)</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table>"
         f"<p class='mg-quiet'>{in_words(verdict['seconds'])}, {escape(verdict['peak_memory_mb'])} MB; "

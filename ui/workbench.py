@@ -5,6 +5,7 @@ One workbench serves all browser tabs; it holds caches and connections, never a 
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -23,15 +24,19 @@ from engine.judging import CropPair, Judge
 from engine.judging.base import picture_style
 from engine.operating_point import OperatingPoints
 from engine.proposals import propose_pair
-from engine.scenes import find_scene, list_scenes
-from engine.types import NOTHING, Decision, Float32Array, Frame, MaskKey, MaskPair, Scene, UInt8Array, Verdict
+from engine.scenes import LeftOutFolder, find_scene, survey_scenes
+from engine.types import NOTHING, Decision, Float32Array, Frame, LeftOutView, MaskKey, MaskPair, Scene, UInt8Array, Verdict
 from ui.judges import Judges
 from ui.pictures import thumbnail
 from ui.room import MAX_MASK_POINTS, RoomCloud, back_project, build_room, camera_outline, nearest_instance
 
+log = logging.getLogger(__name__)
+
 MAX_THUMBNAILS = 48
 """Views shown as pictures to choose from; longer scenes show evenly spaced ones, the list has all."""
 MAX_OPEN_SCENES = 4
+SURVEY_S = 20.0
+"""Seconds for opening scenes that changed since the last look; more of them are listed without being opened."""
 MAX_VERDICTS = 10_000
 
 
@@ -80,10 +85,16 @@ class Workbench:
         Raises:
             SceneError: If the folder holds no scene.
         """
-        names = [info.name for info in list_scenes(self.scenes_dir)]
-        if not names:
-            raise SceneError(f"{self.scenes_dir} holds no scene; give a folder of scene folders with --scenes.")
-        return names
+        found = survey_scenes(self.scenes_dir, budget_s=SURVEY_S)
+        if not found.scenes:
+            why = "".join(f" {entry.name}: {entry.reason}" for entry in found.left_out[:3])
+            raise SceneError(f"{self.scenes_dir} holds no scene; give a folder of scene folders with --scenes.{why}")
+        return [info.name for info in found.scenes]
+
+    def left_out(self) -> tuple[list[LeftOutFolder], dict[str, tuple[LeftOutView, ...]]]:
+        """Return the folders that are no scenes or broken, and the left-out views of each scene that has any."""
+        found = survey_scenes(self.scenes_dir, budget_s=SURVEY_S)
+        return list(found.left_out), {info.name: info.left_out for info in found.scenes if info.left_out}
 
     def is_bundled(self, scene: str) -> bool:
         """Return whether a scene came with the program."""
@@ -114,8 +125,11 @@ class Workbench:
         shown = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, min(len(names), MAX_THUMBNAILS)).astype(int))]
         pictures: list[tuple[UInt8Array, str]] = []
         for name in shown:
-            photo = opened.scene.color(name)
-            pictures.append((thumbnail(photo if photo is not None else opened.frames.frame(name).rgb), name))
+            try:
+                photo = opened.scene.color(name)
+                pictures.append((thumbnail(photo if photo is not None else opened.frames.frame(name).rgb), name))
+            except SceneError as error:
+                log.warning("View %s of %s has no picture to choose it by: %s", name, scene, error)
         return pictures
 
     def mask_choices(self, scene: str, view: str) -> list[tuple[str, int]]:

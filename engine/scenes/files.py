@@ -5,131 +5,74 @@ Every function takes a path that `SceneFolder.file` has checked to lie inside th
 
 from __future__ import annotations
 
-import re
-import warnings
+import json
+import struct
+import tokenize
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from engine.errors import SceneError
-from engine.types import NOTHING, Float64Array, Int32Array, UInt8Array
+from engine.scenes.pictures import MAX_PIXELS, image_size
+from engine.scenes.regular_files import require_file
+from engine.scenes.text import read_integers, read_matrix, read_text
+from engine.types import NOTHING, Camera, Float64Array, Int32Array
 
 ROTATION_TOLERANCE = 1e-2
 """How far R Rᵀ may be from the identity: pose files are often written with few digits."""
-
+MAX_DISTANCE_M = 100_000.0
+"""How far from the origin a camera may be: beyond it, float32 no longer holds centimetres."""
 MAX_ID = 2**31 - 1
+MAX_SIDE_PX = 16_384
+FOCAL_RANGE = (0.1, 100.0)
+"""Focal lengths in widths of the picture: from a fisheye's to a telescope's."""
+MAX_JSON_BYTES = 32 * 2**20
+LABEL_BYTES = 32
+"""Bytes that a label may take in its file, with its line end: numpy.savetxt writes 25."""
 
-_IMAGE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-
-
-def numeric_order(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key that puts 2 before 10: runs of digits compare as numbers, everything else as text."""
-    return tuple((0, int(part), part) if part.isdigit() else (1, 0, part) for part in re.findall(r"[0-9]+|[^0-9]+", name))
-
-
-class SceneFolder:
-    """A scene's folder, out of which no path may lead.
-
-    Args:
-        folder: The folder; symbolic links in its own path are followed, links inside it must stay inside.
-
-    Raises:
-        SceneError: If it is not a folder.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
-            kind = "a file" if folder.exists() else "nothing"
-            raise SceneError(f"{folder}: found {kind}, expected a scene folder; give the path of a folder that exists.")
-        self.path = folder.resolve()
-
-    def file(self, *parts: str) -> Path:
-        """Return the path of a file inside the folder; it need not exist.
-
-        Raises:
-            SceneError: If the path, or a symbolic link on it, leaves the folder.
-        """
-        return inside(self.path, *parts)
-
-    def stems(self, subfolder: str, suffixes: tuple[str, ...]) -> dict[str, str]:
-        """Return the file names of a subfolder by stem, for the suffixes given; empty where there is no such subfolder."""
-        folder = self.file(subfolder)
-        if not folder.is_dir():
-            return {}
-        names = (entry.name for entry in folder.iterdir())
-        return {Path(name).stem: name for name in sorted(names) if Path(name).suffix.lower() in suffixes and name[0] != "."}
-
-
-def inside(root: Path, *parts: str) -> Path:
-    """Return `root` joined with `parts`, links resolved.
-
-    Raises:
-        SceneError: If the result lies outside `root`.
-    """
-    path = root.joinpath(*parts)
-    try:
-        resolved = path.resolve()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise SceneError(f"{path}: the path cannot be followed ({error}), expected a file of the scene; remove it.") from error
-    if not resolved.is_relative_to(root):
-        raise SceneError(f"{path}: leads to {resolved}, expected a path inside {root}; copy the file into the scene's folder.")
-    return resolved
-
-
-def _require_file(path: Path, what: str) -> None:
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "no file"
-        raise SceneError(f"{path}: found {found}, expected {what}; add the file or remove what refers to it.")
-
-
-def _read_text(path: Path, what: str) -> str:
-    _require_file(path, what)
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SceneError(f"{path}: cannot be read as text ({error}), expected {what}; write it again.") from error
-
-
-def read_matrix(path: Path, what: str, shapes: tuple[tuple[int, int], ...]) -> Float64Array:
-    """Read a text file of numbers, (rows, columns) float64, all finite and of one of `shapes`.
-
-    Raises:
-        SceneError: If the file is missing, is not a table of numbers, has another shape, or holds NaN or infinity.
-    """
-    expected = f"{what} of " + " or ".join(f"{rows}x{columns}" for rows, columns in shapes) + " finite numbers"
-    rows = [line.replace(",", " ").split() for line in _read_text(path, expected).splitlines() if line.strip()]
-    try:
-        values = [[float(word) for word in row] for row in rows]
-    except ValueError as error:
-        raise SceneError(f"{path}: found text that is no number ({error}), expected {expected}; correct the file.") from error
-    widths = sorted({len(row) for row in values})
-    if len(widths) != 1 or (len(values), widths[0]) not in shapes:
-        columns = " or ".join(str(w) for w in widths) or "0"
-        raise SceneError(f"{path}: found {len(values)} rows of {columns} columns, expected {expected}; correct the file.")
-    matrix = np.array(values, np.float64)
-    if not np.isfinite(matrix).all():
-        raise SceneError(f"{path}: found NaN or infinity, expected {expected}; correct the file or remove this view.")
-    return matrix
+__all__ = [
+    "MAX_ID",
+    "image_size",
+    "plain_camera",
+    "read_depth_scale",
+    "read_id_list",
+    "read_id_map",
+    "read_intrinsics",
+    "read_json",
+    "read_pose",
+    "read_vertex_labels",
+    "require_file",
+    "size_from_center",
+]
 
 
 def read_pose(path: Path) -> Float64Array:
     """Read a camera-to-world pose, (4, 4) float64: a rotation and a translation in metres.
 
     Raises:
-        SceneError: If the matrix is missing, malformed, or no rigid motion.
+        SceneError: If the matrix is missing, malformed, no rigid motion, transposed, or absurdly far away.
     """
     pose = read_matrix(path, "a camera-to-world pose", ((4, 4),))
     rotation = pose[:3, :3]
-    determinant = float(np.linalg.det(rotation))
-    if abs(rotation @ rotation.T - np.eye(3)).max() > ROTATION_TOLERANCE or determinant < 0:
+    if abs(pose[3] - (0, 0, 0, 1)).max() > ROTATION_TOLERANCE:
+        transposed = abs(pose[:, 3] - (0, 0, 0, 1)).max() <= ROTATION_TOLERANCE
+        hint = "is the matrix transposed?" if transposed else "is it a camera-to-world matrix?"
+        raise SceneError(f"{path}: found the last row {pose[3].tolist()}, expected 0 0 0 1; {hint}")
+    with np.errstate(all="ignore"):
+        determinant = float(np.linalg.det(rotation))
+        error = float(abs(rotation @ rotation.T - np.eye(3)).max())
+    if not error <= ROTATION_TOLERANCE or determinant < 0:
         raise SceneError(
             f"{path}: its 3x3 part is no rotation (determinant {determinant:.3g}), expected a camera-to-world pose "
             "with OpenCV axes and no scale; correct the file or remove this view."
         )
-    if abs(pose[3] - (0, 0, 0, 1)).max() > ROTATION_TOLERANCE:
-        raise SceneError(f"{path}: found the last row {pose[3].tolist()}, expected 0 0 0 1; is the matrix transposed?")
+    if abs(pose[:3, 3]).max() > MAX_DISTANCE_M:
+        raise SceneError(
+            f"{path}: found a camera {abs(pose[:3, 3]).max():.3g} m from the origin, expected less than {MAX_DISTANCE_M:,.0f} m; "
+            "are the units metres? Subtract a common offset from poses and mesh."
+        )
     return pose
 
 
@@ -137,12 +80,65 @@ def read_intrinsics(path: Path) -> Float64Array:
     """Read a pinhole matrix, 3x3 or 4x4 in the file, as (3, 3) float64 in pixels.
 
     Raises:
-        SceneError: If it is missing, malformed, or its focal lengths are not positive.
+        SceneError: If it is missing, malformed, transposed, or no pinhole camera's.
     """
-    matrix = read_matrix(path, "an intrinsics matrix", ((3, 3), (4, 4)))[:3, :3]
+    whole = read_matrix(path, "an intrinsics matrix", ((3, 3), (4, 4)))
+    matrix = whole[:3, :3]
     if matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
         raise SceneError(f"{path}: found focal lengths {matrix[0, 0]:g} and {matrix[1, 1]:g}, expected both positive, in pixels.")
+    if (matrix[2, :2] != 0).any() and (matrix[:2, 2] == 0).all():
+        raise SceneError(
+            f"{path}: found the principal point in the last row, expected it in the last column; is the matrix transposed?"
+        )
+    if abs(matrix[2] - (0, 0, 1)).max() > 1e-6 or abs(matrix[1, 0]) > 1e-6 * matrix[0, 0]:
+        raise SceneError(f"{path}: found the last row {matrix[2].tolist()}, expected fx 0 cx, 0 fy cy, 0 0 1; correct the file.")
+    if abs(matrix[0, 1]) > 1e-2 * matrix[0, 0]:
+        raise SceneError(f"{path}: found a skew of {matrix[0, 1]:g}, expected 0; undistort the pictures.")
+    if not 0.25 <= matrix[0, 0] / matrix[1, 1] <= 4:
+        raise SceneError(
+            f"{path}: found focal lengths {matrix[0, 0]:g} and {matrix[1, 1]:g}, expected nearly the same; correct the file."
+        )
     return matrix
+
+
+def plain_camera(matrix: Float64Array, width: int, height: int, path: Path) -> Camera:
+    """Return the camera of a pinhole matrix for pictures of a size, after checking that they can belong together.
+
+    Raises:
+        SceneError: If the principal point lies outside the picture, or a focal length is absurd for it.
+    """
+    fx, fy, cx, cy = (float(matrix[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    least, most = FOCAL_RANGE
+    side = max(width, height)
+    for focal in (fx, fy):
+        if not least * side <= focal <= most * side:
+            hint = "is it normalised? Multiply by the picture's size" if focal < 10 < side else "correct the file"
+            raise SceneError(
+                f"{path}: found a focal length of {focal:g} pixels, expected {least * side:g} to {most * side:g} for pictures of "
+                f"{width}x{height}; {hint}."
+            )
+    if not (-0.5 <= cx <= width - 0.5 and -0.5 <= cy <= height - 0.5):
+        raise SceneError(
+            f"{path}: found the principal point ({cx:g}, {cy:g}), expected one inside pictures of {width}x{height}; "
+            "do the intrinsics belong to pictures of another size?"
+        )
+    # NumPy scalars, not floats: they decide in which precision rays are computed.
+    return Camera(width=width, height=height, fx=matrix[0, 0], fy=matrix[1, 1], cx=matrix[0, 2], cy=matrix[1, 2])
+
+
+def size_from_center(matrix: Float64Array, path: Path) -> tuple[int, int]:
+    """Return the (width, height) that puts the principal point in the middle, where no picture tells the size.
+
+    Raises:
+        SceneError: If it is no size of a picture.
+    """
+    width, height = (2 * float(matrix[row, 2]) + 1 for row in (0, 1))
+    if not (2 <= width <= MAX_SIDE_PX and 2 <= height <= MAX_SIDE_PX and width * height <= MAX_PIXELS):
+        raise SceneError(
+            f"{path}: found the principal point ({matrix[0, 2]:g}, {matrix[1, 2]:g}), expected the middle of a picture, "
+            "as there are no photos to tell its size; correct the file."
+        )
+    return round(width), round(height)
 
 
 def read_depth_scale(path: Path) -> float:
@@ -152,72 +148,64 @@ def read_depth_scale(path: Path) -> float:
         SceneError: If it is not one positive number.
     """
     scale = float(read_matrix(path, "a depth scale", ((1, 1),))[0, 0])
-    if scale <= 0:
+    if not 1e-3 <= scale <= 1e9:
         raise SceneError(f"{path}: found {scale:g}, expected a positive depth scale such as 1000 for millimetres.")
     return scale
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Return an image's (width, height) in pixels from its header.
-
-    Raises:
-        SceneError: If it is missing or no image.
-    """
-    _require_file(path, "an image")
+def _load_integers(path: Path, what: str) -> NDArray[np.integer[Any]]:
+    """Load an array of whole numbers whose header was checked before anything else was read."""
+    size = require_file(path, what)
+    again = f"expected {what}; write it again with numpy.save."
     try:
-        with Image.open(path) as image:
-            return image.size
-    except _IMAGE_ERRORS as error:
-        raise SceneError(f"{path}: found no readable image ({error}), expected a PNG or JPEG; copy it again.") from error
-
-
-def _read_image(path: Path, modes: tuple[str, ...] | None) -> NDArray[np.generic]:
-    _require_file(path, "an image")
-    try:
-        with Image.open(path) as image:
-            if modes is None:
-                return np.asarray(image.convert("RGB"))
-            mode = image.mode
-            values = np.asarray(image)
-    except _IMAGE_ERRORS as error:
-        raise SceneError(
-            f"{path}: the image is broken or cut short ({error}), expected a complete PNG or JPEG; copy it again."
-        ) from error
-    if mode not in modes:
-        raise SceneError(f"{path}: found an image of mode {mode}, expected a 16-bit grey PNG; export it as 16-bit grey again.")
+        with path.open("rb") as file:
+            if file.read(6) != b"\x93NUMPY":
+                raise SceneError(f"{path}: cannot be read as .npy (its first bytes are others), {again}")
+            version = tuple(file.read(2))
+            length = 2 if version == (1, 0) else 4
+            if int.from_bytes(file.read(length), "little") > 64 * 1024:
+                raise SceneError(f"{path}: cannot be read as .npy (its header is longer than 64 KB), {again}")
+            file.seek(8)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(file)
+            if dtype.hasobject:
+                raise SceneError(f"{path}: cannot be read as .npy (it holds pickled objects, allow_pickle is off), {again}")
+            if dtype.kind not in "iu":
+                raise SceneError(f"{path}: found {dtype}, {again}")
+            count = 1
+            for side in shape:
+                count *= side
+            if min(shape, default=1) < 0 or count > MAX_PIXELS:
+                raise SceneError(f"{path}: found an array of shape {shape}, expected {what} of at most {MAX_PIXELS:,} values.")
+            if size < file.tell() + count * dtype.itemsize:
+                raise SceneError(f"{path}: cannot be read as .npy (it is cut short), {again}")
+            file.seek(0)
+            values: NDArray[np.integer[Any]] = np.load(file, allow_pickle=False)
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        SyntaxError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        OverflowError,
+        MemoryError,
+        RecursionError,
+        struct.error,
+        tokenize.TokenError,
+    ) as error:
+        raise SceneError(f"{path}: cannot be read as .npy ({error}), {again}") from error
+    if values.size and int(values.max()) > MAX_ID:
+        raise SceneError(f"{path}: found the id {int(values.max())}, expected {what} below 2^31.")
     return values
 
 
-def read_rgb(path: Path) -> UInt8Array:
-    """Read a photo as (H, W, 3) uint8 RGB.
-
-    Raises:
-        SceneError: If it is missing or broken.
-    """
-    return _read_image(path, None).astype(np.uint8, copy=False)
-
-
-def read_uint16(path: Path) -> Int32Array:
-    """Read a 16-bit grey PNG (depth or mask ids) as (H, W) int32.
-
-    Raises:
-        SceneError: If it is missing, broken, or no 16-bit grey image.
-    """
-    return _read_image(path, ("I;16", "I;16B", "I")).astype(np.int32)
-
-
-def _load_integers(path: Path, what: str) -> NDArray[np.int64]:
-    _require_file(path, what)
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, MemoryError) as error:
-        raise SceneError(f"{path}: cannot be read as .npy ({error}), expected {what}; write it again with numpy.save.") from error
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "iu":
-        found = str(values.dtype) if isinstance(values, np.ndarray) else "an archive"
-        raise SceneError(f"{path}: found {found}, expected {what}; write it again with numpy.save.")
-    if values.size and int(values.max()) > MAX_ID:
-        raise SceneError(f"{path}: found the id {int(values.max())}, expected {what} below 2^31.")
-    return values.astype(np.int64)
+def _to_ids(values: NDArray[np.integer[Any]]) -> Int32Array:
+    """Return int32 ids; what is 0 or below becomes -1."""
+    ids = np.maximum(values, 0).astype(np.int32)
+    ids[ids == 0] = NOTHING
+    return ids
 
 
 def read_id_map(path: Path) -> Int32Array:
@@ -229,7 +217,7 @@ def read_id_map(path: Path) -> Int32Array:
     values = _load_integers(path, "a two-dimensional array of integers")
     if values.ndim != 2:
         raise SceneError(f"{path}: found an array of shape {values.shape}, expected (height, width); write the file again.")
-    return np.where(values > 0, values, NOTHING).astype(np.int32)
+    return _to_ids(values)
 
 
 def read_id_list(path: Path) -> Int32Array:
@@ -238,7 +226,8 @@ def read_id_list(path: Path) -> Int32Array:
     Raises:
         SceneError: If it is missing, pickled, or no array of integers.
     """
-    return _load_integers(path, "a one-dimensional array of integers").ravel().astype(np.int32)
+    values = _load_integers(path, "a one-dimensional array of integers").ravel()
+    return np.clip(values, NOTHING, MAX_ID).astype(np.int32) if values.dtype.kind == "i" else values.astype(np.int32)
 
 
 def read_vertex_labels(path: Path, n_vertices: int) -> Int32Array:
@@ -247,18 +236,29 @@ def read_vertex_labels(path: Path, n_vertices: int) -> Int32Array:
     Raises:
         SceneError: If a line is no integer or there are not exactly `n_vertices` of them.
     """
-    words = _read_text(path, f"one integer for each of {n_vertices} vertices").split()
-    if len(words) != n_vertices:
+    what = f"one integer for each of {n_vertices} vertices, class * 1000 + instance"
+    labels = read_integers(path, what, limit=n_vertices * LABEL_BYTES + 2**20)
+    if len(labels) != n_vertices:
         raise SceneError(
-            f"{path}: found {len(words)} labels, expected {n_vertices}, one for each vertex of the mesh; "
+            f"{path}: found {len(labels)} labels, expected {n_vertices}, one for each vertex of the mesh; "
             "use the labels and the mesh of one release."
         )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            labels = np.array(words, dtype=np.int64)
-    except (ValueError, OverflowError, Warning) as error:
-        raise SceneError(f"{path}: found a label that is no integer ({error}), expected class * 1000 + instance.") from error
     if len(labels) and int(labels.max()) > MAX_ID:
         raise SceneError(f"{path}: found the label {int(labels.max())}, expected class * 1000 + instance, below 2^31.")
-    return np.where(labels > 0, labels, NOTHING).astype(np.int32)
+    return _to_ids(labels)
+
+
+def read_json(path: Path, what: str, *, limit: int = MAX_JSON_BYTES) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        SceneError: If the file is missing, too large, no JSON, or holds anything but an object.
+    """
+    text = read_text(path, what, limit=limit)
+    try:
+        content: Any = json.loads(text)
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise SceneError(f"{path}: cannot be read as JSON ({error}), expected {what}; write it again.") from error
+    if not isinstance(content, dict):
+        raise SceneError(f"{path}: found no JSON object, expected {what}; write it again.")
+    return cast("dict[str, Any]", content)

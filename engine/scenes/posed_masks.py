@@ -1,87 +1,101 @@
 """The posed-masks format: a person's own pictures and masks, with depth and poses where there are any.
 
-``<scene>/{color/*.jpg, masks/<view>.png}`` (uint16 ids local to the view, 0 = none), optionally ``depth/<view>.png``,
-``poses/<view>.txt``, ``intrinsics.txt``, ``depth_scale.txt`` (default 1000), ``mesh.ply`` and ``gt_masks/<view>.png`` (uint16
-ids of objects, for scores). See docs/scene-formats.md.
+``<scene>/{color/*.jpg, masks/<view>.png}`` (8- or 16-bit ids local to the view, 0 = none), optionally ``depth/<view>.png``,
+``poses/<view>.txt``, ``intrinsics.txt``, ``depth_scale.txt`` (default 1000), ``mesh.ply``, ``gt_masks/<view>.png`` (ids of
+objects, for scores) and ``maskgroup.json``. See docs/scene-formats.md.
 """
 
 from __future__ import annotations
 
 import threading
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
-from engine.errors import MaskError, SceneError
-from engine.scenes import files
+from engine.errors import SceneError
+from engine.scenes import files, layouts, pictures
+from engine.scenes.folders import SceneFolder
+from engine.scenes.names import normal_form
 from engine.scenes.ply import read_ply
-from engine.types import NOTHING, Camera, Float32Array, Int32Array, Scene, SceneMesh, UInt8Array, View
+from engine.scenes.posed_views import PosedViews, ViewFiles, to_metres, union_of
+from engine.scenes.scene_settings import SETTINGS, SceneSettings, read_settings
+from engine.scenes.void_ids import guess_void_id
+from engine.types import NOTHING, Float32Array, Int32Array, Scene, SceneMesh, UInt8Array, View
 
 NAME = "posed masks"
-PHOTOS = (".jpg", ".jpeg", ".png")
 DEFAULT_DEPTH_SCALE = 1000.0
 MAX_ID = 65535
 
 
-def matches(folder: Path) -> bool:
+def matches(root: SceneFolder) -> bool:
     """Whether the folder looks like this format: masks beside photos."""
-    return (folder / "masks").is_dir() and (folder / "color").is_dir()
+    return root.has_folder("masks") and root.has_folder("color")
 
 
-def count_views(folder: Path) -> int:
+def count_views(root: SceneFolder) -> int:
     """Number of views, from directory listings only."""
-    return len(_view_names(files.SceneFolder(folder)))
+    return len(_list_files(root).names)
 
 
-def open_folder(folder: Path) -> Scene:
-    """Open the scene; reads directory listings only.
+def open_folder(root: SceneFolder) -> Scene:
+    """Open the scene; reads poses, intrinsics and the headers of photos and masks.
 
     Raises:
-        SceneError: If there is no view or a path leaves the folder.
+        SceneError: If there is no usable view or a path leaves the folder.
     """
-    root = files.SceneFolder(folder)
-    names = _view_names(root)
-    if not names:
+    listed = _list_files(root)
+    if not listed.names:
         raise SceneError(f"{root.path}: found no view, expected color/<view>.jpg with masks/<view>.png; add at least one of both.")
-    return Scene(name=root.path.name, folder=root.path, format=NAME, view_names=names, reader=PosedMasksReader(root, names))
+    camera = layouts.read_matrix_of(root, layouts.COLOR_INTRINSICS)
+    views = PosedViews(root, listed, camera)
+    return Scene(
+        name=normal_form(root.path.name),
+        folder=root.path,
+        format=NAME,
+        view_names=views.names,
+        reader=PosedMasksReader(root, views, read_settings(root)),
+        left_out=views.left_out,
+    )
 
 
-def _view_names(root: files.SceneFolder) -> tuple[str, ...]:
-    return tuple(sorted(root.stems("masks", (".png",)), key=files.numeric_order))
+def _list_files(root: SceneFolder) -> ViewFiles:
+    masks = root.list_files("masks", pictures.MAPS)
+    return ViewFiles(
+        names=union_of(masks),
+        colors=root.list_files("color", pictures.PHOTOS),
+        depths=root.list_files("depth", layouts.DEPTHS),
+        poses=layouts.list_poses(root),
+        masks=masks,
+        truths=root.list_files("gt_masks", pictures.MAPS),
+        needs_poses=False,
+        needs_photos=True,
+    )
 
 
 class PosedMasksReader:
     """Reads parts of one scene, each at its first use; safe to call from several threads."""
 
-    def __init__(self, root: files.SceneFolder, names: tuple[str, ...]) -> None:
+    def __init__(self, root: SceneFolder, views: PosedViews, settings: SceneSettings) -> None:
         self._root = root
-        self._names = frozenset(names)
-        self._colors = root.stems("color", PHOTOS)
-        self._depths = root.stems("depth", (".png",))
-        self._poses = root.stems("poses", (".txt",))
-        self._truths = root.stems("gt_masks", (".png",))
+        self._views = views
+        self._settings = settings
         self._lock = threading.RLock()
         self._mesh: SceneMesh | None = None
+        self._void: tuple[int, ...] | None = settings.ignore_ids
+        self._notes: tuple[str, ...] = ()
 
     def read_view(self, name: str) -> View:
         """Return camera and pose; either is None where the scene has none."""
-        self._require(name)
-        pose = files.read_pose(self._root.file("poses", self._poses[name])) if name in self._poses else None
-        return View(name=name, camera=self.camera, pose=pose)
+        return self._views.read_view(name)
 
     def read_color(self, name: str) -> UInt8Array | None:
         """Return the photo, (H, W, 3) uint8, or None where the view has none."""
-        self._require(name)
-        return files.read_rgb(self._root.file("color", self._colors[name])) if name in self._colors else None
+        return self._views.read_color(name)
 
     def read_depth(self, name: str) -> Float32Array | None:
         """Return depth along z, (H, W) float32 metres, 0 = unknown, or None where the view has none."""
-        self._require(name)
-        if name not in self._depths:
-            return None
-        raw = files.read_uint16(self._root.file("depth", self._depths[name]))
-        return (raw / self.depth_scale).astype(np.float32)
+        units = self._views.read_depth_units(name)
+        return None if units is None else to_metres(units, self.depth_scale)
 
     def read_instance_map(self, name: str) -> Int32Array | None:
         """Return the masks, (H, W) int32, -1 = none.
@@ -89,58 +103,72 @@ class PosedMasksReader:
         Raises:
             SceneError: If the file is broken or of another size than its photo.
         """
-        self._require(name)
-        return self._read_ids("masks", f"{name}.png", name)
+        self._views.require(name)
+        assert self._views.files.masks is not None
+        ids = self._read_ids(self._views.files.masks.files[name], name)
+        ids[np.isin(ids, self._ignored())] = NOTHING
+        return ids
 
     def read_ground_truth_map(self, name: str) -> Int32Array | None:
         """Return the object of each pixel, (H, W) int32, -1 = unlabelled, or None where the view has none."""
-        self._require(name)
-        return self._read_ids("gt_masks", self._truths[name], name) if name in self._truths else None
+        self._views.require(name)
+        truths = self._views.files.truths.files
+        if name not in truths:
+            return None
+        ids = self._read_ids(truths[name], name)
+        ids[np.isin(ids, self._settings.ignore_ids or ())] = NOTHING
+        return ids
 
     def read_mesh(self) -> SceneMesh | None:
         """Return mesh.ply, read once, or None where the scene has none."""
         with self._lock:
-            path = self._root.file("mesh.ply")
-            if self._mesh is None and path.exists():
+            path = self._root.find("mesh.ply")
+            if self._mesh is None and path is not None:
                 self._mesh = read_ply(path)
             return self._mesh
 
-    @cached_property
-    def camera(self) -> Camera | None:
-        """The scene's camera at the size of its first photo, or None without intrinsics.txt."""
-        path = self._root.file("intrinsics.txt")
-        if not path.exists() or not self._colors:
-            return None
-        matrix = files.read_intrinsics(path)
-        first = min(self._colors, key=files.numeric_order)
-        width, height = files.image_size(self._root.file("color", self._colors[first]))
-        return Camera(width=width, height=height, fx=matrix[0, 0], fy=matrix[1, 1], cx=matrix[0, 2], cy=matrix[1, 2])
+    def read_notes(self) -> tuple[str, ...]:
+        """Return sentences about what was read so far."""
+        return (*self._views.notes(), *self._notes)
 
     @cached_property
     def depth_scale(self) -> float:
         """Units of the depth images in a metre."""
-        path = self._root.file("depth_scale.txt")
-        return files.read_depth_scale(path) if path.exists() else DEFAULT_DEPTH_SCALE
+        path = self._root.find("depth_scale.txt")
+        return DEFAULT_DEPTH_SCALE if path is None else files.read_depth_scale(path)
 
-    def _read_ids(self, folder: str, file: str, name: str) -> Int32Array:
-        path = self._root.file(folder, file)
-        ids = files.read_uint16(path)
-        if name not in self._colors:
-            raise SceneError(f"{path}: found masks but no photo color/{name}.jpg or .png for them; add it or remove the masks.")
-        width, height = files.image_size(self._root.file("color", self._colors[name]))
-        if ids.shape != (height, width):
+    def _ignored(self) -> tuple[int, ...]:
+        """Return the ids that mean "nothing here": as maskgroup.json says, else as the masks suggest."""
+        with self._lock:
+            if self._void is None:
+                void = guess_void_id(self._views.names, self._try_masks)
+                self._void = () if void is None else (void,)
+                if void is not None:
+                    self._notes = (
+                        f"The id {void} is in nearly all views and far above the others: it was taken for 'nothing here'. If it is "
+                        f'an object, write {{"ignore_ids": []}} into {SETTINGS} in the scene\'s folder.',
+                    )
+            return self._void
+
+    def _try_masks(self, name: str) -> Int32Array | None:
+        assert self._views.files.masks is not None
+        try:
+            return self._read_ids(self._views.files.masks.files[name], name)
+        except SceneError:
+            return None
+
+    def _read_ids(self, parts: tuple[str, ...], name: str) -> Int32Array:
+        path = self._root.file(*parts)
+        ids = pictures.read_ids(path)
+        size = self._views.size(name)
+        if size is not None and ids.shape != (size[1], size[0]):
             raise SceneError(
-                f"{path}: found {ids.shape[1]}x{ids.shape[0]} pixels, expected {width}x{height} as its photo has; "
+                f"{path}: found {ids.shape[1]}x{ids.shape[0]} pixels, expected {size[0]}x{size[1]} as its photo has; "
                 "resize the masks with nearest-neighbour sampling."
             )
         if int(ids.max(initial=0)) > MAX_ID or int(ids.min(initial=0)) < 0:
             raise SceneError(
                 f"{path}: found the id {int(ids.max())}, expected ids of 0 to {MAX_ID}; number each view's masks from 1."
             )
-        return np.where(ids > 0, ids, NOTHING).astype(np.int32)
-
-    def _require(self, name: str) -> None:
-        if name not in self._names:
-            raise MaskError(
-                f"The scene {self._root.path.name!r} has no view {name!r}; it has {len(self._names)} views, list them first."
-            )
+        ids[ids == 0] = NOTHING
+        return ids

@@ -5,53 +5,84 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 
-from engine.errors import MaskError, SceneError
-from engine.scenes import files
-from engine.types import NOTHING, Float32Array, Int32Array, Scene, SceneMesh, UInt8Array, View
+from engine.errors import LeftOutError, MaskError, SceneError
+from engine.scenes import files, pictures
+from engine.scenes.folders import SceneFolder
+from engine.scenes.names import fault_of, is_foreign, normal_form, numeric_order, printable
+from engine.scenes.posed_views import MAX_VIEWS
+from engine.scenes.scene_settings import SceneSettings, read_settings
+from engine.types import NOTHING, Float32Array, Int32Array, LeftOutView, Scene, SceneMesh, UInt8Array, View
 
 NAME = "processed"
 RGB, MASK, UNIQUE = "rgb.png", "instance_mask.npy", "unique_instances.npy"
 
 
-def matches(folder: Path) -> bool:
+def matches(root: SceneFolder) -> bool:
     """Whether any subfolder holds a picture or a mask array of this format."""
-    return any(_is_view(entry) for entry in os.scandir(folder))
+    return any(_is_view(root, name) for name in root.names)
 
 
-def count_views(folder: Path) -> int:
+def count_views(root: SceneFolder) -> int:
     """Number of views, from directory listings only."""
-    return sum(_is_view(entry) for entry in os.scandir(folder))
+    return sum(_is_view(root, name) for name in root.names)
 
 
-def open_folder(folder: Path) -> Scene:
-    """Open the scene; reads directory listings only.
+def open_folder(root: SceneFolder) -> Scene:
+    """Open the scene; looks at which files its views have.
 
     Raises:
-        SceneError: If there is no view.
+        SceneError: If there is no usable view.
     """
-    root = files.SceneFolder(folder)
-    names = tuple(sorted((entry.name for entry in os.scandir(root.path) if _is_view(entry)), key=files.numeric_order))
-    if not names:
+    listed = sorted((name for name in root.names if _is_view(root, name)), key=numeric_order)
+    if not listed:
         raise SceneError(f"{root.path}: found no view, expected folders with {RGB} and {MASK}; render the scene again.")
-    return Scene(name=root.path.name, folder=root.path, format=NAME, view_names=names, reader=ProcessedReader(root, names))
+    if len(listed) > MAX_VIEWS:
+        raise SceneError(f"{root.path}: found {len(listed):,} views, expected at most {MAX_VIEWS:,}; keep every n-th view.")
+    left_out: list[LeftOutView] = []
+    for name in listed:
+        try:
+            _check(root, name)
+        except SceneError as error:
+            left_out.append(LeftOutView(name, str(error)))
+    lost = {view.name for view in left_out}
+    names = tuple(name for name in listed if name not in lost)
+    if not names:
+        raise SceneError(
+            f"{root.path}: found {len(listed)} views that cannot be used; the first, {printable(left_out[0].name)}: "
+            f"{left_out[0].reason}"
+        )
+    reader = ProcessedReader(root, names, tuple(left_out), read_settings(root))
+    return Scene(
+        name=normal_form(root.path.name), folder=root.path, format=NAME, view_names=names, reader=reader, left_out=tuple(left_out)
+    )
 
 
-def _is_view(entry: os.DirEntry[str]) -> bool:
+def _is_view(root: SceneFolder, name: str) -> bool:
     # Names that start with a dot are views still being written.
-    return entry.is_dir() and entry.name[0] != "." and any((Path(entry.path) / part).exists() for part in (RGB, MASK))
+    return not is_foreign(name) and any((root.path / name / part).exists() for part in (RGB, MASK))
+
+
+def _check(root: SceneFolder, name: str) -> None:
+    """Refuse a view whose name cannot be used or whose picture is missing or broken."""
+    fault = fault_of(name)
+    if fault is not None:
+        raise SceneError(f"{root.path}: {printable(name)}: {fault}, expected a view's folder; rename it.")
+    pictures.read_header(root.file(name, RGB))
+    files.require_file(root.file(name, MASK), "a two-dimensional array of integers")
 
 
 class ProcessedReader:
     """Reads one view's files at a time and keeps nothing; safe to call from several threads."""
 
-    def __init__(self, root: files.SceneFolder, names: tuple[str, ...]) -> None:
+    def __init__(
+        self, root: SceneFolder, names: tuple[str, ...], left_out: tuple[LeftOutView, ...], settings: SceneSettings
+    ) -> None:
         self._root = root
         self._names = frozenset(names)
+        self._reasons = {view.name: view.reason for view in left_out}
+        self._ignored = settings.ignore_ids or ()
 
     def read_view(self, name: str) -> View:
         """Return the view without camera and pose: the format has none."""
@@ -61,7 +92,7 @@ class ProcessedReader:
     def read_color(self, name: str) -> UInt8Array | None:
         """Return the picture, (H, W, 3) uint8."""
         self._require(name)
-        return files.read_rgb(self._root.file(name, RGB))
+        return pictures.read_photo(self._root.file(name, RGB), upright=False)
 
     def read_depth(self, name: str) -> Float32Array | None:
         """Return None: the format has no depth."""
@@ -77,12 +108,13 @@ class ProcessedReader:
         self._require(name)
         path = self._root.file(name, MASK)
         ids = files.read_id_map(path)
-        width, height = files.image_size(self._root.file(name, RGB))
+        width, height = pictures.image_size(self._root.file(name, RGB))
         if ids.shape != (height, width):
             raise SceneError(
                 f"{path}: found {ids.shape[1]}x{ids.shape[0]} pixels, expected {width}x{height} as {RGB} beside it; "
                 "render the view again."
             )
+        ids[np.isin(ids, self._ignored)] = NOTHING
         unique = self._root.file(name, UNIQUE)
         if not unique.exists():
             return ids
@@ -93,6 +125,8 @@ class ProcessedReader:
         return None
 
     def _require(self, name: str) -> None:
+        if name in self._reasons:
+            raise LeftOutError(f"The scene {self._root.path.name!r} has no view {name!r}; it was left out: {self._reasons[name]}")
         if name not in self._names:
             raise MaskError(
                 f"The scene {self._root.path.name!r} has no view {name!r}; it has {len(self._names)} views, list them first."

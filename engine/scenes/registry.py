@@ -6,16 +6,25 @@ A new format is one module that matches `SceneFormat` and one entry in `FORMATS`
 from __future__ import annotations
 
 import logging
+import threading
+import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from engine.errors import SceneError
-from engine.scenes import posed_masks, processed, replica, scannet
-from engine.scenes.files import SceneFolder, numeric_order
-from engine.types import Scene
+from engine.scenes import frame_files, posed_masks, processed, replica, scannet
+from engine.scenes.folders import SceneFolder, list_names
+from engine.scenes.names import fault_of, is_foreign, normal_form, numeric_order, printable
+from engine.types import LeftOutView, Scene
 
 logger = logging.getLogger(__name__)
+
+GROUND_TRUTH = "ground_truth"
+"""The folder of labels beside scenes of the replica format: no scene, and nothing to wonder about."""
+RETRY_S = 10.0
+"""A folder that could not be opened is tried again after this time, even if it looks unchanged."""
 
 
 class SceneFormat(Protocol):
@@ -24,61 +33,98 @@ class SceneFormat(Protocol):
     @property
     def NAME(self) -> str: ...
 
-    def matches(self, folder: Path) -> bool:
-        """Whether the folder, which exists, looks like this format."""
+    def matches(self, root: SceneFolder) -> bool:
+        """Whether the folder looks like this format."""
         ...
 
-    def count_views(self, folder: Path) -> int:
+    def count_views(self, root: SceneFolder) -> int:
         """Number of views, from directory listings only."""
         ...
 
-    def open_folder(self, folder: Path) -> Scene:
-        """Open the scene, from directory listings only."""
+    def open_folder(self, root: SceneFolder) -> Scene:
+        """Open the scene: read small files and headers, leave out views that cannot be used."""
         ...
 
 
-FORMATS: tuple[SceneFormat, ...] = (posed_masks, replica, scannet, processed)
+FORMATS: tuple[SceneFormat, ...] = (posed_masks, replica, scannet, frame_files, processed)
 """All formats, in the order in which they are tried."""
 
 EXPECTED = (
     "a folder with poses/ and color/ or a *_mesh.ply (replica), with color/ and masks/ (posed masks), "
-    "with a *_vh_clean_2.ply or pose/ and intrinsic/ (scannet), "
+    "with a *_vh_clean_2.ply or pose/ and color/ (scannet), with frame-000000.pose.txt (frame files), "
     "or with <view>/rgb.png folders (processed)"
 )
 
 
 @dataclass(frozen=True)
 class SceneInfo:
-    """A line in a list of scenes."""
+    """A line in a list of scenes.
+
+    Attributes:
+        name: The scene's name.
+        folder: Where it is.
+        format: Name of its format.
+        n_views: Views that can be used; all that its folder lists, where `is_checked` is False.
+        left_out: Views that cannot be used, and why.
+        is_checked: Whether the scene was opened; False = there was no time for it.
+    """
 
     name: str
     folder: Path
     format: str
     n_views: int
+    left_out: tuple[LeftOutView, ...] = ()
+    is_checked: bool = True
 
 
-def detect_format(folder: Path) -> SceneFormat | None:
-    """Return the first format that matches the folder, or None."""
+@dataclass(frozen=True)
+class LeftOutFolder:
+    """A folder among the scenes that is none, or is broken, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SceneList:
+    """What a folder of scenes holds: the scenes by name, and what was left out."""
+
+    scenes: tuple[SceneInfo, ...]
+    left_out: tuple[LeftOutFolder, ...]
+
+
+def detect_format(root: SceneFolder) -> SceneFormat | None:
+    """Return the first format that matches the folder, or None.
+
+    Raises:
+        SceneError: If the folder cannot be listed.
+    """
     try:
-        return next((scene_format for scene_format in FORMATS if scene_format.matches(folder)), None)
+        return next((scene_format for scene_format in FORMATS if scene_format.matches(root)), None)
     except OSError as error:
         raise SceneError(
-            f"{folder}: cannot be listed ({error}), expected a readable scene folder; check its permissions."
+            f"{root.path}: cannot be listed ({error}), expected a readable scene folder; check its permissions."
         ) from error
 
 
 def open_scene(folder: Path) -> Scene:
-    """Open a scene of any format; reads directory listings only.
+    """Open a scene of any format; reads poses, cameras and headers of pictures, nothing large.
 
     Raises:
-        SceneError: If it is no folder, no format matches, or it has no views.
+        SceneError: If it is no folder, no format matches, or none of its views can be used.
     """
-    path = SceneFolder(folder).path
-    scene_format = detect_format(path)
+    root = SceneFolder(folder)
+    fault = fault_of(root.path.name)
+    if fault is not None:
+        raise SceneError(f"{root.path}: {fault}, expected a name that can be shown and stored; rename the folder.")
+    scene_format = detect_format(root)
     if scene_format is None:
-        some = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
-        raise SceneError(f"{path}: found {some}, expected {EXPECTED}; see docs/scene-formats.md.")
-    return scene_format.open_folder(path)
+        some = ", ".join(root.names[:5]) or "nothing"
+        raise SceneError(f"{root.path}: found {some}, expected {EXPECTED}; see docs/scene-formats.md.")
+    try:
+        return scene_format.open_folder(root)
+    except (OSError, MemoryError, RecursionError) as error:
+        raise SceneError(f"{root.path}: cannot be read ({error}), expected a readable scene folder; copy it again.") from error
 
 
 def find_scene(name_or_path: str, scenes_dir: Path) -> Scene:
@@ -87,32 +133,139 @@ def find_scene(name_or_path: str, scenes_dir: Path) -> Scene:
     Raises:
         SceneError: If there is neither.
     """
-    is_name = name_or_path not in ("", ".", "..") and Path(name_or_path).name == name_or_path
-    if is_name and (scenes_dir / name_or_path).is_dir():
-        return open_scene(scenes_dir / name_or_path)
-    if name_or_path and Path(name_or_path).is_dir():
-        return open_scene(Path(name_or_path))
-    known = ", ".join(info.name for info in list_scenes(scenes_dir)) if scenes_dir.is_dir() else ""
+    if name_or_path and "\0" not in name_or_path:
+        is_name = name_or_path not in (".", "..") and Path(name_or_path).name == name_or_path
+        folder = _folder_named(name_or_path, scenes_dir) if is_name else None
+        if folder is not None:
+            return open_scene(folder)
+        if Path(name_or_path).is_dir():
+            return open_scene(Path(name_or_path))
+    known = ", ".join(_names_that_match(scenes_dir)) if scenes_dir.is_dir() else ""
     raise SceneError(
         f"{name_or_path!r} is neither a folder nor a scene in {scenes_dir}; expected one of: {known or 'none there'}, or a path."
     )
 
 
-def list_scenes(scenes_dir: Path) -> list[SceneInfo]:
-    """List the scenes of a folder by name, from directory listings only; folders of no known format are left out.
+def _folder_named(name: str, scenes_dir: Path) -> Path | None:
+    if (scenes_dir / name).is_dir():
+        return scenes_dir / name
+    if not scenes_dir.is_dir():
+        return None
+    alike = [other for other in list_names(scenes_dir) if normal_form(other) == normal_form(name)]
+    return scenes_dir / alike[0] if len(alike) == 1 and (scenes_dir / alike[0]).is_dir() else None
+
+
+def _names_that_match(scenes_dir: Path) -> list[str]:
+    """Return the names of folders that look like scenes, without opening them."""
+    names: list[str] = []
+    for name in sorted(list_names(scenes_dir), key=numeric_order):
+        try:
+            if not is_foreign(name) and (scenes_dir / name).is_dir() and detect_format(SceneFolder(scenes_dir / name)):
+                names.append(normal_form(name))
+        except SceneError:
+            continue
+    return names
+
+
+def list_scenes(scenes_dir: Path, *, budget_s: float | None = None) -> list[SceneInfo]:
+    """List the scenes of a folder by name; what is none, or broken, is left out, see `survey_scenes`.
+
+    Raises:
+        SceneError: If `scenes_dir` is no folder.
+    """
+    return list(survey_scenes(scenes_dir, budget_s=budget_s).scenes)
+
+
+def survey_scenes(scenes_dir: Path, *, budget_s: float | None = None) -> SceneList:
+    """Open every folder in a folder of scenes, and say which are scenes and why the others are not.
+
+    A scene that has not changed since the last time is not opened again.
+
+    Args:
+        scenes_dir: The folder of scenes.
+        budget_s: After so many seconds, scenes are listed from their folder alone; None = all are opened.
 
     Raises:
         SceneError: If `scenes_dir` is no folder.
     """
     if not scenes_dir.is_dir():
         raise SceneError(f"{scenes_dir}: found no folder, expected a folder of scenes; check --scenes.")
-    found: list[SceneInfo] = []
-    for folder in sorted((path for path in scenes_dir.iterdir() if path.is_dir()), key=lambda path: numeric_order(path.name)):
-        try:
-            scene_format = detect_format(folder)
-            if scene_format is not None:
-                n_views = scene_format.count_views(folder)
-                found.append(SceneInfo(name=folder.name, folder=folder.resolve(), format=scene_format.NAME, n_views=n_views))
-        except SceneError as error:
-            logger.warning("Left out of the list: %s", error)
+    started = time.monotonic()
+    names = [
+        name
+        for name in sorted(list_names(scenes_dir), key=numeric_order)
+        if not is_foreign(name) and name != GROUND_TRUTH and ((scenes_dir / name).is_dir() or (scenes_dir / name).is_symlink())
+    ]
+    alike = Counter(normal_form(name) for name in names)
+    scenes: list[SceneInfo] = []
+    left_out: list[LeftOutFolder] = []
+    for name in names:
+        if alike[normal_form(name)] > 1:
+            reason = "another folder's name looks the same and differs only in how its letters are stored; rename one of them."
+            left_out.append(LeftOutFolder(name, reason))
+            continue
+        has_time = budget_s is None or time.monotonic() - started < budget_s
+        found = _look_at(scenes_dir / name, has_time=has_time)
+        if isinstance(found, SceneInfo):
+            scenes.append(found)
+        else:
+            left_out.append(found)
+    return SceneList(tuple(scenes), tuple(left_out))
+
+
+Found = SceneInfo | LeftOutFolder
+Signature = tuple[tuple[str, int, int], ...]
+
+_known: dict[Path, tuple[Signature, float, Found]] = {}
+_known_lock = threading.Lock()
+
+
+def _look_at(folder: Path, *, has_time: bool) -> Found:
+    """Open one folder among scenes; whatever is wrong with it is an answer, never an error."""
+    try:
+        if not folder.is_dir():
+            raise SceneError(f"{folder}: the link leads to nothing that is a folder, expected a scene's folder; remove it.")
+        signature = _signature(folder)
+        with _known_lock:
+            known = _known.get(folder)
+        is_same = known is not None and known[0] == signature
+        if known is not None and is_same and (isinstance(known[2], SceneInfo) or time.monotonic() - known[1] < RETRY_S):
+            return known[2]
+        if not has_time:
+            return _listed_only(folder)
+        scene = open_scene(folder)
+        found: Found = SceneInfo(scene.name, scene.folder, scene.format, len(scene.view_names), scene.left_out)
+    except (SceneError, OSError) as error:
+        found, signature = LeftOutFolder(folder.name, str(error)), _signature(folder)
+    except Exception as error:  # one folder must never hide the others, whatever is wrong with it or with us
+        logger.exception("%s could not be opened", printable(str(folder)))
+        found = LeftOutFolder(folder.name, f"It cannot be read ({type(error).__name__}: {error}); this is a fault of the program.")
+        signature = _signature(folder)
+    with _known_lock:
+        _known[folder] = (signature, time.monotonic(), found)
     return found
+
+
+def _listed_only(folder: Path) -> Found:
+    root = SceneFolder(folder)
+    scene_format = detect_format(root)
+    if scene_format is None:
+        return LeftOutFolder(folder.name, f"found {', '.join(root.names[:5]) or 'nothing'}, expected {EXPECTED}.")
+    name, n_views = normal_form(root.path.name), scene_format.count_views(root)
+    return SceneInfo(name, root.path, scene_format.NAME, n_views, is_checked=False)
+
+
+def _signature(folder: Path) -> Signature:
+    """Return what changes when a scene changes: names, times and sizes of the folder's own entries."""
+    entries: list[tuple[str, int, int]] = []
+    try:
+        labels = folder.parent / GROUND_TRUTH / f"{folder.name}.txt"
+        for path in (folder, *(folder / name for name in list_names(folder)), labels):
+            try:
+                found = path.stat()
+                entries.append((path.name, found.st_mtime_ns, found.st_size))
+            except OSError:
+                entries.append((path.name, 0, 0))
+    except SceneError:
+        return ()
+    return tuple(entries)

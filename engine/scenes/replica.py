@@ -8,61 +8,74 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from engine.errors import MaskError, SceneError
-from engine.scenes import depth_scale, files
+from engine.errors import SceneError
+from engine.scenes import depth_scale, files, layouts, pictures
+from engine.scenes.folders import SceneFolder, inside
+from engine.scenes.names import normal_form
 from engine.scenes.ply import read_ply
-from engine.types import Camera, Float32Array, Int32Array, Scene, SceneMesh, UInt8Array, View
+from engine.scenes.posed_views import CameraFile, PosedViews, ViewFiles, sorted_names, to_metres, union_of
+from engine.scenes.scene_settings import SceneSettings, read_settings
+from engine.types import NOTHING, Float32Array, Int32Array, Scene, SceneMesh, UInt8Array, View
 
 NAME = "replica"
-PHOTOS = (".jpg", ".jpeg", ".png")
+MESH = "_mesh.ply"
+DEPTH_SAMPLES = 2
+"""Depth images compared with the mesh to find their scale."""
 
 
-def matches(folder: Path) -> bool:
+def matches(root: SceneFolder) -> bool:
     """Whether the folder looks like this format: poses, and a mesh or photos."""
-    return (folder / "poses").is_dir() and ((folder / "color").is_dir() or any(folder.glob("*_mesh.ply")))
+    return root.has_folder("poses") and (root.has_folder("color") or bool(root.ending(MESH)))
 
 
-def count_views(folder: Path) -> int:
+def count_views(root: SceneFolder) -> int:
     """Number of views, from directory listings only."""
-    return len(_view_names(files.SceneFolder(folder)))
+    return len(_list_files(root).names)
 
 
-def open_folder(folder: Path) -> Scene:
-    """Open the scene; reads directory listings only.
+def open_folder(root: SceneFolder) -> Scene:
+    """Open the scene; reads poses, intrinsics and the headers of photos.
 
     Raises:
-        SceneError: If there is no view or a path leaves the folder.
+        SceneError: If there is no usable view, the intrinsics are broken, or a path leaves the folder.
     """
-    root = files.SceneFolder(folder)
-    names = _view_names(root)
-    if not names:
+    listed = _list_files(root)
+    if not listed.names:
         raise SceneError(f"{root.path}: found no view, expected color/*.jpg and poses/*.txt; add at least one view.")
-    reader = ReplicaReader(root, names)
-    return Scene(name=root.path.name, folder=root.path, format=NAME, view_names=names, reader=reader)
+    name = root.actual("intrinsics.txt")
+    views = PosedViews(root, listed, CameraFile(files.read_intrinsics(root.file(name)), (name,)))
+    reader = ReplicaReader(root, views, read_settings(root))
+    return Scene(
+        name=normal_form(root.path.name),
+        folder=root.path,
+        format=NAME,
+        view_names=views.names,
+        reader=reader,
+        left_out=views.left_out,
+    )
 
 
-def _view_names(root: files.SceneFolder) -> tuple[str, ...]:
-    names = {*root.stems("color", PHOTOS), *root.stems("poses", (".txt",))}
-    return tuple(sorted(names, key=files.numeric_order))
+def _list_files(root: SceneFolder) -> ViewFiles:
+    colors, poses = root.list_files("color", pictures.PHOTOS), root.list_files("poses", (".txt",))
+    depths = root.list_files("depth", layouts.DEPTHS)
+    return ViewFiles(names=union_of(colors, poses), colors=colors, depths=depths, poses=poses)
 
 
 class ReplicaReader:
     """Reads parts of one scene, each at its first use; safe to call from several threads."""
 
-    def __init__(self, root: files.SceneFolder, names: tuple[str, ...]) -> None:
+    def __init__(self, root: SceneFolder, views: PosedViews, settings: SceneSettings) -> None:
         self._root = root
-        self._names = frozenset(names)
-        self._colors = root.stems("color", PHOTOS)
-        self._depths = root.stems("depth", (".png",))
-        self._poses = root.stems("poses", (".txt",))
+        self._views = views
+        self._settings = settings
         self._lock = threading.RLock()
         self._mesh: SceneMesh | None = None
         self._has_mesh: bool | None = None
+        self._mesh_error: SceneError | None = None
         self._depth_scale: float | None = None
 
     def read_view(self, name: str) -> View:
@@ -70,108 +83,91 @@ class ReplicaReader:
 
         Raises:
             MaskError: If the scene has no such view.
-            SceneError: If its pose or the intrinsics are missing or broken.
+            LeftOutError: If the view's pose or photo cannot be used.
         """
-        self._require(name)
-        if name not in self._poses:
-            raise SceneError(
-                f"{self._root.path / 'poses' / (name + '.txt')}: found no pose for view {name!r}, expected a 4x4 camera-to-world "
-                "matrix; add it or remove the view's photo."
-            )
-        pose = files.read_pose(self._root.file("poses", self._poses[name]))
-        return View(name=name, camera=self.camera, pose=pose)
+        return self._views.read_view(name)
 
     def read_color(self, name: str) -> UInt8Array | None:
         """Return the photo, (H, W, 3) uint8, or None where the view has none."""
-        self._require(name)
-        if name not in self._colors:
-            return None
-        path = self._root.file("color", self._colors[name])
-        photo = files.read_rgb(path)
-        if photo.shape[:2] != (self.camera.height, self.camera.width):
-            raise SceneError(
-                f"{path}: found {photo.shape[1]}x{photo.shape[0]} pixels, expected {self.camera.width}x{self.camera.height} as the "
-                "scene's first photo, to which the intrinsics belong; resize it."
-            )
-        return photo
+        return self._views.read_color(name)
 
     def read_depth(self, name: str) -> Float32Array | None:
         """Return depth along z, (H, W) float32 metres, 0 = unknown, or None where the view has none."""
         raw = self.read_raw_depth(name)
-        return None if raw is None else (raw / self.depth_scale).astype(np.float32)
+        return None if raw is None else to_metres(raw, self.depth_scale)
 
     def read_raw_depth(self, name: str) -> Int32Array | None:
         """Return the depth image as stored, (H, W) int32 units, or None where the view has none."""
-        self._require(name)
-        return files.read_uint16(self._root.file("depth", self._depths[name])) if name in self._depths else None
+        return self._views.read_depth_units(name)
 
     def read_instance_map(self, name: str) -> Int32Array | None:
         """Return None: this format keeps its masks on the mesh."""
-        self._require(name)
+        self._views.require(name)
         return None
+
+    def read_notes(self) -> tuple[str, ...]:
+        """Return sentences about what was read so far."""
+        return tuple(self._views.notes())
 
     def read_mesh(self) -> SceneMesh | None:
         """Return the mesh with its labels, read once, or None where the scene has none."""
         with self._lock:
+            if self._mesh_error is not None:
+                raise self._mesh_error
             if self._has_mesh is None:
-                self._mesh = self._load_mesh()
+                try:
+                    self._mesh = self._load_mesh()
+                except SceneError as error:
+                    self._mesh_error = error  # every view asks for it: a large broken file is read once
+                    raise
                 self._has_mesh = self._mesh is not None
             return self._mesh
-
-    @cached_property
-    def camera(self) -> Camera:
-        """The scene's camera at the size of its colour images."""
-        matrix = files.read_intrinsics(self._root.file("intrinsics.txt"))
-        if self._colors:
-            first = min(self._colors, key=files.numeric_order)
-            width, height = files.image_size(self._root.file("color", self._colors[first]))
-        else:  # without photos only the principal point tells the size: these datasets put it in the middle
-            width, height = round(2 * matrix[0, 2] + 1), round(2 * matrix[1, 2] + 1)
-        return Camera(width=width, height=height, fx=matrix[0, 0], fy=matrix[1, 1], cx=matrix[0, 2], cy=matrix[1, 2])
 
     @property
     def depth_scale(self) -> float:
         """Units of the depth images in a metre: from depth_scale.txt, else measured against the mesh, else 1000."""
         with self._lock:
             if self._depth_scale is None:
-                path = self._root.file("depth_scale.txt")
-                self._depth_scale = files.read_depth_scale(path) if path.exists() else self._estimate_depth_scale()
+                path = self._root.find("depth_scale.txt")
+                self._depth_scale = self._estimate_depth_scale() if path is None else files.read_depth_scale(path)
             return self._depth_scale
 
     def _estimate_depth_scale(self) -> float:
         mesh = self.read_mesh()
         if mesh is None:
             return depth_scale.DEFAULT
-        names = sorted(self._depths.keys() & self._poses.keys(), key=files.numeric_order)
+        names = sorted_names(frozenset(self._views.files.depths.files).intersection(self._views.names))
         samples: list[depth_scale.DepthSample] = []
-        for name in names[:: max(len(names) // 2, 1)][:2]:
-            raw = self.read_raw_depth(name)
-            pose = self.read_view(name).pose
-            if raw is not None and pose is not None:
-                samples.append(depth_scale.DepthSample(raw=raw, camera=self.camera, pose=pose))
+        spread = names[:: max(len(names) // 2, 1)]
+        for name in (*spread, *(name for name in names if name not in spread)):
+            if len(samples) == DEPTH_SAMPLES:
+                break
+            try:
+                raw = self.read_raw_depth(name)
+            except SceneError:
+                continue  # one broken depth image says nothing about the others
+            view = self.read_view(name)
+            if raw is not None and view.pose is not None and view.camera is not None:
+                samples.append(depth_scale.DepthSample(raw=raw, camera=view.camera, pose=view.pose))
         return depth_scale.estimate(mesh, samples)
 
     def _load_mesh(self) -> SceneMesh | None:
-        names = sorted(path.name for path in self._root.path.glob("*_mesh.ply"))
+        names = self._root.ending(MESH)
         if not names:
             return None
-        own = f"{self._root.path.name}_mesh.ply"
+        own = f"{self._root.path.name}{MESH}"
         if own not in names and len(names) > 1:
             raise SceneError(f"{self._root.path}: found the meshes {', '.join(names)}, expected one, {own}; remove the others.")
         mesh = read_ply(self._root.file(own if own in names else names[0]))
-        labels = self._ground_truth()
-        if labels is None:
+        path = self._ground_truth()
+        if path is None:
             return mesh
-        return replace(mesh, vertex_instances=files.read_vertex_labels(labels, len(mesh.vertices)))
+        labels = files.read_vertex_labels(path, len(mesh.vertices))
+        labels[np.isin(labels, self._settings.ignore_ids or ())] = NOTHING
+        return replace(mesh, vertex_instances=labels)
 
     def _ground_truth(self) -> Path | None:
         """The one file outside the folder that belongs to the format; links out of ground_truth/ are refused."""
         folder = self._root.path.parent / "ground_truth"
         path = folder / f"{self._root.path.name}.txt"
-        return files.inside(folder, path.name) if path.is_symlink() or path.exists() else None
-
-    def _require(self, name: str) -> None:
-        if name not in self._names:
-            raise MaskError(
-                f"The scene {self._root.path.name!r} has no view {name!r}; it has {len(self._names)} views, list them first."
-            )
+        return inside(folder, path.name) if path.is_symlink() or path.exists() else None

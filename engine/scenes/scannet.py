@@ -1,217 +1,259 @@
 """The scannet format: a mesh whose segments carry the objects, and frames as its exporter writes them.
 
-``<scene>/{<scene>_vh_clean_2.ply, <scene>_vh_clean_2*.segs.json, <scene>.aggregation.json, color/, depth/, pose/, intrinsic/}``.
-See docs/scene-formats.md. Knows nothing about the app or models.
+``<scene>/{<scene>_vh_clean_2.ply, <scene>_vh_clean_2*.segs.json, <scene>.aggregation.json, color/, depth/, pose/, intrinsic/}``,
+or frames alone as in scannet_frames_25k. See docs/scene-formats.md. Knows nothing about the app or models.
 """
 
 from __future__ import annotations
 
-import json
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 
-from engine.errors import MaskError, SceneError
-from engine.scenes import files
+from engine.errors import SceneError
+from engine.scenes import files, layouts, pictures
+from engine.scenes.folders import Listing, SceneFolder
+from engine.scenes.names import normal_form
 from engine.scenes.ply import read_ply
-from engine.types import NOTHING, Camera, Float32Array, Int32Array, Scene, SceneMesh, UInt8Array, View
+from engine.scenes.posed_views import PosedViews, ViewFiles, to_metres, union_of
+from engine.scenes.scannet_labels import label_vertices, read_segments
+from engine.scenes.scene_settings import SceneSettings, read_settings
+from engine.types import NOTHING, Camera, Float32Array, Float64Array, Int32Array, Scene, SceneMesh, UInt8Array, View
 
 NAME = "scannet"
-PHOTOS = (".jpg", ".jpeg", ".png")
 MESH = "_vh_clean_2.ply"
 SEGMENTS = ".segs.json"
 OBJECTS = ".aggregation.json"
+INSTANCES = ("instance", "instance-filt")
+"""Folders of instance maps that come with some exports."""
 DEPTH_SCALE = 1000.0
 """Units of the depth images in a metre, unless depth_scale.txt says otherwise."""
-MAX_OBJECT = 2**31 - 2
 
 
-def matches(folder: Path) -> bool:
-    """Whether the folder looks like this format: its mesh, or frames with pose/ and intrinsic/."""
-    return any(folder.glob("*" + MESH)) or ((folder / "pose").is_dir() and (folder / "intrinsic").is_dir())
+def matches(root: SceneFolder) -> bool:
+    """Whether the folder looks like this format: its mesh, or frames with pose/ and color/ or intrinsics."""
+    if root.ending(MESH):
+        return True
+    intrinsics = (*layouts.COLOR_INTRINSICS, *layouts.DEPTH_INTRINSICS)
+    return root.has_folder("pose") and (root.has_folder("color") or layouts.find_parts(root, intrinsics) is not None)
 
 
-def count_views(folder: Path) -> int:
+def count_views(root: SceneFolder) -> int:
     """Number of views, from directory listings only; views that lost their pose are among them."""
-    return len(_listed(files.SceneFolder(folder)))
+    return len(_list_files(root).names)
 
 
-def open_folder(folder: Path) -> Scene:
-    """Open the scene; reads directory listings and the poses, as views whose pose was lost are left out.
+def open_folder(root: SceneFolder) -> Scene:
+    """Open the scene; reads poses, intrinsics and the headers of photos, as views whose pose was lost are left out.
 
     Raises:
-        SceneError: If there is no view, a pose is malformed, or a path leaves the folder.
+        SceneError: If there is no usable view, the intrinsics are missing, or a path leaves the folder.
     """
-    root = files.SceneFolder(folder)
-    listed = _listed(root)
-    names = tuple(name for name in listed if not _is_lost(root.file("pose", f"{name}.txt")))
-    if not names:
-        lost = f"{len(listed)} views without a usable pose" if listed else "no view"
-        raise SceneError(f"{root.path}: found {lost}, expected pose/<view>.txt with color/<view>.jpg; export the frames again.")
-    return Scene(name=root.path.name, folder=root.path, format=NAME, view_names=names, reader=ScanNetReader(root, names))
+    listed = _list_files(root)
+    if not listed.names:
+        raise SceneError(f"{root.path}: found no view, expected pose/<view>.txt with color/<view>.jpg; export the frames again.")
+    instances = next((root.list_files(name, pictures.MAPS) for name in INSTANCES if root.has_folder(name)), None)
+    return open_frames(root, NAME, listed, load_mesh=lambda: _load_mesh(root), instances=instances)
 
 
-def _listed(root: files.SceneFolder) -> tuple[str, ...]:
-    return tuple(sorted(root.stems("pose", (".txt",)), key=files.numeric_order))
+def open_frames(
+    root: SceneFolder,
+    name: str,
+    listed: ViewFiles,
+    *,
+    load_mesh: Callable[[], SceneMesh | None],
+    instances: Listing | None = None,
+) -> Scene:
+    """Open a scene of posed frames of which colour and depth have cameras of their own.
+
+    Raises:
+        SceneError: If there is no usable view, the intrinsics are missing, or no photo belongs to a pose.
+    """
+    camera, note = layouts.color_camera(root, listed.depths)
+    if camera is None:
+        raise SceneError(
+            f"{root.path / 'intrinsic' / 'intrinsic_color.txt'}: found no file, expected the photos' 3x3 or 4x4 intrinsics "
+            "there or in intrinsics.txt; add it."
+        )
+    if listed.colors.files and not any(view in listed.colors for view in listed.poses.files):
+        photo, pose = next(iter(listed.colors.files.values())), next(iter(listed.poses.files.values()), ("none",))
+        raise SceneError(
+            f"{root.path}: found no pose for any photo, expected files of the same name; the first are {'/'.join(photo)} and "
+            f"{'/'.join(pose)}, rename one kind."
+        )
+    views = PosedViews(root, listed, camera)
+    depth_matrix: Float64Array | None = None
+    if note is None:  # otherwise the depth camera stands for both, and nothing has to be resampled
+        info = layouts.read_sequence_info(root)
+        own = layouts.read_matrix_of(root, layouts.DEPTH_INTRINSICS)
+        depth_matrix = own.matrix if own is not None else info[1] if info is not None else None
+    notes = () if note is None else (note,)
+    reader = ScanNetReader(
+        root, views, read_settings(root), load_mesh=load_mesh, depth_matrix=depth_matrix, instances=instances, notes=notes
+    )
+    return Scene(
+        name=normal_form(root.path.name),
+        folder=root.path,
+        format=name,
+        view_names=views.names,
+        reader=reader,
+        left_out=views.left_out,
+    )
 
 
-def _is_lost(path: Path) -> bool:
-    """Whether a pose is written as infinite: the camera was not tracked there. What is malformed is found when it is read."""
-    try:
-        return "inf" in path.read_text(encoding="utf-8").lower()
-    except (OSError, UnicodeDecodeError):
-        return False
+def _list_files(root: SceneFolder) -> ViewFiles:
+    poses = root.list_files("pose", (".txt",))
+    return ViewFiles(
+        names=union_of(poses),
+        colors=root.list_files("color", pictures.PHOTOS),
+        depths=root.list_files("depth", layouts.DEPTHS),
+        poses=poses,
+        pose_place="pose/{view}.txt",
+    )
 
 
 class ScanNetReader:
-    """Reads parts of one scene, each at its first use; safe to call from several threads."""
+    """Reads parts of one scene, each at its first use; safe to call from several threads.
 
-    def __init__(self, root: files.SceneFolder, names: tuple[str, ...]) -> None:
+    Args:
+        root: The scene's folder.
+        views: Its usable views.
+        settings: What a person said about it.
+        load_mesh: Reads the mesh with its objects, None where the scene has none.
+        depth_matrix: The depth camera's intrinsics, (3, 3) float64, where it is not the photos'.
+        instances: Stored instance maps, used where there is no labelled mesh.
+        notes: Sentences about how the scene was opened.
+    """
+
+    def __init__(
+        self,
+        root: SceneFolder,
+        views: PosedViews,
+        settings: SceneSettings,
+        *,
+        load_mesh: Callable[[], SceneMesh | None],
+        depth_matrix: Float64Array | None,
+        instances: Listing | None,
+        notes: tuple[str, ...],
+    ) -> None:
         self._root = root
-        self._names = frozenset(names)
-        self._colors = root.stems("color", PHOTOS)
-        self._depths = root.stems("depth", (".png",))
+        self._views = views
+        self._settings = settings
+        self._load_mesh = load_mesh
+        self._depth_matrix = depth_matrix
+        self._instances = instances
+        self._notes = notes
         self._lock = threading.RLock()
         self._mesh: SceneMesh | None = None
         self._has_mesh: bool | None = None
+        self._mesh_error: SceneError | None = None
 
     def read_view(self, name: str) -> View:
         """Return camera and pose."""
-        self._require(name)
-        return View(name=name, camera=self.camera, pose=files.read_pose(self._root.file("pose", f"{name}.txt")))
+        return self._views.read_view(name)
 
     def read_color(self, name: str) -> UInt8Array | None:
         """Return the photo, (H, W, 3) uint8, or None where the view has none."""
-        self._require(name)
-        return files.read_rgb(self._root.file("color", self._colors[name])) if name in self._colors else None
+        return self._views.read_color(name)
 
     def read_depth(self, name: str) -> Float32Array | None:
         """Return depth along z, (H, W) float32 metres, 0 = unknown, or None where the view has none.
 
         The depth camera sees a little more or less than the colour camera, from the same place: the image is resampled to the
-        colour camera's field of view, at its own size.
+        colour camera's field of view, at about its own size.
         """
-        self._require(name)
-        if name not in self._depths:
+        raw = self._views.read_depth_units(name, any_aspect=self._depth_matrix is not None)
+        if raw is None:
             return None
-        raw = files.read_uint16(self._root.file("depth", self._depths[name]))
-        metres = (raw / self.depth_scale).astype(np.float32)
-        height, width = raw.shape
-        own, wanted = self._depth_camera(width, height), self.camera.resized(width, height)
-        if own is None:
+        metres = to_metres(raw, self.depth_scale)
+        camera = self._views.read_view(name).camera
+        if self._depth_matrix is None or camera is None:
             return metres
+        height, width = raw.shape
+        own = self._depth_camera(self._depth_matrix, width, height)
+        rows_out = height
+        if abs(camera.width * height - camera.height * width) > 0.02 * camera.width * height:
+            rows_out = max(round(width * camera.height / camera.width), 1)  # another aspect than the photo's: take the photo's
+        wanted = camera.resized(width, rows_out)
         columns = np.rint((np.arange(width) - wanted.cx) / wanted.fx * own.fx + own.cx).astype(np.int64)
-        rows = np.rint((np.arange(height) - wanted.cy) / wanted.fy * own.fy + own.cy).astype(np.int64)
+        rows = np.rint((np.arange(rows_out) - wanted.cy) / wanted.fy * own.fy + own.cy).astype(np.int64)
         seen = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))[None]
         taken = metres[np.clip(rows, 0, height - 1)[:, None], np.clip(columns, 0, width - 1)[None]]
         return np.where(seen, taken, 0).astype(np.float32)
 
     def read_instance_map(self, name: str) -> Int32Array | None:
-        """Return None: this format keeps its masks on the mesh."""
-        self._require(name)
-        return None
+        """Return the instance map that some exports store, (H, W) int32, -1 = nothing; None where the mesh keeps the objects."""
+        self._views.require(name)
+        if self._instances is None or name not in self._instances.files:
+            return None
+        mesh = self.read_mesh()
+        if mesh is not None and mesh.vertex_instances is not None:
+            return None
+        path = self._root.file(*self._instances.files[name])
+        ids = pictures.read_ids(path)
+        size = self._views.size(name)
+        if size is not None and abs(size[0] * ids.shape[0] - size[1] * ids.shape[1]) > 0.02 * size[0] * ids.shape[0]:
+            raise SceneError(
+                f"{path}: found {ids.shape[1]}x{ids.shape[0]} pixels, expected the aspect of the photo, {size[0]}x{size[1]}; "
+                "export it again."
+            )
+        if int(ids.max(initial=0)) > files.MAX_ID or int(ids.min(initial=0)) < 0:
+            raise SceneError(f"{path}: found the id {int(ids.max())}, expected ids of 0 to {files.MAX_ID}; export it again.")
+        ids[(ids == 0) | np.isin(ids, self._settings.ignore_ids or ())] = NOTHING
+        return ids
 
     def read_mesh(self) -> SceneMesh | None:
         """Return the mesh with its objects, read once, or None where the scene has none."""
         with self._lock:
+            if self._mesh_error is not None:
+                raise self._mesh_error
             if self._has_mesh is None:
-                self._mesh = self._load_mesh()
+                try:
+                    mesh = self._load_mesh()
+                except SceneError as error:
+                    self._mesh_error = error  # every view asks for it: a large broken file is read once
+                    raise
+                if mesh is not None and mesh.vertex_instances is not None and self._settings.ignore_ids:
+                    ignored = np.isin(mesh.vertex_instances, self._settings.ignore_ids)
+                    mesh = replace(mesh, vertex_instances=np.where(ignored, NOTHING, mesh.vertex_instances).astype(np.int32))
+                self._mesh = mesh
                 self._has_mesh = self._mesh is not None
             return self._mesh
 
-    @cached_property
-    def camera(self) -> Camera:
-        """The colour camera at the size of the photos."""
-        path = self._root.file("intrinsic", "intrinsic_color.txt")
-        matrix = files.read_intrinsics(path)
-        if self._colors:
-            first = min(self._colors, key=files.numeric_order)
-            width, height = files.image_size(self._root.file("color", self._colors[first]))
-        else:
-            width, height = round(2 * matrix[0, 2] + 1), round(2 * matrix[1, 2] + 1)
-        return Camera(width=width, height=height, fx=matrix[0, 0], fy=matrix[1, 1], cx=matrix[0, 2], cy=matrix[1, 2])
+    def read_notes(self) -> tuple[str, ...]:
+        """Return sentences about what was read so far."""
+        return (*self._notes, *self._views.notes())
 
     @cached_property
     def depth_scale(self) -> float:
         """Units of the depth images in a metre."""
-        path = self._root.file("depth_scale.txt")
-        return files.read_depth_scale(path) if path.exists() else DEPTH_SCALE
+        path = self._root.find("depth_scale.txt")
+        return DEPTH_SCALE if path is None else files.read_depth_scale(path)
 
-    def _depth_camera(self, width: int, height: int) -> Camera | None:
-        path = self._root.file("intrinsic", "intrinsic_depth.txt")
-        if not path.exists():
-            return None
-        matrix = files.read_intrinsics(path)
-        return Camera(width=width, height=height, fx=matrix[0, 0], fy=matrix[1, 1], cx=matrix[0, 2], cy=matrix[1, 2])
-
-    def _load_mesh(self) -> SceneMesh | None:
-        meshes = sorted(path.name for path in self._root.path.glob("*" + MESH))
-        if not meshes:
-            return None
-        mesh = read_ply(self._root.file(self._one(meshes, MESH)))
-        # The same scene comes with segments of a finer mesh, which have other vertices; the coarse one's begin with its name.
-        segments = sorted(path.name for path in self._root.path.glob(f"*_vh_clean_2*{SEGMENTS}"))
-        objects = sorted(path.name for path in self._root.path.glob("*" + OBJECTS) if not path.name.endswith("_vh_clean" + OBJECTS))
-        if not segments or not objects:
-            return mesh
-        segment_of = _read_segments(self._root.file(self._one(segments, SEGMENTS)), len(mesh.vertices))
-        path = self._root.file(self._one(objects, OBJECTS))
-        return replace(mesh, vertex_instances=_label_vertices(segment_of, path))
-
-    def _one(self, names: list[str], ending: str) -> str:
-        own = [name for name in names if name.startswith(self._root.path.name)] or names
-        if len(own) > 1:
-            raise SceneError(f"{self._root.path}: found {', '.join(own)}, expected one file *{ending}; remove the others.")
-        return own[0]
-
-    def _require(self, name: str) -> None:
-        if name not in self._names:
-            raise MaskError(
-                f"The scene {self._root.path.name!r} has no view {name!r}; it has {len(self._names)} views, list them first."
-            )
+    def _depth_camera(self, matrix: Float64Array, width: int, height: int) -> Camera:
+        parts = layouts.find_parts(self._root, layouts.DEPTH_INTRINSICS) or (layouts.SEQUENCE_INFO,)
+        return files.plain_camera(matrix, width, height, self._root.path.joinpath(*parts))
 
 
-def _read_segments(path: Path, vertices: int) -> Int32Array:
-    """Return the segment of each vertex, (V,) int32."""
-    listed = _read_json(path, "segIndices")
-    if not all(type(number) is int and 0 <= number <= MAX_OBJECT for number in listed):
-        raise SceneError(
-            f"{path}: found a segment that is no number of 0 or more, expected one for each vertex; download it again."
-        )
-    if len(listed) != vertices:
-        raise SceneError(
-            f"{path}: found {len(listed)} segments, expected {vertices}, one for each vertex of the mesh; "
-            "use the segments and the mesh of one release."
-        )
-    return np.asarray(listed, np.int32)
+def _load_mesh(root: SceneFolder) -> SceneMesh | None:
+    meshes = root.ending(MESH)
+    if not meshes:
+        return None
+    mesh = read_ply(root.file(_one(root, meshes, MESH)))
+    # The same scene comes with segments of a finer mesh, which have other vertices; the coarse one's begin with its name.
+    segments = [name for name in root.ending(SEGMENTS) if "_vh_clean_2" in name.lower()]
+    objects = [name for name in root.ending(OBJECTS) if not name.lower().endswith("_vh_clean" + OBJECTS)]
+    if not segments or not objects:
+        return mesh
+    segment_of = read_segments(root.file(_one(root, segments, SEGMENTS)), len(mesh.vertices))
+    return replace(mesh, vertex_instances=label_vertices(segment_of, root.file(_one(root, objects, OBJECTS))))
 
 
-def _label_vertices(segment_of: Int32Array, path: Path) -> Int32Array:
-    """Return the object of each vertex, (V,) int32, from 1 as 0 means unlabelled in ground truth; -1 where there is none."""
-    object_of = np.full(int(segment_of.max(initial=0)) + 1, NOTHING, np.int32)
-    for entry in _read_json(path, "segGroups"):
-        try:
-            number, segments = entry["objectId"], np.asarray(entry["segments"], np.int64)
-        except (TypeError, KeyError, ValueError, OverflowError) as error:
-            raise SceneError(f"{path}: found an object without objectId or segments ({error!r}); download it again.") from error
-        if type(number) is not int or not 0 <= number <= MAX_OBJECT or segments.ndim != 1:
-            raise SceneError(f"{path}: found the object {number!r}, expected a number of 0 or more with its list of segments.")
-        object_of[segments[(segments >= 0) & (segments < len(object_of))]] = number + 1
-    return object_of[segment_of]
-
-
-def _read_json(path: Path, key: str) -> list[Any]:
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise SceneError(
-            f"{path}: cannot be read as JSON ({error}), expected an object with {key!r}; download it again."
-        ) from error
-    listed = cast("dict[str, Any]", content).get(key) if isinstance(content, dict) else None
-    if not isinstance(listed, list):
-        raise SceneError(f"{path}: found no list {key!r}, expected one as ScanNet writes it; download it again.")
-    return cast("list[Any]", listed)
+def _one(root: SceneFolder, names: list[str], ending: str) -> str:
+    own = [name for name in names if name.startswith(root.path.name)] or names
+    if len(own) > 1:
+        raise SceneError(f"{root.path}: found {', '.join(own)}, expected one file *{ending}; remove the others.")
+    return own[0]

@@ -88,11 +88,21 @@ def test_bad_targets_are_refused(tiny_room: Path, tmp_path: Path) -> None:
         assert "Traceback" not in done.err
 
 
-def test_broken_scene_is_one_sentence(tiny_room: Path, tmp_path: Path) -> None:
+def test_view_without_a_pose_is_left_out_and_said(tiny_room: Path, tmp_path: Path) -> None:
     (tiny_room / "poses" / "2.txt").unlink()
+    done = run_command("render", tiny_room, "--out", tmp_path / "out", "--size", "16x12", "--json")
+    assert done.code == 0, done.err
+    assert "1 of 3 views of tiny are left out" in done.err
+    report = json.loads(done.out)
+    assert (report["views"], report["written"], [view["view"] for view in report["left_out"]]) == (2, 2, ["2"])
+    assert "no pose for view '2'" in report["left_out"][0]["reason"]
+
+
+def test_broken_scene_is_one_sentence(tiny_room: Path, tmp_path: Path) -> None:
+    (tiny_room / "intrinsics.txt").unlink()
     done = run_command("render", tiny_room, "--out", tmp_path / "out", "--size", "16x12")
     assert done.code == 2
-    assert "no pose for view '2'" in done.err
+    assert "intrinsics.txt: found no file" in done.err
     assert "Traceback" not in done.err
     unknown = run_command("render", "atlantis", "--out", tmp_path / "out")
     assert unknown.code == 2
@@ -103,3 +113,42 @@ def test_scenes_are_listed(tiny_room: Path) -> None:
     assert "sh3d_living  replica  40 views" in run_command("scenes").out
     listed = json.loads(run_command("scenes", "--scenes", tiny_room.parent, "--json").out)
     assert [(row["name"], row["format"], row["n_views"]) for row in listed] == [("tiny", "replica", 3)]
+
+
+def test_left_out_folders_and_views_are_listed_with_their_reason(tiny_room: Path) -> None:
+    scenes = tiny_room.parent
+    (scenes / "10²").mkdir()
+    (scenes / "a\nb").mkdir()
+    (tiny_room / "poses" / "2.txt").write_text("nan")
+    done = run_command("scenes", "--scenes", scenes)
+    assert done.code == 0, done.err
+    assert "tiny  replica  2 of 3 views" in done.out
+    assert "  left out: 2 — " in done.out
+    assert "left out: 10² — " in done.out
+    assert "left out: a\\nb — " in done.out
+    rows = json.loads(run_command("scenes", "--scenes", scenes, "--json").out)
+    assert [row["name"] for row in rows if row["reason"] is None] == ["tiny"]
+    assert [row["name"] for row in rows if row["reason"] is not None] == ["10²", "a\\nb"]
+    assert [view["view"] for view in rows[0]["left_out"]] == ["2"]
+
+
+def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = run_command("scenes", "--scenes", tmp_path)
+    assert done.code == 2
+    assert "left out: empty — " in done.out
+    assert "none of them a scene" in done.err
+    nothing = run_command("scenes", "--scenes", tmp_path, "--json")
+    assert nothing.code == 2
+    assert [row["name"] for row in json.loads(nothing.out)] == ["empty"]
+
+
+def test_links_are_followed_where_allowed(tiny_room: Path, tmp_path: Path) -> None:
+    (tiny_room / "color").rename(tmp_path / "elsewhere")
+    (tiny_room / "color").symlink_to(tmp_path / "elsewhere")
+    refused = run_command("scenes", "--scenes", tiny_room.parent)
+    assert refused.code == 2
+    assert "--follow-links" in refused.out
+    allowed = run_command("scenes", "--scenes", tiny_room.parent, "--follow-links", tmp_path)
+    assert "tiny  replica  3 views" in allowed.out
+    assert "check --follow-links" in run_command("scenes", "--follow-links", tmp_path / "nowhere").err

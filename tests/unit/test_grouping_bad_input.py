@@ -41,9 +41,9 @@ def write_masks(folder: Path, masks: np.ndarray, *, size: tuple[int, int] = (32,
 
 
 def test_masks_of_another_size_than_their_image(tmp_path: Path) -> None:
-    scene = open_scene(write_masks(tmp_path / "mine", np.ones((12, 16), np.uint16)))
+    folder = write_masks(tmp_path / "mine", np.ones((12, 16), np.uint16))
     with pytest.raises(SceneError, match=r"masks.0\.png: found 16x12 pixels, expected 32x24 as its photo has"):
-        group_scene(scene, FrameSource(scene))
+        open_scene(folder)
 
 
 def test_ids_over_65535(tmp_path: Path) -> None:

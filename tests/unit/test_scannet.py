@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,7 +69,9 @@ def write_json(path: Path, value: object) -> None:
 def test_scene_is_found_and_lost_views_are_left_out(folder: Path) -> None:
     scene = open_scene(folder)
     assert (scene.format, scene.name, scene.view_names) == ("scannet", NAME, ("0", "2", "10"))
-    assert [(info.format, info.n_views) for info in list_scenes(folder.parent)] == [("scannet", 4)]
+    assert [(info.format, info.n_views) for info in list_scenes(folder.parent)] == [("scannet", 3)]
+    assert [view.name for view in scene.left_out] == ["11"]
+    assert "NaN or infinity" in scene.left_out[0].reason
     with pytest.raises(MaskError, match="no view '11'"):
         scene.view("11")
 
@@ -122,7 +125,7 @@ SEGS, OBJECTS = f"{NAME}_vh_clean_2.0.010000.segs.json", f"{NAME}.aggregation.js
     ("file", "content", "sentence"),
     [
         (SEGS, "{", "cannot be read as JSON"),
-        (SEGS, "[1, 2]", "found no list 'segIndices'"),
+        (SEGS, "[1, 2]", "found no JSON object, expected an object with 'segIndices'"),
         (SEGS, '{"segIndices": [1, 2, 3]}', "found 3 segments, expected 24"),
         (SEGS, '{"segIndices": [1, "x"]}', "found a segment that is no number"),
         (SEGS, '{"segIndices": [-4]}', "found a segment that is no number"),
@@ -149,7 +152,7 @@ Use = Callable[[Scene], object]
     ("change", "use", "sentence"),
     [
         (lambda f: (f / "pose" / "0.txt").write_text("1 2 3"), lambda s: s.view("0"), "expected a camera-to-world pose"),
-        (lambda f: (f / "intrinsic" / "intrinsic_color.txt").unlink(), lambda s: s.view("0"), "intrinsic_color.txt: found no file"),
+        (lambda f: shutil.rmtree(f / "intrinsic"), lambda s: s.view("0"), "intrinsic_color.txt: found no file"),
         (lambda f: (f / "color" / "0.jpg").write_bytes(b"x"), lambda s: s.color("0"), "no readable image|broken or cut short"),
         (lambda f: (f / f"other{SEGS[len(NAME) :]}").write_text("{}"), lambda s: s.mesh, None),
         (lambda f: (f / f"{NAME}b.aggregation.json").write_text("{}"), lambda s: s.mesh, "expected one file"),
@@ -157,12 +160,11 @@ Use = Callable[[Scene], object]
 )
 def test_broken_files_are_a_sentence(folder: Path, change: Change, use: Use, sentence: str | None) -> None:
     change(folder)
-    scene = open_scene(folder)
     if sentence is None:
-        use(scene)
+        use(open_scene(folder))
         return
     with pytest.raises(SceneError, match=sentence):
-        use(scene)
+        use(open_scene(folder))
 
 
 def test_scene_without_a_usable_pose_is_a_sentence(folder: Path) -> None:

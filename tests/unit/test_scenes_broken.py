@@ -113,7 +113,7 @@ REPLICA: dict[str, tuple[Break, Use, str, str]] = {
     "intrinsics 2x2": (write("intrinsics.txt", "1 0\n0 1\n"), read_view, "intrinsics.txt", "2 rows of 2 columns, .*3x3 or 4x4"),
     "zero focal": (write("intrinsics.txt", "0 0 1\n0 1 1\n0 0 1\n"), read_view, "intrinsics.txt", "focal lengths 0 and 1"),
     "photo cut short": (cut("color/2.png"), read_color, "color/2.png", "broken or cut short"),
-    "photo is text": (write("color/2.png", "hello"), read_color, "color/2.png", "broken or cut short"),
+    "photo is text": (write("color/2.png", "hello"), read_color, "color/2.png", "no readable image"),
     "photo outside": (link_out("color/2.png", "../../ground_truth/tiny.txt"), read_color, "color/2.png", "expected a path inside"),
     "photo dangles": (link_out("color/2.png", "gone.png"), read_color, "gone.png", "no file, expected an image"),
     "depth cut short": (cut("depth/2.png"), read_depth, "depth/2.png", "broken or cut short"),
@@ -155,9 +155,8 @@ REPLICA: dict[str, tuple[Break, Use, str, str]] = {
 def test_broken_replica_scene(tiny_room: Path, case: str) -> None:
     act, use, named, said = REPLICA[case]
     act(tiny_room)
-    scene = open_scene(tiny_room)
     with pytest.raises(SceneError, match=said) as caught:
-        use(scene)
+        use(open_scene(tiny_room))
     check_sentence(str(caught.value), named)
 
 
@@ -191,12 +190,15 @@ def test_folder_of_photos_outside_is_refused(tiny_room: Path, tmp_path: Path) ->
         open_scene(tiny_room)
 
 
-def test_photo_of_another_size_is_refused(tiny_room: Path) -> None:
+def test_photo_of_another_aspect_is_left_out(tiny_room: Path) -> None:
     from PIL import Image
 
     Image.new("RGB", (8, 8)).save(tiny_room / "color" / "2.png")
+    scene = open_scene(tiny_room)
+    assert scene.view_names == ("0", "10")
+    assert [view.name for view in scene.left_out] == ["2"]
     with pytest.raises(SceneError, match=r"color/2.png: found 8x8 pixels, expected 32x24"):
-        open_scene(tiny_room).color("2")
+        scene.color("2")
 
 
 PROCESSED: dict[str, tuple[Break, str, str]] = {

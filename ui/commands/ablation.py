@@ -17,6 +17,7 @@ from engine.scenes import find_scene
 from engine.strict_json import to_json_text
 from ui.commands.evaluate import ProgressBars
 from ui.open_judge import MODEL_HELP, find_judge, open_judge
+from ui.scene_options import FollowLinksOption
 from ui.settings import Settings
 
 COLUMNS = ("accuracy", "precision", "recall", "specificity", "f1", "twin_accuracy", "ece", "swap_disagreement", "ambiguity_rate")
@@ -31,6 +32,7 @@ def ablation(
     negatives: Annotated[str, typer.Option(help="random or hard (same class, else nearest in appearance).")] = "random",
     seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
     scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    follow_links: FollowLinksOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure a model with every prompt on the same pairs; run it again to go on after a stop."""

@@ -14,6 +14,7 @@ from db.urls import show_url
 from engine.errors import MaskgroupError
 from ui.hosts import allowed_hosts
 from ui.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption
+from ui.scene_options import FollowLinksOption
 from ui.settings import Settings
 
 
@@ -34,6 +35,7 @@ def app(
     dtype: DtypeOption = None,
     four_bit: FourBitOption = False,
     loader: LoaderOption = None,
+    follow_links: FollowLinksOption = None,
 ) -> None:
     """Open the app: pick two masks, get a verdict, see it in 3D, correct it."""
     given = {"scenes": scenes, "db": db, "host": host, "port": port, "model": model, "also": tuple(also) if also else None}

@@ -25,6 +25,7 @@ from ui.kept_calibrations import find_home, save_at_home
 from ui.kept_points import open_points
 from ui.open_judge import MODEL_HELP, find_judge, open_judge
 from ui.reliability_plot import write_reliability_page, write_reliability_picture
+from ui.scene_options import FollowLinksOption
 from ui.settings import Settings
 
 DEFAULT_OUT = Path("out/calibration")
@@ -39,6 +40,7 @@ def calibrate_model(
     held_out: Annotated[Path, typer.Option(help="Models that may not furnish them.")] = BUNDLED_MODEL / "held_out_models.tsv",
     pairs: Annotated[int, typer.Option(help="Pairs of each scene, for each kind of negative.")] = 60,
     scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    follow_links: FollowLinksOption = None,
     out: Annotated[Path, typer.Option(help="Folder for the judged pairs and reliability.{html,png,json}.")] = DEFAULT_OUT,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure only; keep nothing.")] = False,
     beside_weights: Annotated[

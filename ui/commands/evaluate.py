@@ -12,6 +12,7 @@ from tqdm import tqdm
 from engine.comparison import TRAINED_FIELD
 from engine.evaluation import METRICS, Scores, to_report
 from engine.evaluation_run import EvaluationSettings, evaluate_scene
+from engine.frames import FrameSource
 from engine.pair_sampling import NegativeMode, SamplingSettings
 from engine.predictions import EvaluationError
 from engine.scenes import find_scene
@@ -28,6 +29,7 @@ from ui.open_judge import (
     find_trained_on,
     open_judge,
 )
+from ui.scene_options import FollowLinksOption, list_left_out, tell_left_out
 from ui.settings import Settings
 
 
@@ -48,6 +50,7 @@ def evaluate(
     four_bit: FourBitOption = False,
     loader: LoaderOption = None,
     scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    follow_links: FollowLinksOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure a judge on pairs whose answer is known; run it again to go on after a stop."""
@@ -72,11 +75,17 @@ def evaluate(
     trained_on = find_trained_on(model, own)
     reports: list[dict[str, object]] = []
     for one in opened:
+        tell_left_out(one)
+        frames = FrameSource(one)
         with ProgressBars(one.name) as bars:
-            scores = evaluate_scene(one, out / one.name, settings, load, trained_on=trained_on, on_progress=bars.update)
+            scores = evaluate_scene(
+                one, out / one.name, settings, load, frames=frames, trained_on=trained_on, on_progress=bars.update
+            )
+        for view in frames.left_out[len(one.left_out) :]:
+            typer.echo(f"Note: left out: {view.name} — {view.reason}", err=True)
         is_trained = trained_on.includes(one.folder)
         place = {"scene": one.name, "folder": str((out / one.name).resolve())}
-        reports.append({**place, **to_report(scores), TRAINED_FIELD: is_trained})
+        reports.append({**place, **to_report(scores), TRAINED_FIELD: is_trained, "left_out": list_left_out(frames.left_out)})
         if not as_json:
             typer.echo(in_words(one.name, scores))
         if is_trained:

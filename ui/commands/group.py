@@ -21,6 +21,7 @@ from engine.strict_json import to_json_text
 from ui.commands.render import parse_size
 from ui.kept_points import ThresholdOption, choose_threshold
 from ui.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption, choose_options, open_judge
+from ui.scene_options import FollowLinksOption, list_left_out
 from ui.scene_page import write_scene_page
 from ui.settings import Settings
 
@@ -40,6 +41,7 @@ def group(
     four_bit: FourBitOption = False,
     loader: LoaderOption = None,
     scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    follow_links: FollowLinksOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Group every mask of a scene into objects, and write them with their evidence."""
@@ -70,7 +72,8 @@ def group(
         written.append(out / "scene.html")
     metrics = summarise_metrics(run)
     if as_json:
-        typer.echo(to_json_text({"scene": opened.name, "out": str(out.resolve()), **metrics, "warnings": list(run.warnings)}))
+        place = {"scene": opened.name, "out": str(out.resolve())}
+        typer.echo(to_json_text({**place, **metrics, "left_out": list_left_out(run.left_out), "warnings": list(run.warnings)}))
         return
     for warning in run.warnings:
         typer.echo(f"Note: {warning}", err=True)

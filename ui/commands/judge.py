@@ -17,6 +17,7 @@ from engine.strict_json import to_json_text
 from engine.types import MaskKey, MaskPair, Scene, Verdict
 from ui.kept_points import ThresholdOption, choose_threshold
 from ui.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption, choose_options, find_judge, open_judge
+from ui.scene_options import FollowLinksOption, tell_left_out
 from ui.settings import Settings
 
 
@@ -33,11 +34,13 @@ def judge(
     four_bit: FourBitOption = False,
     loader: LoaderOption = None,
     scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    follow_links: FollowLinksOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Ask whether two masks show the same physical object."""
     settings = Settings()
     opened = find_scene(scene, scenes or settings.scenes)
+    tell_left_out(opened)
     pair = MaskPair(parse_mask(a, opened), parse_mask(b, opened))
     frames = FrameSource(opened)
     asked = prompt or find_judge(model, settings).prompt

@@ -16,6 +16,7 @@ from engine.frames import FrameSource
 from engine.rendering import BACKENDS, BackendName, choose_backend
 from engine.scenes import find_scene
 from engine.strict_json import to_json_text
+from ui.scene_options import FollowLinksOption, list_left_out, tell_left_out
 from ui.settings import Settings
 
 MAX_SIDE_PX = 8192
@@ -28,34 +29,41 @@ def render(
     backend: Annotated[str, typer.Option(help="auto, embree or pytorch3d.")] = "auto",
     photos: Annotated[bool, typer.Option("--photos", help="Take the scene's photos as pictures, not the rendered mesh.")] = False,
     scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    follow_links: FollowLinksOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Write rgb.png, instance_mask.npy and unique_instances.npy of every view."""
     width, height = parse_size(size)
     name = parse_backend(backend)
     opened = find_scene(scene, scenes or Settings().scenes)
+    tell_left_out(opened)
     started = time.perf_counter()
     used = choose_backend() if name == "auto" else name
     source = FrameSource(opened, width=width, height=height, backend=used, max_frames=1, photo=photos, keep_aspect=False)
-    written = 0
+    written = kept = 0
     views = write_frames(source, out, width=width, height=height)
     for _, is_new in tqdm(views, total=len(opened.view_names), desc=f"rendering {opened.name}", unit="view"):
         written += is_new
+        kept += not is_new
+    for view in source.left_out[len(opened.left_out) :]:
+        typer.echo(f"Note: left out: {view.name} — {view.reason}", err=True)
     report = {
         "scene": opened.name,
         "out": str(out.resolve()),
         "views": len(opened.view_names),
         "written": written,
-        "kept": len(opened.view_names) - written,
+        "kept": kept,
         "width": width,
         "height": height,
         "backend": used,
         "seconds": round(time.perf_counter() - started, 3),
+        "left_out": list_left_out(source.left_out),
     }
     if as_json:
         typer.echo(to_json_text(report))
     else:
-        typer.echo(f"{written} views written, {report['kept']} kept, in {out} ({used}, {report['seconds']} s).")
+        left_out = f"; {len(source.left_out)} left out" if source.left_out else ""
+        typer.echo(f"{written} views written, {report['kept']} kept, in {out} ({used}, {report['seconds']} s){left_out}.")
 
 
 def parse_size(text: str) -> tuple[int, int]:

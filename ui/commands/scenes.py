@@ -1,4 +1,4 @@
-"""`maskgroup scenes`: which scenes there are."""
+"""`maskgroup scenes`: which scenes there are, and what was left out and why."""
 
 from __future__ import annotations
 
@@ -7,23 +7,66 @@ from typing import Annotated
 
 import typer
 
-from engine.scenes import list_scenes
+from engine.errors import SceneError
+from engine.scenes import SceneInfo, SceneList, survey_scenes
 from engine.strict_json import to_json_text
+from ui.scene_options import MAX_SAID, FollowLinksOption, list_left_out
 from ui.settings import Settings
 
 
 def scenes(
     folder: Annotated[Path | None, typer.Option("--scenes", help="Folder of scenes; default: the bundled ones.")] = None,
+    follow_links: FollowLinksOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the scenes with their format and number of views."""
+    """List the scenes with their format and number of views, and what was left out and why. Exit code 2 if there is no scene."""
     where = folder or Settings().scenes
-    found = list_scenes(where)
+    found = survey_scenes(where)
     if as_json:
-        rows = [{"name": i.name, "folder": str(i.folder), "format": i.format, "n_views": i.n_views} for i in found]
-        typer.echo(to_json_text(rows, indent=2))
-        return
-    if not found:
-        typer.echo(f"No scene in {where}.")
-    for info in found:
-        typer.echo(f"{info.name}  {info.format}  {info.n_views} views  {info.folder}")
+        typer.echo(to_json_text(to_json(found), indent=2))
+    else:
+        for info in found.scenes:
+            typer.echo(in_words(info))
+            for view in info.left_out[:MAX_SAID]:
+                typer.echo(f"  left out: {view.name} — {view.reason}")
+            if len(info.left_out) > MAX_SAID:
+                typer.echo(f"  left out: {len(info.left_out) - MAX_SAID} more views")
+        for entry in found.left_out:
+            typer.echo(f"left out: {shown(entry.name)} — {entry.reason}")
+    if not found.scenes:
+        what = f"{len(found.left_out)} folders, none of them a scene" if found.left_out else "no folder in it"
+        raise SceneError(
+            f"{where}: found {what}, expected a folder of scene folders; see docs/scene-formats.md, or check --scenes."
+        )
+
+
+def to_json(found: SceneList) -> list[dict[str, object]]:
+    """Return the list as JSON values: scenes first, then what is none, which has no format but a reason."""
+    rows: list[dict[str, object]] = [
+        {
+            "name": info.name,
+            "folder": str(info.folder),
+            "format": info.format,
+            "n_views": info.n_views,
+            "left_out": list_left_out(info.left_out),
+            "reason": None,
+        }
+        for info in found.scenes
+    ]
+    for entry in found.left_out:
+        rows.append(
+            {"name": shown(entry.name), "folder": None, "format": None, "n_views": 0, "left_out": [], "reason": entry.reason}
+        )
+    return rows
+
+
+def in_words(info: SceneInfo) -> str:
+    """Return a scene's line, e.g. "office  replica  38 of 40 views  /data/office"."""
+    total = info.n_views + len(info.left_out)
+    views = f"{info.n_views} of {total}" if info.left_out else str(info.n_views)
+    return f"{info.name}  {info.format}  {views} views  {info.folder}"
+
+
+def shown(name: str) -> str:
+    """Return a folder's name on one line; what cannot be printed is escaped."""
+    return str(SceneError(name))

@@ -22,6 +22,7 @@ from finetune.model_card import name_of
 from finetune.processes import LOG_FILE
 from finetune.registry import FINISHED, Registry
 from finetune.train_config import BUNDLED_RATE, Backend, NegativeChoice, PromotionRule, TrainConfig, default_rate
+from ui.scene_options import FollowLinksOption
 from ui.settings import Settings
 
 POLL_S = 0.3
@@ -36,6 +37,7 @@ RATE_HELP = f"Learning rate; default: {TrainConfig.learning_rate:g}, for the bun
 def train(
     scene: Annotated[list[str] | None, typer.Argument(help="Scene folders or names in --scenes; default: all of --scenes.")] = None,
     scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    follow_links: FollowLinksOption = None,
     evaluate_on: Annotated[list[str] | None, typer.Option(help="A scene to judge the run by, not trained on; repeatable.")] = None,
     pairs: Annotated[int, typer.Option(help="Training pairs, half of them the same object.")] = TrainConfig.pairs,
     epochs: Annotated[int, typer.Option(help="How often each pair is seen, each time in both orders.")] = TrainConfig.epochs,
