@@ -9,7 +9,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col
 
 from db.models import DecisionRow
-from db.rows import Label, NewLabel, check_label, label_of, row_of
+from db.rows import Label, NewLabel, ShownVerdict, check_label, label_of, read_beside, row_of
 from engine.errors import LabelError
 from engine.types import MaskKey, MaskPair
 
@@ -28,7 +28,7 @@ OPTIONAL_TEXTS = ("model", "prompt")
 OPTIONAL_NUMBERS = ("p_same", "ambiguity", "seconds")
 FIELDS = (
     *("uuid", "created_at", "annotator", "scene", "view_a", "mask_a", "view_b", "mask_b", "decision", "undoes"),
-    *("model", "prompt", "p_same", "ambiguity", "seconds", "queue", "source", "is_gold"),
+    *("model", "prompt", "p_same", "ambiguity", "seconds", "queue", "source", "is_gold", "beside"),
 )
 MAX_UUID = 36
 GOLD_CELLS: dict[Any, Any] = {"True": True, "true": True, "False": False, "false": False, "": False}
@@ -76,7 +76,8 @@ def export_rows(rows: Iterable[Label], file_format: FileFormat) -> Iterator[str]
             yield json.dumps(record, ensure_ascii=False) + "\n"
         else:
             line = io.StringIO()
-            csv.DictWriter(line, FIELDS, lineterminator="\n").writerow(record)
+            beside = record["beside"] and json.dumps(record["beside"], ensure_ascii=False)
+            csv.DictWriter(line, FIELDS, lineterminator="\n").writerow(record | {"beside": beside})
             yield line.getvalue()
 
 
@@ -84,6 +85,7 @@ def as_record(row: Label, undoes: str | None) -> dict[str, Any]:
     """Return a row as the fields of the file; `undoes` is the uuid of the row that it takes back."""
     values = {"view_a": row.pair.a.view, "mask_a": row.pair.a.mask, "view_b": row.pair.b.view, "mask_b": row.pair.b.mask}
     values |= {"created_at": row.created_at.isoformat(), "undoes": undoes}
+    values["beside"] = [asdict(verdict) for verdict in row.beside] or None
     return {name: values[name] if name in values else getattr(row, name) for name in FIELDS}
 
 
@@ -140,7 +142,7 @@ def read_record(record: dict[str, Any], stored: dict[str, DecisionRow]) -> Decis
     Raises:
         LabelError: If a field is missing, unknown or malformed.
     """
-    may_be_missing = (*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "undoes", "is_gold")
+    may_be_missing = (*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "undoes", "is_gold", "beside")
     missing = [name for name in FIELDS if name not in record and name not in may_be_missing]
     unknown = [name for name in record if name not in FIELDS]
     if missing or unknown:
@@ -173,6 +175,7 @@ def read_record(record: dict[str, Any], stored: dict[str, DecisionRow]) -> Decis
         **{name: record[name] for name in TEXTS if not name.startswith("view")},
         **{name: record.get(name) for name in OPTIONAL_TEXTS},
         is_gold=is_gold,
+        beside=_read_beside(record.get("beside")),
         **cast("Any", {name: None if record.get(name) is None else float(record[name]) for name in OPTIONAL_NUMBERS}),
     )
     check_label(label)
@@ -182,6 +185,23 @@ def read_record(record: dict[str, Any], stored: dict[str, DecisionRow]) -> Decis
         if (row.scene, row.pair_key) != (stored[undone].scene, stored[undone].pair_key):
             raise LabelError(f"It undoes the row {undone!r}, which is about another pair.")
     return row
+
+
+def _read_beside(values: object) -> tuple[ShownVerdict, ...]:
+    if values is None:
+        return ()
+    listed = cast("list[object]", values) if isinstance(values, list) else [values]
+    beside: list[ShownVerdict] = []
+    for entry in listed:
+        told = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {"model": None}
+        texts, numbers = (told.get("model"), told.get("prompt")), (told.get("p_same"), told.get("ambiguity"))
+        is_known = set(told) <= set(ShownVerdict.__dataclass_fields__)
+        if not (
+            is_known and isinstance(texts[0], str) and isinstance(texts[1], str | None) and all(map(_is_number_or_none, numbers))
+        ):
+            raise LabelError(f"beside holds {entry!r}, expected an object with model, prompt, p_same and ambiguity.")
+        beside.append(ShownVerdict(*texts, *(None if number is None else float(number) for number in numbers)))
+    return tuple(beside)
 
 
 def _is_number_or_none(value: object) -> bool:
@@ -213,7 +233,7 @@ def _check_equal(row: DecisionRow, stored: DecisionRow) -> None:
 def _field(row: DecisionRow, name: str) -> object:
     if name == "pair":
         return MaskPair(MaskKey(row.view_a, row.mask_a), MaskKey(row.view_b, row.mask_b))
-    return getattr(row, name)
+    return read_beside(row.beside) if name == "beside" else getattr(row, name)
 
 
 def _records(text: str, file_format: FileFormat) -> Iterator[tuple[int, dict[str, Any] | str]]:
@@ -251,9 +271,15 @@ def _csv_records(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
             yield number, f"The line has another number of cells than the header, which has {len(reader.fieldnames or [])}."
             continue
         record: dict[str, Any] = {name: cell for name, cell in cells.items()}
-        for name in (*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "undoes"):
+        for name in (*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "undoes", "beside"):
             if record.get(name) == "":
                 record[name] = None
+        if record.get("beside") is not None:
+            try:
+                record["beside"] = json.loads(record["beside"])
+            except (ValueError, RecursionError):
+                yield number, f"beside is {record['beside']!r}, expected JSON or nothing."
+                continue
         yield number, _with_numbers(record)
 
 
