@@ -83,7 +83,12 @@ def export_rows(rows: Iterable[Label], file_format: FileFormat) -> Iterator[str]
 
 def as_record(row: Label, undoes: str | None) -> dict[str, Any]:
     """Return a row as the fields of the file; `undoes` is the uuid of the row that it takes back."""
-    values = {"view_a": row.pair.a.view, "mask_a": row.pair.a.mask, "view_b": row.pair.b.view, "mask_b": row.pair.b.mask}
+    values: dict[str, Any] = {
+        "view_a": row.pair.a.view,
+        "mask_a": row.pair.a.mask,
+        "view_b": row.pair.b.view,
+        "mask_b": row.pair.b.mask,
+    }
     values |= {"created_at": row.created_at.isoformat(), "undoes": undoes}
     values["beside"] = [asdict(verdict) for verdict in row.beside] or None
     return {name: values[name] if name in values else getattr(row, name) for name in FIELDS}
@@ -194,13 +199,11 @@ def _read_beside(values: object) -> tuple[ShownVerdict, ...]:
     beside: list[ShownVerdict] = []
     for entry in listed:
         told = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {"model": None}
-        texts, numbers = (told.get("model"), told.get("prompt")), (told.get("p_same"), told.get("ambiguity"))
-        is_known = set(told) <= set(ShownVerdict.__dataclass_fields__)
-        if not (
-            is_known and isinstance(texts[0], str) and isinstance(texts[1], str | None) and all(map(_is_number_or_none, numbers))
-        ):
+        model, prompt, numbers = told.get("model"), told.get("prompt"), (told.get("p_same"), told.get("ambiguity"))
+        is_known = set(told) <= set(ShownVerdict.__dataclass_fields__) and all(map(_is_number_or_none, numbers))
+        if not is_known or not isinstance(model, str) or not isinstance(prompt, str | None):
             raise LabelError(f"beside holds {entry!r}, expected an object with model, prompt, p_same and ambiguity.")
-        beside.append(ShownVerdict(*texts, *(None if number is None else float(number) for number in numbers)))
+        beside.append(ShownVerdict(model, prompt, *(None if number is None else float(number) for number in numbers)))
     return tuple(beside)
 
 
