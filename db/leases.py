@@ -1,7 +1,11 @@
-"""Leases: a queue hands each pair to one person at a time, and gets it back when they leave."""
+"""Leases: a queue hands each pair to one page at a time, and gets it back when the page is left.
+
+The holder is the page (a browser's session), never a person's name: two browsers may go by one name.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 
@@ -12,7 +16,7 @@ from sqlmodel import col
 from db.models import LeaseRow
 from db.rows import MAX_NAME, pair_key
 from db.session import for_reading
-from engine.errors import LabelError
+from engine.errors import LabelError, NotSavedError
 from engine.types import MaskPair
 
 
@@ -45,14 +49,26 @@ class LeaseStore:
         except IntegrityError:
             return False
         except SQLAlchemyError as error:
-            raise LabelError(f"The pair could not be reserved ({type(error).__name__}); try again.") from error
+            raise NotSavedError(f"The pair could not be reserved ({type(error).__name__}); try again.") from error
         return True
 
-    def lease_all(self, scene: str, pairs: Sequence[MaskPair], annotator: str, *, seconds: float) -> list[MaskPair]:
+    def lease_all(
+        self, scene: str, pairs: Sequence[MaskPair], annotator: str, *, seconds: float, among: str = ""
+    ) -> list[MaskPair]:
         """Take several pairs in one transaction; see `lease`.
+
+        Args:
+            scene: The scene.
+            pairs: The pairs.
+            annotator: Who holds them.
+            seconds: For how long.
+            among: "" = nobody else may have them; else only nobody of this circle, as for a pair that goes once to each person.
 
         Returns:
             Those that nobody else has, in order.
+
+        Raises:
+            NotSavedError: If the database cannot be written.
         """
         now = time.time()
         mine = {"annotator": annotator, "expires_at": now + seconds}
@@ -61,26 +77,43 @@ class LeaseStore:
         try:
             with self._engine.begin() as connection:
                 for pair in pairs:
-                    taken = connection.execute(update(LeaseRow).where(*_is_pair(scene, pair), free).values(**mine)).rowcount
+                    taken = connection.execute(update(LeaseRow).where(*_is_pair(scene, pair, among), free).values(**mine)).rowcount
                     if taken == 0:
-                        if connection.execute(select(col(LeaseRow.pair_key)).where(*_is_pair(scene, pair))).first() is not None:
+                        if (
+                            connection.execute(select(col(LeaseRow.pair_key)).where(*_is_pair(scene, pair, among))).first()
+                            is not None
+                        ):
                             continue
-                        connection.execute(insert(LeaseRow).values(scene=scene, pair_key=pair_key(pair), **mine))
+                        connection.execute(insert(LeaseRow).values(scene=scene, pair_key=lease_key(pair, among), **mine))
                     got.append(pair)
         except IntegrityError:
             # Somebody took one of them between our look and our write: one at a time, each says for itself.
-            return [pair for pair in pairs if self.lease(scene, pair, annotator, seconds=seconds)]
+            if len(pairs) == 1:
+                return []
+            each = (self.lease_all(scene, [pair], annotator, seconds=seconds, among=among) for pair in pairs)
+            return [pair for got in each for pair in got]
         except SQLAlchemyError as error:
-            raise LabelError(f"The pairs could not be reserved ({type(error).__name__}); try again.") from error
+            raise NotSavedError(f"The pairs could not be reserved ({type(error).__name__}); try again.") from error
         return got
 
-    def release(self, scene: str, pair: MaskPair, annotator: str) -> None:
-        """Give a pair back; one that somebody else has stays theirs."""
-        with self._engine.begin() as connection:
-            connection.execute(delete(LeaseRow).where(*_is_pair(scene, pair), col(LeaseRow.annotator) == annotator))
+    def release(self, scene: str, pair: MaskPair, annotator: str, *, among: str = "") -> None:
+        """Give a pair back, also as one of a circle; one that somebody else has stays theirs.
+
+        Raises:
+            NotSavedError: If the database cannot be written; the lease runs out by itself then.
+        """
+        keys = {lease_key(pair, ""), lease_key(pair, among)}
+        mine = (col(LeaseRow.scene) == scene, col(LeaseRow.pair_key).in_(keys), col(LeaseRow.annotator) == annotator)
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(delete(LeaseRow).where(*mine))
+        except SQLAlchemyError as error:
+            raise NotSavedError(
+                f"The pair could not be given back ({type(error).__name__}); it is free in some minutes."
+            ) from error
 
     def taken_keys(self, scene: str, *, others_than: str) -> set[str]:
-        """Return the keys (`db.rows.pair_key`) of a scene's pairs that other people have now."""
+        """Return the keys (`lease_key`) of a scene's pairs that others have now."""
         query = select(col(LeaseRow.pair_key)).where(
             col(LeaseRow.scene) == scene, col(LeaseRow.annotator) != others_than, col(LeaseRow.expires_at) > time.time()
         )
@@ -88,10 +121,22 @@ class LeaseStore:
             return set(connection.scalars(query))
 
     def forget_expired(self) -> int:
-        """Delete leases that have run out; returns how many."""
-        with self._engine.begin() as connection:
-            return connection.execute(delete(LeaseRow).where(col(LeaseRow.expires_at) <= time.time())).rowcount
+        """Delete leases that have run out; returns how many.
+
+        Raises:
+            NotSavedError: If the database cannot be written; they are free all the same.
+        """
+        try:
+            with self._engine.begin() as connection:
+                return connection.execute(delete(LeaseRow).where(col(LeaseRow.expires_at) <= time.time())).rowcount
+        except SQLAlchemyError as error:
+            raise NotSavedError(f"Old leases could not be cleared ({type(error).__name__}); they no longer count.") from error
 
 
-def _is_pair(scene: str, pair: MaskPair) -> tuple[ColumnElement[bool], ...]:
-    return col(LeaseRow.scene) == scene, col(LeaseRow.pair_key) == pair_key(pair)
+def lease_key(pair: MaskPair, among: str = "") -> str:
+    """Return the text under which a pair is leased: one of its own for each circle in which it goes to one page."""
+    return pair_key(pair) + (f"#{hashlib.sha256(among.encode()).hexdigest()[:16]}" if among else "")
+
+
+def _is_pair(scene: str, pair: MaskPair, among: str = "") -> tuple[ColumnElement[bool], ...]:
+    return col(LeaseRow.scene) == scene, col(LeaseRow.pair_key) == lease_key(pair, among)
