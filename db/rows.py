@@ -126,7 +126,7 @@ def check_label(label: NewLabel) -> None:
         label.queue,
         label.source,
     )
-    if any(text is not None and ("\0" in text or not _is_unicode(text)) for text in texts):
+    if any(text is not None and not is_storable(text) for text in texts):
         raise LabelError("A text of the label holds a NUL or half a character, which no database keeps; remove it.")
     for name, top in (("p_same", 1.0), ("ambiguity", 1.0), ("seconds", math.inf)):
         number: float | None = getattr(label, name)
@@ -153,8 +153,9 @@ def check_identity(identity: str) -> None:
         )
 
 
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+def is_storable(text: str) -> bool:
+    """Return whether every database keeps a text: PostgreSQL takes no NUL, and none takes half a character."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def row_of(label: NewLabel, created_at: datetime, *, identity: str | None = None, undoes: int | None = None) -> DecisionRow:
