@@ -185,6 +185,10 @@ class ReviewDesk:
         except NotSavedError as error:
             log.warning("%s", error)
 
+    def count_stale(self, scene: str) -> int:
+        """Return how many labels of a scene are about masks or views that are not there any more."""
+        return sum(len(people) for pair, people in self._people_by_pair(scene).items() if self.bench.is_stale(scene, pair))
+
     def _people_by_pair(self, scene: str) -> dict[MaskPair, set[str]]:
         """Return who has a label on each pair of a scene, read anew only when labels were written."""
         newest = self.bench.labels.newest_id()
@@ -347,8 +351,9 @@ class ReviewDesk:
 
     def _contradictions(self, scene: str) -> list[Contradiction]:
         # Labels on masks that are gone can no longer be looked at: they are listed as stale, and stop nothing.
-        stale = {label.id for label in self.bench.stale_labels(scene)}
-        return find_contradictions(label for label in self.bench.labels.current(scene) if label.id not in stale)
+        return find_contradictions(
+            label for label in self.bench.labels.current(scene) if not self.bench.is_stale(scene, label.pair)
+        )
 
     def _cycle_cards(self, found: Contradiction) -> Iterator[Card]:
         chain = found.cycle

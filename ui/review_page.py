@@ -402,7 +402,7 @@ def _standing(desk: ReviewDesk, wish: Wish) -> dict[str, Any]:
     states = desk.queues(wish.scene, annotator=wish.annotator, only=wish.only, kinds=[wish.queue])
     state = states[0] if states else None
     queue = {"left": state.count if state else None, "words": describe_queue(state) if state else "the queue is being made"}
-    return {"progress": _progress(desk, wish.annotator), "queue": queue, "stale": len(desk.bench.stale_labels(wish.scene))}
+    return {"progress": _progress(desk, wish.annotator), "queue": queue, "stale": desk.count_stale(wish.scene)}
 
 
 def _progress(desk: ReviewDesk, annotator: str) -> dict[str, Any]:

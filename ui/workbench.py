@@ -69,7 +69,7 @@ class Workbench:
         self.points = points
         self._style: PictureStyle = style
         self._verdicts: OrderedDict[tuple[str, MaskPair, str], Verdict] = OrderedDict()
-        self._stale: dict[str, tuple[int, list[Label]]] = {}
+        self._stale: dict[tuple[str, MaskPair], bool] = {}
         self._verdicts_lock = threading.Lock()
         self.open_scene = lru_cache(maxsize=MAX_OPEN_SCENES)(self._open_scene)
         self.room = lru_cache(maxsize=MAX_OPEN_SCENES)(self._build_room)
@@ -159,14 +159,16 @@ class Workbench:
             return f"{pair.a} and {pair.b} (stale: not there now)"
         return " and ".join(self.mask_name(scene, key) for key in (pair.a, pair.b))
 
+    def is_stale(self, scene: str, pair: MaskPair) -> bool:
+        """Return whether a label of a pair is stale, as `has_pair` says; looked up once, as many labels are asked about."""
+        key = (scene, pair.canonical())
+        if key not in self._stale:
+            self._stale[key] = not self.has_pair(scene, pair)
+        return self._stale[key]
+
     def stale_labels(self, scene: str) -> list[Label]:
         """Return the labels of a scene that count and are about a mask, view or scene that is not there any more."""
-        newest = self.labels.newest_id()
-        known, stale = self._stale.get(scene, (-1, []))
-        if known != newest:
-            stale = [label for label in self.labels.current(scene) if not self.has_pair(scene, label.pair)]
-            self._stale[scene] = (newest, stale)
-        return stale
+        return [label for label in self.labels.current(scene) if self.is_stale(scene, label.pair)]
 
     def mask_at(self, scene: str, view: str, x: int, y: int) -> int | None:
         """Return the mask under pixel (x, y) = (column, row), or None where there is none."""

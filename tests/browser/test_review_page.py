@@ -122,7 +122,8 @@ def press(page: Page, key: str, *, is_ahead: bool = False) -> str:
 
 
 def wait_until_saved(page: Page) -> None:
-    page.wait_for_function("mgReview.state.unsaved === 0")
+    # The page may be opening itself anew: the server was away.
+    page.wait_for_function("window.mgReview && mgReview.state.unsaved === 0 && mgReview.outbox.waiting.length === 0")
 
 
 def rows(database: Path, where: str = "1") -> list[tuple[str, ...]]:
@@ -305,6 +306,7 @@ def test_nothing_is_lost_while_the_server_is_stopped(chromium: Browser, tmp_path
     page.wait_for_function("before => document.querySelector('.rv').dataset.pair !== before", arg=last)
     expect(page.locator(".rv-saving")).to_contain_text("1 answer is not sent yet")
     with running_app(database, *flags):
+        page.wait_for_function("!Object.keys(localStorage).some((name) => name.includes('unsent'))")
         wait_until_saved(page)
         assert len(rows(database)) == before + 1
     assert page.problems == []  # type: ignore[attr-defined]
