@@ -13,12 +13,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from engine.assets import SCENES_DIR
-from tests.browser.app_process import running_app
+from tests.browser.app_process import WAIT_MS, running_app
 from tests.tiny_room import NAME, write_tiny_room
 
 pytestmark = pytest.mark.browser
 
-WAIT_MS = 60_000
 HOLD_PICTURES = """
 const decode = HTMLImageElement.prototype.decode;
 window.pictures = new Promise((go) => { window.showPictures = go; });
@@ -164,7 +163,7 @@ def test_by_keyboard_alone(chromium: Browser, app: str, database: Path) -> None:
     expect(page.locator(".rv-help")).to_be_visible()
     page.keyboard.press("?")
     expect(page.locator(".rv-help")).to_be_hidden()
-    expect(page.locator(".rv-hint")).to_contain_text("The judge leans to", timeout=2 * WAIT_MS)
+    expect(page.locator(".rv-hint")).to_contain_text("The judge leans to")
     page.keyboard.press("j")
     expect(page.locator(".rv-hint")).to_have_text("")
     page.keyboard.press("j")
@@ -423,8 +422,10 @@ def test_a_name_is_kept_where_the_page_is_left_before_any_answer(chromium: Brows
     page = open_page(chromium, app, script=HOLD_REQUESTS)
     page.evaluate("hold = 'fn_index'")
     field = page.locator("#mg-review-annotator textarea, #mg-review-annotator input")
+    kept = "localStorage.getItem('maskgroup-annotator')"
+    before = page.evaluate(kept)
     field.fill("ida")
-    page.wait_for_timeout(100)
+    page.wait_for_function(f"before => {kept} !== before", arg=before)
     page.reload()
     page.wait_for_function("window.mgReview && mgReview.state.aim && mgReview.state.aim.annotator === 'ida'")
 
@@ -499,7 +500,7 @@ def test_permalinks_history_and_a_settled_disagreement(chromium: Browser, app: s
     wait_until_saved(second)
     second.get_by_role("tab", name="People").click()
     expect(second.locator("#mg-people-shown")).to_contain_text("1 of")
-    expect(second.locator("#mg-people-shown img").first).to_be_visible(timeout=WAIT_MS)
+    expect(second.locator("#mg-people-shown img").first).to_be_visible()
     second.locator("#mg-settle-different").click()
     expect(second.locator("#mg-people-shown")).to_contain_text("People agree")
     with sqlite3.connect(database) as connection:
