@@ -7,15 +7,20 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # Several thread pools on few cores slow each other down; tests run in two processes instead.
 TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 GRADIO_ANALYTICS_ENABLED=False
 
-.PHONY: demo test lint format bench screenshots clean
+.PHONY: demo test soak lint format bench screenshots clean
 
 demo: $(VENV)/.app-installed
 	$(BIN)/maskgroup app --port $(PORT)
 
 test: $(VENV)/.dev-installed
 	bash tests/browser/install_chromium.sh
+	bash tests/install_postgres.sh
 	$(MAKE) --no-print-directory lint
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# What takes too long for every day: the same assertions on more rounds and larger sizes.
+soak: $(VENV)/.dev-installed
+	$(TEST_ENV) $(BIN)/python -m pytest -m soak
 
 lint: $(VENV)/.dev-installed
 	$(BIN)/ruff check .

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlmodel import Session
 
+from db.checks import check_text, shown
+from db.faults import ConflictError
 from db.models import ChoiceRow
-from db.session import for_reading
+from db.session import read_session, write_session
 from engine.errors import LabelError
 
 OVERLAP_SHARE = "overlap_share"
+MAX_CHOICE_NAME = 80
 
 
 class ChoiceStore:
@@ -22,8 +24,13 @@ class ChoiceStore:
         self._engine = engine
 
     def number(self, name: str, default: float) -> float:
-        """Return a number, `default` where nobody chose one."""
-        with Session(for_reading(self._engine)) as session:
+        """Return a number, `default` where nobody chose one.
+
+        Raises:
+            LabelError: If the name is malformed or the database cannot be read.
+        """
+        check_text(name, "A choice's name", MAX_CHOICE_NAME)
+        with read_session(self._engine) as session:
             row = session.get(ChoiceRow, name)
             return default if row is None else float(json.loads(row.value))
 
@@ -31,18 +38,18 @@ class ChoiceStore:
         """Choose a number, for everybody from now on.
 
         Raises:
-            LabelError: If the database cannot be written.
+            LabelError: If name or value is malformed, or the database cannot be written.
         """
+        check_text(name, "A choice's name", MAX_CHOICE_NAME)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+            raise LabelError(f"The choice {name} is {shown(value)}, expected a number; correct it.")
         try:
-            try:
-                self._put(name, value)
-            except IntegrityError:
-                # Somebody else made the row between our look and our write; now it is there to be changed.
-                self._put(name, value)
-        except SQLAlchemyError as error:
-            raise LabelError(f"The choice could not be saved ({type(error).__name__}); try again.") from error
+            self._put(name, value)
+        except ConflictError:
+            # Somebody else made the row between our look and our write; now it is there to be changed.
+            self._put(name, value)
 
     def _put(self, name: str, value: float) -> None:
-        with Session(self._engine) as session:
+        with write_session(self._engine) as session:
             session.merge(ChoiceRow(name=name, value=json.dumps(value)))
             session.commit()

@@ -11,14 +11,17 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from sqlalchemy import Engine, select
-from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import Session, col
+from sqlmodel import col
 
+from db.checks import shown, shown_name
+from db.label_lines import TRUTH, csv_records, decimal_number, json_records, read_lines, split_lines, whole_number
 from db.models import DecisionRow
-from db.rows import Label, NewLabel, ShownVerdict, check_label, label_of, read_beside, row_of
+from db.rows import EPOCH, Label, NewLabel, ShownVerdict, check_label, is_number, label_of, read_beside, row_of
+from db.session import write_session
 from engine.errors import LabelError
 from engine.types import MaskKey, MaskPair
 
@@ -30,9 +33,12 @@ FIELDS = (
     *("uuid", "created_at", "annotator", "scene", "view_a", "mask_a", "view_b", "mask_b", "decision", "undoes"),
     *("model", "prompt", "p_same", "ambiguity", "seconds", "queue", "source", "is_gold", "beside"),
 )
+MAY_BE_MISSING = (*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "undoes", "is_gold", "beside")
 MAX_UUID = 36
-GOLD_CELLS: dict[Any, Any] = {"True": True, "true": True, "False": False, "false": False, "": False}
-"""What a cell of CSV may hold for `is_gold`."""
+MAX_BAD = 10_000
+"""Bad lines after which a file is given up: it is another sort of file."""
+LATEST = datetime(3000, 1, 1, tzinfo=UTC)
+"""The store dates a new label after the one that it replaces: there must be room for that in what a time can be."""
 
 
 @dataclass(frozen=True)
@@ -94,50 +100,52 @@ def as_record(row: Label, undoes: str | None) -> dict[str, Any]:
     return {name: values[name] if name in values else getattr(row, name) for name in FIELDS}
 
 
-def import_rows(engine: Engine, text: str, file_format: FileFormat, *, strict: bool = False) -> ImportReport:
+def import_rows(engine: Engine, source: str | Path, file_format: FileFormat, *, strict: bool = False) -> ImportReport:
     """Add the rows of a file to a database in one transaction; bad rows are left out and reported.
 
     Args:
         engine: The database.
-        text: The file's content.
+        source: The file, or its content as text.
         file_format: What it is.
         strict: Add nothing if any row is bad.
 
     Raises:
-        LabelError: If the database cannot be written; then nothing was.
+        LabelError: If the file cannot be read or is another sort of file, or the database cannot be written; then nothing was.
     """
     bad: list[BadLine] = []
     added = known = 0
-    try:
-        with Session(engine) as session:
-            stored = {row.uuid: row for row in session.scalars(select(DecisionRow).order_by(col(DecisionRow.id)))}
-            undone = {row.undoes for row in stored.values()}
-            for line, record in _records(text, file_format):
-                try:
-                    if isinstance(record, str):
-                        raise LabelError(record)
-                    row = read_record(record, stored)
-                    if row.uuid in stored:
-                        _check_equal(row, stored[row.uuid])
-                        known += 1
-                        continue
-                    if row.undoes is not None and row.undoes in undone:
-                        raise LabelError(f"The row {record['undoes']} was undone before; a row is undone once.")
-                    session.add(row)
-                    # Numbers are given out at once: later rows may undo this one.
-                    session.flush()
-                except LabelError as error:
-                    bad.append(BadLine(line, str(error)))
+    with write_session(engine) as session:
+        stored = {row.uuid: row for row in session.scalars(select(DecisionRow).order_by(col(DecisionRow.id)))}
+        undone = {row.undoes for row in stored.values()}
+        for line, record in _records(source, file_format):
+            try:
+                if isinstance(record, str):
+                    raise LabelError(record)
+                row = read_record(record, stored)
+                if row.uuid in stored:
+                    _check_equal(row, stored[row.uuid])
+                    known += 1
                     continue
-                stored[row.uuid] = row
-                undone |= {row.undoes}
-                added += 1
-            if strict and bad:
-                session.rollback()
-                return ImportReport(0, known, tuple(bad))
-            session.commit()
-    except SQLAlchemyError as error:
-        raise LabelError(f"The labels could not be imported ({type(error).__name__}); nothing was written, try again.") from error
+                if row.undoes is not None and row.undoes in undone:
+                    raise LabelError(f"The row {record['undoes']} was undone before; a row is undone once.")
+                session.add(row)
+                # Numbers are given out at once: later rows may undo this one.
+                session.flush()
+            except LabelError as error:
+                bad.append(BadLine(line, str(error)))
+                if len(bad) > MAX_BAD:
+                    raise LabelError(
+                        f"More than {MAX_BAD} lines are no rows, the last one {line}: {error} Nothing was imported; give a file "
+                        "written by `maskgroup labels export`."
+                    ) from error
+                continue
+            stored[row.uuid] = row
+            undone |= {row.undoes}
+            added += 1
+        if strict and bad:
+            session.rollback()
+            return ImportReport(0, known, tuple(bad))
+        session.commit()
     return ImportReport(added, known, tuple(bad))
 
 
@@ -147,34 +155,31 @@ def read_record(record: dict[str, Any], stored: dict[str, DecisionRow]) -> Decis
     Raises:
         LabelError: If a field is missing, unknown or malformed.
     """
-    may_be_missing = (*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "undoes", "is_gold", "beside")
-    missing = [name for name in FIELDS if name not in record and name not in may_be_missing]
-    unknown = [name for name in record if name not in FIELDS]
+    missing = [name for name in FIELDS if name not in record and name not in MAY_BE_MISSING]
+    unknown = [shown_name(name) for name in record if name not in FIELDS]
     if missing or unknown:
-        raise LabelError(
-            f"Fields missing: {', '.join(missing) or 'none'}; fields not known: {', '.join(map(str, unknown)) or 'none'}."
-        )
+        raise LabelError(f"Fields missing: {', '.join(missing) or 'none'}; fields not known: {', '.join(unknown[:5]) or 'none'}.")
     for name in ("uuid", "created_at", *TEXTS):
         if not isinstance(record[name], str):
-            raise LabelError(f"{name} is {record[name]!r}, expected text.")
+            raise LabelError(f"{name} is {shown(record[name])}, expected text.")
     for name in (*OPTIONAL_TEXTS, "undoes"):
         if not isinstance(record.get(name), str | None):
-            raise LabelError(f"{name} is {record[name]!r}, expected text or null.")
+            raise LabelError(f"{name} is {shown(record[name])}, expected text or null.")
     for name in OPTIONAL_NUMBERS:
-        if not _is_number_or_none(record.get(name)):
-            raise LabelError(f"{name} is {record[name]!r}, expected a number or null.")
+        if record.get(name) is not None and not is_number(record[name]):
+            raise LabelError(f"{name} is {shown(record[name])}, expected a number or null.")
     for name in ("mask_a", "mask_b"):
         if not isinstance(record[name], int) or isinstance(record[name], bool):
-            raise LabelError(f"{name} is {record[name]!r}, expected a whole number.")
+            raise LabelError(f"{name} is {shown(record[name])}, expected a whole number.")
     # Files of versions without gold labels do not have it.
     is_gold = record.get("is_gold", False)
     if not isinstance(is_gold, bool):
-        raise LabelError(f"is_gold is {is_gold!r}, expected true or false.")
+        raise LabelError(f"is_gold is {shown(is_gold)}, expected true or false.")
     if not 0 < len(record["uuid"]) <= MAX_UUID or not record["uuid"].isprintable():
-        raise LabelError(f"uuid is {record['uuid']!r}, expected 1 to {MAX_UUID} printable characters.")
+        raise LabelError(f"uuid is {shown(record['uuid'])}, expected 1 to {MAX_UUID} printable characters.")
     undone = record.get("undoes")
     if undone is not None and (undone not in stored or stored[undone].undoes is not None):
-        raise LabelError(f"It undoes the row {undone!r}, which is no label of this file before it or of the database.")
+        raise LabelError(f"It undoes the row {shown(undone)}, which is no label of this file before it or of the database.")
     label = NewLabel(
         pair=MaskPair(MaskKey(record["view_a"], record["mask_a"]), MaskKey(record["view_b"], record["mask_b"])),
         **{name: record[name] for name in TEXTS if not name.startswith("view")},
@@ -200,28 +205,23 @@ def _read_beside(values: object) -> tuple[ShownVerdict, ...]:
     for entry in listed:
         told = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {"model": None}
         model, prompt, numbers = told.get("model"), told.get("prompt"), (told.get("p_same"), told.get("ambiguity"))
-        is_known = set(told) <= set(ShownVerdict.__dataclass_fields__) and all(map(_is_number_or_none, numbers))
+        is_known = set(told) <= set(ShownVerdict.__dataclass_fields__) and all(n is None or is_number(n) for n in numbers)
         if not is_known or not isinstance(model, str) or not isinstance(prompt, str | None):
-            raise LabelError(f"beside holds {entry!r}, expected an object with model, prompt, p_same and ambiguity.")
+            raise LabelError(f"beside holds {shown(entry)}, expected an object with model, prompt, p_same and ambiguity.")
         beside.append(ShownVerdict(model, prompt, *(None if number is None else float(number) for number in numbers)))
     return tuple(beside)
-
-
-def _is_number_or_none(value: object) -> bool:
-    # A longer whole number is beyond floats.
-    return (
-        value is None or isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63)
-    )
 
 
 def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
-        if moment.tzinfo is not None:
+        if moment.tzinfo is not None and EPOCH <= moment < LATEST:
             return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise LabelError(f"created_at is {text!r}, expected a time with its zone such as 2026-01-31T12:00:00+00:00.")
+    raise LabelError(
+        f"created_at is {shown(text)}, expected a time with its zone such as 2026-01-31T12:00:00+00:00, from 1970 to 2999."
+    )
 
 
 def _check_equal(row: DecisionRow, stored: DecisionRow) -> None:
@@ -239,59 +239,37 @@ def _field(row: DecisionRow, name: str) -> object:
     return read_beside(row.beside) if name == "beside" else getattr(row, name)
 
 
-def _records(text: str, file_format: FileFormat) -> Iterator[tuple[int, dict[str, Any] | str]]:
+def _records(source: str | Path, file_format: FileFormat) -> Iterator[tuple[int, dict[str, Any] | str]]:
     """Yield (line number, record or what is wrong with the line)."""
-    if file_format == "csv":
-        yield from _csv_records(text)
+    lines = read_lines(source) if isinstance(source, Path) else split_lines(source)
+    if file_format != "csv":
+        yield from json_records(lines)
         return
-    # Not splitlines: JSON may hold other line separators inside its strings.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
+    required = [name for name in FIELDS if name not in MAY_BE_MISSING]
+    for number, cells in csv_records(lines, required=required, known=FIELDS):
+        yield number, cells if isinstance(cells, str) else _of_cells(cells)
+
+
+def _of_cells(cells: dict[str, str]) -> dict[str, Any] | str:
+    record: dict[str, Any] = dict(cells)
+    for name in (*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "undoes", "beside"):
+        if record.get(name) == "":
+            record[name] = None
+    if record.get("beside") is not None:
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            yield number, f"The line is no JSON ({error})."
-            continue
-        yield number, record if isinstance(record, dict) else f"The line holds {line[:40]!r}, expected a JSON object."
-
-
-def _csv_records(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    while True:
-        number = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield number, f"The line is no CSV ({error}); what follows it was not read."
-            return
-        number = max(number, 2)
-        if "is_gold" in cells and cells["is_gold"] in GOLD_CELLS:
-            cells = {**cells, "is_gold": GOLD_CELLS[cells["is_gold"]]}
-        if None in cells or None in cells.values():
-            yield number, f"The line has another number of cells than the header, which has {len(reader.fieldnames or [])}."
-            continue
-        record: dict[str, Any] = {name: cell for name, cell in cells.items()}
-        for name in (*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "undoes", "beside"):
-            if record.get(name) == "":
-                record[name] = None
-        if record.get("beside") is not None:
-            try:
-                record["beside"] = json.loads(record["beside"])
-            except (ValueError, RecursionError):
-                yield number, f"beside is {record['beside']!r}, expected JSON or nothing."
-                continue
-        yield number, _with_numbers(record)
-
-
-def _with_numbers(record: dict[str, Any]) -> dict[str, Any] | str:
-    for names, read, what in ((("mask_a", "mask_b"), int, "a whole number"), (OPTIONAL_NUMBERS, float, "a number or nothing")):
+            record["beside"] = json.loads(record["beside"])
+        except (ValueError, RecursionError):
+            return f"beside is {shown(record['beside'])}, expected JSON or nothing."
+    if "is_gold" in record:
+        record["is_gold"] = TRUTH.get(record["is_gold"].strip().lower(), record["is_gold"])
+    for names, read, what in (
+        (("mask_a", "mask_b"), whole_number, "a whole number"),
+        (OPTIONAL_NUMBERS, decimal_number, "a number or nothing"),
+    ):
         for name in names:
             if record.get(name) is not None:
                 try:
                     record[name] = read(record[name])
                 except ValueError:
-                    return f"{name} is {record[name]!r}, expected {what}."
+                    return f"{name} is {shown(record[name])}, expected {what}."
     return record

@@ -9,27 +9,28 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Engine, and_, func, or_, select
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import aliased
 from sqlmodel import Session
 
+from db.checks import check_limit, check_text, is_row_id, shown
+from db.faults import ConflictError
 from db.models import DecisionRow
 from db.rows import (
     MAX_NAME,
-    ROW_RANGE,
     Label,
     NewLabel,
     ShownVerdict,
     check_identity,
     check_label,
+    check_pair,
     in_utc,
     label_of,
     pair_key,
     row_of,
 )
-from db.session import for_reading
+from db.session import read_session, reading, write_session
 from db.settling import Settled, settle
-from engine.errors import LabelError, NotSavedError
+from engine.errors import LabelError
 from engine.types import Decision, MaskKey, MaskPair
 
 __all__ = ["MAX_NAME", "Label", "LabelStore", "NewLabel", "Settled", "ShownVerdict"]
@@ -44,7 +45,6 @@ class LabelStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._reading = for_reading(engine)
 
     @property
     def engine(self) -> Engine:
@@ -66,17 +66,15 @@ class LabelStore:
         if identity is not None:
             check_identity(identity)
         try:
-            with Session(self._engine) as session:
+            with write_session(self._engine) as session:
                 stored = self._sent_before(session, identity)
                 if stored is None:
                     return self._insert(session, row_of(label, datetime.now(UTC), identity=identity))
-        except IntegrityError as error:
+        except ConflictError:
             # Sent twice in the same moment, on a database that lets both look first.
             stored = None if identity is None else self.find(identity)
             if stored is None:
-                raise _not_saved(error) from error
-        except SQLAlchemyError as error:
-            raise _not_saved(error) from error
+                raise
         if stored.undoes is not None or any(getattr(stored, name) != getattr(label, name) for name in _DECIDED):
             raise _another(stored)
         return stored
@@ -93,33 +91,38 @@ class LabelStore:
             LabelError: If there is no such label, it was undone before, or the identity is that of another decision.
             NotSavedError: If the database cannot be written.
         """
+        check_text(annotator, "An annotator's name", MAX_NAME)
         if identity is not None:
             check_identity(identity)
+        if not is_row_id(label_id):
+            raise LabelError(f"There is no label {shown(label_id)} to undo; look its number up in the history.")
         try:
-            with Session(self._engine) as session:
+            with write_session(self._engine) as session:
                 stored = self._sent_before(session, identity)
                 if stored is not None:
                     if stored.undoes != label_id:
                         raise _another(stored)
                     return stored
-                row = session.get(DecisionRow, label_id) if label_id in ROW_RANGE else None
+                row = session.get(DecisionRow, label_id)
                 if row is None or row.undoes is not None:
                     raise LabelError(f"There is no label {label_id} to undo; look its number up in the history.")
                 if session.scalar(select(_column("id")).where(_column("undoes") == label_id)) is not None:
+                    # By the same request, in the moment since we looked?
+                    stored = self._sent_before(session, identity)
+                    if stored is not None and stored.undoes == label_id:
+                        return stored
                     raise _undone_before(label_id)
                 label = label_of(row)
                 values = {name: getattr(label, name) for name in NewLabel.__dataclass_fields__ if name != "annotator"}
                 undoing = NewLabel(annotator=annotator, **cast("Any", values))
                 check_label(undoing)
                 return self._insert(session, row_of(undoing, datetime.now(UTC), identity=identity, undoes=label_id))
-        except IntegrityError as error:
+        except ConflictError as error:
             stored = None if identity is None else self.find(identity)
             if stored is not None and stored.undoes == label_id:
                 return stored
             # Two people undid it in the same moment, on a database that lets both look first.
             raise _undone_before(label_id) from error
-        except SQLAlchemyError as error:
-            raise _not_saved(error) from error
 
     def current(self, scene: str | None = None, annotator: str | None = None) -> list[Label]:
         """Return the labels that count, oldest first: each annotator's latest on each pair that is not undone.
@@ -135,20 +138,24 @@ class LabelStore:
     def history(self, scene: str | None = None, *, pair: MaskPair | None = None, limit: int | None = None) -> list[Label]:
         """Return rows, undone ones and undos included, oldest first; with `limit` the newest so many."""
         filters = _filters(scene, None)
+        if limit is not None:
+            check_limit(limit, "The limit")
         if pair is not None:
+            check_pair(pair)
             filters.append(_column("pair_key") == pair_key(pair))
         newest_first = select(DecisionRow).where(*filters).order_by(_column("id").desc()).limit(limit)
         return self._labels(newest_first)[::-1]
 
     def latest(self, count: int, scene: str | None = None) -> list[Label]:
         """Return the labels that count and were stored last, newest first."""
+        check_limit(count, "The count")
         query = select(DecisionRow).where(counts_now(), *_filters(scene, None))
         return self._labels(query.order_by(_column("id").desc()).limit(count))
 
     def pairs_labelled(self, scene: str) -> set[MaskPair]:
         """Return the pairs of a scene with a label that counts, in canonical order."""
         columns = [_column(name) for name in ("view_a", "mask_a", "view_b", "mask_b")]
-        with self._reading.connect() as connection:
+        with reading(self._engine) as connection:
             rows = map(tuple, connection.execute(select(*columns).where(counts_now(), *_filters(scene, None))))
             return {MaskPair(MaskKey(view_a, a), MaskKey(view_b, b)).canonical() for view_a, a, view_b, b in rows}
 
@@ -156,7 +163,7 @@ class LabelStore:
         """Return who has a label that counts on each pair of a scene; pairs in canonical order."""
         columns = [_column(name) for name in ("view_a", "mask_a", "view_b", "mask_b", "annotator")]
         people: dict[MaskPair, set[str]] = {}
-        with self._reading.connect() as connection:
+        with reading(self._engine) as connection:
             rows = map(tuple, connection.execute(select(*columns).where(counts_now(), *_filters(scene, None))))
             for view_a, a, view_b, b, annotator in rows:
                 pair = MaskPair(MaskKey(view_a, a), MaskKey(view_b, b)).canonical()
@@ -165,12 +172,14 @@ class LabelStore:
 
     def newest_id(self) -> int:
         """Return the number of the newest row, 0 where there is none: it grows with whatever happens to labels."""
-        with self._reading.connect() as connection:
+        with reading(self._engine) as connection:
             return connection.scalar(select(func.max(_column("id")))) or 0
 
     def get(self, label_id: int) -> Label | None:
         """Return one row of the history, None where there is none of this number."""
-        found = self._labels(select(DecisionRow).where(_column("id") == label_id)) if label_id in ROW_RANGE else []
+        if not is_row_id(label_id):
+            return None
+        found = self._labels(select(DecisionRow).where(_column("id") == label_id))
         return found[0] if found else None
 
     def find(self, identity: str) -> Label | None:
@@ -182,7 +191,7 @@ class LabelStore:
         """Return how many labels of each decision count."""
         counts: dict[Decision, int] = {"same": 0, "different": 0, "unsure": 0, "skip": 0}
         query = select(_column("decision"), func.count()).where(counts_now(), *_filters(scene, None)).group_by(_column("decision"))
-        with self._reading.connect() as connection:
+        with reading(self._engine) as connection:
             for decision, count in connection.execute(query):
                 counts[cast("Decision", decision)] = count
         return counts
@@ -204,7 +213,7 @@ class LabelStore:
         return label
 
     def _labels(self, query: Any) -> list[Label]:
-        with Session(self._reading) as session:
+        with read_session(self._engine) as session:
             return [label_of(row) for row in session.scalars(query)]
 
 
@@ -248,6 +257,9 @@ def _column(name: str) -> Any:
 
 def _filters(scene: str | None, annotator: str | None) -> list[Any]:
     wanted = {"scene": scene, "annotator": annotator}
+    for name, value in wanted.items():
+        if value is not None:
+            check_text(value, f"The {name} to look for")
     return [_column(name) == value for name, value in wanted.items() if value is not None]
 
 
@@ -257,7 +269,3 @@ def _another(stored: Label) -> LabelError:
 
 def _undone_before(label_id: int) -> LabelError:
     return LabelError(f"Label {label_id} was undone before; there is nothing left to take back.")
-
-
-def _not_saved(error: SQLAlchemyError) -> NotSavedError:
-    return NotSavedError(f"The label could not be saved ({type(error).__name__}); nothing was written, try again.")

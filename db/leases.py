@@ -6,17 +6,20 @@ The holder is the page (a browser's session), never a person's name: two browser
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import time
 from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Engine, delete, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlmodel import col
 
+from db.checks import check_text, shown
+from db.faults import ConflictError
 from db.models import LeaseRow
-from db.rows import MAX_NAME, pair_key
-from db.session import for_reading
-from engine.errors import LabelError, NotSavedError
+from db.rows import MAX_LENGTHS, MAX_NAME, check_pair, pair_key
+from db.session import reading, writing
+from engine.errors import LabelError
 from engine.types import MaskPair
 
 
@@ -33,23 +36,20 @@ class LeaseStore:
             False if somebody else has it.
 
         Raises:
-            LabelError: If the name is malformed or the database cannot be written.
+            LabelError: If a name, the pair or the time is malformed or the database cannot be written.
         """
-        if not 0 < len(annotator) <= MAX_NAME:
-            raise LabelError(f"An annotator's name has 1 to {MAX_NAME} characters, this one has {len(annotator)}; shorten it.")
+        _check(scene, annotator, [pair], seconds)
         now = time.time()
         key = {"scene": scene, "pair_key": pair_key(pair)}
         mine = {"annotator": annotator, "expires_at": now + seconds}
         free = or_(col(LeaseRow.annotator) == annotator, col(LeaseRow.expires_at) <= now)
         try:
-            with self._engine.begin() as connection:
+            with writing(self._engine) as connection:
                 taken = connection.execute(update(LeaseRow).where(*_is_pair(scene, pair), free).values(**mine))
                 if taken.rowcount == 0:
                     connection.execute(insert(LeaseRow).values(**key, **mine))
-        except IntegrityError:
+        except ConflictError:
             return False
-        except SQLAlchemyError as error:
-            raise NotSavedError(f"The pair could not be reserved ({type(error).__name__}); try again.") from error
         return True
 
     def lease_all(
@@ -68,14 +68,15 @@ class LeaseStore:
             Those that nobody else has, in order.
 
         Raises:
-            NotSavedError: If the database cannot be written.
+            LabelError: As `lease` does; then none is taken.
         """
+        _check(scene, annotator, pairs, seconds)
         now = time.time()
         mine = {"annotator": annotator, "expires_at": now + seconds}
         free = or_(col(LeaseRow.annotator) == annotator, col(LeaseRow.expires_at) <= now)
         got: list[MaskPair] = []
         try:
-            with self._engine.begin() as connection:
+            with writing(self._engine) as connection:
                 for pair in pairs:
                     taken = connection.execute(update(LeaseRow).where(*_is_pair(scene, pair, among), free).values(**mine)).rowcount
                     if taken == 0:
@@ -86,14 +87,12 @@ class LeaseStore:
                             continue
                         connection.execute(insert(LeaseRow).values(scene=scene, pair_key=lease_key(pair, among), **mine))
                     got.append(pair)
-        except IntegrityError:
+        except ConflictError:
             # Somebody took one of them between our look and our write: one at a time, each says for itself.
             if len(pairs) == 1:
                 return []
             each = (self.lease_all(scene, [pair], annotator, seconds=seconds, among=among) for pair in pairs)
             return [pair for got in each for pair in got]
-        except SQLAlchemyError as error:
-            raise NotSavedError(f"The pairs could not be reserved ({type(error).__name__}); try again.") from error
         return got
 
     def release(self, scene: str, pair: MaskPair, annotator: str, *, among: str = "") -> None:
@@ -102,40 +101,40 @@ class LeaseStore:
         Raises:
             NotSavedError: If the database cannot be written; the lease runs out by itself then.
         """
+        _check(scene, annotator, [pair], 0)
         keys = {lease_key(pair, ""), lease_key(pair, among)}
         mine = (col(LeaseRow.scene) == scene, col(LeaseRow.pair_key).in_(keys), col(LeaseRow.annotator) == annotator)
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(delete(LeaseRow).where(*mine))
-        except SQLAlchemyError as error:
-            raise NotSavedError(
-                f"The pair could not be given back ({type(error).__name__}); it is free in some minutes."
-            ) from error
+        with writing(self._engine) as connection:
+            connection.execute(delete(LeaseRow).where(*mine))
 
     def taken_keys(self, scene: str, *, others_than: str) -> set[str]:
         """Return the keys (`lease_key`) of a scene's pairs that others have now."""
+        _check(scene, others_than, [], 0)
         query = select(col(LeaseRow.pair_key)).where(
             col(LeaseRow.scene) == scene, col(LeaseRow.annotator) != others_than, col(LeaseRow.expires_at) > time.time()
         )
-        with for_reading(self._engine).connect() as connection:
+        with reading(self._engine) as connection:
             return set(connection.scalars(query))
 
     def forget_expired(self) -> int:
-        """Delete leases that have run out; returns how many.
-
-        Raises:
-            NotSavedError: If the database cannot be written; they are free all the same.
-        """
-        try:
-            with self._engine.begin() as connection:
-                return connection.execute(delete(LeaseRow).where(col(LeaseRow.expires_at) <= time.time())).rowcount
-        except SQLAlchemyError as error:
-            raise NotSavedError(f"Old leases could not be cleared ({type(error).__name__}); they no longer count.") from error
+        """Delete leases that have run out; returns how many."""
+        with writing(self._engine) as connection:
+            return connection.execute(delete(LeaseRow).where(col(LeaseRow.expires_at) <= time.time())).rowcount
 
 
 def lease_key(pair: MaskPair, among: str = "") -> str:
     """Return the text under which a pair is leased: one of its own for each circle in which it goes to one page."""
-    return pair_key(pair) + (f"#{hashlib.sha256(among.encode()).hexdigest()[:16]}" if among else "")
+    key = pair_key(pair)
+    return f"among {hashlib.sha256(json.dumps([key, among]).encode()).hexdigest()}" if among else key
+
+
+def _check(scene: str, annotator: str, pairs: Sequence[MaskPair], seconds: float) -> None:
+    check_text(scene, "The scene of a lease", MAX_LENGTHS["scene"])
+    check_text(annotator, "An annotator's name", MAX_NAME)
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not math.isfinite(seconds):
+        raise LabelError(f"The time of a lease is {shown(seconds)}, expected seconds; correct it.")
+    for pair in pairs:
+        check_pair(pair)
 
 
 def _is_pair(scene: str, pair: MaskPair, among: str = "") -> tuple[ColumnElement[bool], ...]:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import cast, get_args
 
+from db.checks import check_text, shown
 from db.models import DecisionRow
 from engine.errors import LabelError
 from engine.types import Decision, MaskKey, MaskPair
@@ -18,9 +19,10 @@ from engine.types import Decision, MaskKey, MaskPair
 MAX_NAME = 80
 EPOCH = datetime.fromtimestamp(0, UTC)
 MAX_LENGTHS = {"scene": 200, "model": 200, "prompt": 80, "queue": 80, "source": 80}
+MAY_BE_NONE = ("model", "prompt")
 MAX_VIEW = 200
+MAX_PAIR_KEY = 500
 MASK_RANGE = range(-(2**31), 2**31)
-ROW_RANGE = range(1, 2**31)
 MAX_BESIDE = 8
 """Verdicts that one label may carry beside the first."""
 IDENTITY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -97,42 +99,26 @@ def check_label(label: NewLabel) -> None:
     """Refuse what no database should hold.
 
     Raises:
-        LabelError: If a text is empty, too long or holds a NUL, the pair is one mask twice, or a number is out of its range.
+        LabelError: If a text is empty, too long or holds a NUL, the pair is one mask twice, or a number is out of its range; a
+            value of another type than its field's is refused too.
     """
-    if not 0 < len(label.annotator) <= MAX_NAME:
-        raise LabelError(f"An annotator's name has 1 to {MAX_NAME} characters, this one has {len(label.annotator)}; shorten it.")
-    if label.decision not in DECISIONS:
-        raise LabelError(f"The decision is {label.decision!r}, expected one of {', '.join(DECISIONS)}; correct it.")
+    check_text(label.annotator, "An annotator's name", MAX_NAME)
+    if not isinstance(label.decision, str) or label.decision not in DECISIONS:
+        raise LabelError(f"The decision is {shown(label.decision)}, expected one of {', '.join(DECISIONS)}; correct it.")
+    if not isinstance(label.is_gold, bool):
+        raise LabelError(f"is_gold is {shown(label.is_gold)}, expected true or false; correct it.")
     if label.is_gold and label.decision == "skip":
         raise LabelError("A gold label settles a pair, which 'skip' does not; choose same, different or unsure.")
-    if label.pair.a == label.pair.b:
-        raise LabelError(f"Both masks are {label.pair.a}: a mask needs no comparison with itself; pick two.")
     for name, longest in MAX_LENGTHS.items():
         value: str | None = getattr(label, name)
-        if value is not None and not 0 < len(value) <= longest:
-            raise LabelError(f"The {name} of a label has 1 to {longest} characters, this one has {len(value)}; shorten it.")
-    for key in (label.pair.a, label.pair.b):
-        if not 0 < len(key.view) <= MAX_VIEW:
-            raise LabelError(f"A view's name has 1 to {MAX_VIEW} characters, this one has {len(key.view)}; shorten it.")
-        if key.mask not in MASK_RANGE:
-            raise LabelError(f"Mask {key.mask} is no 32-bit number; mask ids are int32.")
-    texts = (
-        label.annotator,
-        label.scene,
-        label.pair.a.view,
-        label.pair.b.view,
-        label.model,
-        label.prompt,
-        label.queue,
-        label.source,
-    )
-    if any(text is not None and not is_storable(text) for text in texts):
-        raise LabelError("A text of the label holds a NUL or half a character, which no database keeps; remove it.")
+        if value is not None or name not in MAY_BE_NONE:
+            check_text(value, f"The {name} of a label", longest)
+    check_pair(label.pair)
     for name, top in (("p_same", 1.0), ("ambiguity", 1.0), ("seconds", math.inf)):
         number: float | None = getattr(label, name)
-        if number is not None and not (math.isfinite(number) and 0 <= number <= top):
+        if number is not None and not (is_number(number) and math.isfinite(number) and 0 <= number <= top):
             wanted = "0 to 1" if top == 1 else "0 or more seconds"
-            raise LabelError(f"The {name} of a label is {number}, expected {wanted}; leave it out if it is not known.")
+            raise LabelError(f"The {name} of a label is {shown(number)}, expected {wanted}; leave it out if it is not known.")
     if len(label.beside) > MAX_BESIDE:
         raise LabelError(f"A label carries up to {MAX_BESIDE} verdicts beside the first, this one has {len(label.beside)}.")
     for verdict in label.beside:
@@ -151,6 +137,28 @@ def check_identity(identity: str) -> None:
         raise LabelError(
             f"The id of a decision is {identity[:60]!r}, expected a UUID such as {uuid.UUID(int=0)}; make a fresh one."
         )
+
+
+def check_pair(pair: MaskPair) -> None:
+    """Refuse what is no pair of two masks.
+
+    Raises:
+        LabelError: If it is one mask twice, a view's name is empty or too long, or a mask's id is no int32.
+    """
+    for key in (pair.a, pair.b):
+        check_text(key.view, "A view's name", MAX_VIEW)
+        if not isinstance(key.mask, int) or isinstance(key.mask, bool) or key.mask not in MASK_RANGE:
+            raise LabelError(f"Mask {shown(key.mask)} is no 32-bit number; mask ids are int32.")
+    if pair.a == pair.b:
+        raise LabelError(f"Both masks are {pair.a}: a mask needs no comparison with itself; pick two.")
+    if len(pair_key(pair)) > MAX_PAIR_KEY:
+        raise LabelError("The two views' names are too long together, as characters beyond ASCII count six times; shorten them.")
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is a number that a float can hold; True is none."""
+    # A longer whole number is beyond floats.
+    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63)
 
 
 def is_storable(text: str) -> bool:
@@ -195,8 +203,13 @@ def read_beside(text: str | None) -> tuple[ShownVerdict, ...]:
 
 
 def label_of(row: DecisionRow) -> Label:
-    """Return a stored row as a value."""
+    """Return a stored row as a value.
+
+    Raises:
+        ValueError: If a cell holds what nobody stored, as in a damaged database.
+    """
     assert row.id is not None
+    _check_cells(row)
     return Label(
         annotator=row.annotator,
         scene=row.scene,
@@ -216,6 +229,21 @@ def label_of(row: DecisionRow) -> Label:
         created_at=in_utc(row.created_at),
         undoes=row.undoes,
     )
+
+
+def _check_cells(row: DecisionRow) -> None:
+    whole = (row.mask_a, row.mask_b)
+    texts = (row.uuid, row.annotator, row.scene, row.view_a, row.view_b, row.queue, row.source)
+    numbers = (row.p_same, row.ambiguity, row.seconds)
+    if not (
+        row.decision in DECISIONS
+        and all(isinstance(value, int) for value in whole)
+        and all(isinstance(value, str) for value in texts)
+        and all(value is None or isinstance(value, float) for value in numbers)
+        and all(value is None or isinstance(value, str) for value in (row.model, row.prompt))
+        and (row.undoes is None or isinstance(row.undoes, int))
+    ):
+        raise ValueError(f"row {row.id} of decisions holds what is no label")
 
 
 def in_utc(moment: datetime) -> datetime:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, cast, get_args
 
 from sqlalchemy import Engine, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlmodel import col
 
+from db.checks import check_text, is_row_id, shown
+from db.faults import ConflictError
 from db.models import RunRow
-from db.rows import in_utc
-from db.session import for_reading
+from db.rows import MAX_LENGTHS, in_utc
+from db.session import reading, writing
 from engine.errors import RunError
 
 RunKind = Literal["grouping", "training", "comparison"]
@@ -81,10 +82,13 @@ class RunStore:
         """Write a new run.
 
         Raises:
-            RunError: If the name is empty, too long or taken, or the database cannot be written.
+            RunError: If the name is empty, too long or taken, another value malformed, or the database cannot be written.
         """
-        if not 0 < len(name) <= MAX_RUN_NAME:
-            raise RunError(f"A run's name has 1 to {MAX_RUN_NAME} characters, this one has {len(name)}; shorten it.")
+        check_text(name, "A run's name", MAX_RUN_NAME, error=RunError)
+        _check_known(kind, KINDS, "kind")
+        _check_known(status, STATUSES, "status")
+        if scene is not None:
+            check_text(scene, "The scene of a run", MAX_LENGTHS["scene"], error=RunError)
         now = datetime.now(UTC)
         values = {
             "uuid": str(uuid.uuid4()),
@@ -98,12 +102,10 @@ class RunStore:
             "result": "{}",
         }
         try:
-            with self._engine.begin() as connection:
+            with writing(self._engine) as connection:
                 connection.execute(insert(RunRow).values(**values))
-        except IntegrityError as error:
+        except ConflictError as error:
             raise RunError(f"There is a {kind} run named {name!r} already; give another name.") from error
-        except SQLAlchemyError as error:
-            raise RunError(f"The run could not be written ({type(error).__name__}); try again.") from error
         run = self.find(kind, name)
         assert run is not None
         return run
@@ -120,8 +122,12 @@ class RunStore:
         """Replace what is given of a run; None leaves as it is.
 
         Raises:
-            RunError: If there is no such run, or the database cannot be written.
+            RunError: If there is no such run, a value is malformed, or the database cannot be written.
         """
+        if status is not None:
+            _check_known(status, STATUSES, "status")
+        if note is not None:
+            check_text(note, "The note of a run", error=RunError)
         given = {
             "status": status,
             "config": None if config is None else _to_json(config),
@@ -129,43 +135,51 @@ class RunStore:
             "note": note,
         }
         values = {key: value for key, value in given.items() if value is not None}
-        try:
-            with self._engine.begin() as connection:
+        changed = 0
+        if is_row_id(run_id):
+            with writing(self._engine) as connection:
                 statement = update(RunRow).where(col(RunRow.id) == run_id)
                 changed = connection.execute(statement.values(**values, updated_at=datetime.now(UTC))).rowcount
-        except SQLAlchemyError as error:
-            raise RunError(f"The run could not be written ({type(error).__name__}); try again.") from error
         run = self.get(run_id) if changed else None
         if run is None:
-            raise RunError(f"There is no run {run_id}; it may have been deleted; reload the list.")
+            raise RunError(f"There is no run {shown(run_id)}; it may have been deleted; reload the list.")
         return run
 
     def get(self, run_id: int) -> Run | None:
         """Return a run by its number."""
+        if not is_row_id(run_id):
+            return None
         found = self._select(col(RunRow.id) == run_id)
         return found[0] if found else None
 
     def find(self, kind: RunKind, name: str) -> Run | None:
         """Return a run by its name."""
+        check_text(name, "A run's name", error=RunError)
         found = self._select(col(RunRow.kind) == kind, col(RunRow.name) == name)
         return found[0] if found else None
 
     def list(self, kind: RunKind, *, scene: str | None = None) -> list[Run]:
         """Return all runs of a kind, newest first; with `scene` only those about it."""
+        if scene is not None:
+            check_text(scene, "The scene to look for", error=RunError)
         return self._select(col(RunRow.kind) == kind, *([] if scene is None else [col(RunRow.scene) == scene]))
 
     def delete(self, run_id: int) -> bool:
         """Delete a run; returns whether there was one."""
-        with self._engine.begin() as connection:
+        if not is_row_id(run_id):
+            return False
+        with writing(self._engine) as connection:
             return connection.execute(delete(RunRow).where(col(RunRow.id) == run_id)).rowcount > 0
 
     def _select(self, *where: Any) -> list[Run]:
         query = select(*_COLUMNS).where(*where).order_by(col(RunRow.id).desc())
-        with for_reading(self._engine).connect() as connection:
+        with reading(self._engine) as connection:
             return [_run_of(row) for row in connection.execute(query).mappings()]
 
 
 def _run_of(row: Any) -> Run:
+    if row["kind"] not in KINDS or row["status"] not in STATUSES or not isinstance(row["name"], str):
+        raise ValueError(f"row {row['id']} of runs holds what is no run")
     return Run(
         id=row["id"],
         uuid=row["uuid"],
@@ -175,10 +189,22 @@ def _run_of(row: Any) -> Run:
         created_at=in_utc(row["created_at"]),
         updated_at=in_utc(row["updated_at"]),
         scene=row["scene"],
-        config=json.loads(row["config"]),
-        result=json.loads(row["result"]),
+        config=_from_json(row["config"]),
+        result=_from_json(row["result"]),
         note=row["note"],
     )
+
+
+def _check_known(value: object, known: Sequence[str], what: str) -> None:
+    if not isinstance(value, str) or value not in known:
+        raise RunError(f"The {what} of a run is {shown(value)}, expected one of {', '.join(known)}; correct it.")
+
+
+def _from_json(text: str) -> dict[str, Any]:
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError(f"{shown(text)} is no JSON object")
+    return cast("dict[str, Any]", values)
 
 
 def _to_json(values: Mapping[str, Any]) -> str:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine, func, or_, select
-from sqlmodel import Session
 
+from db.checks import check_limit, check_text
 from db.labels import counts_now
 from db.models import DecisionRow
 from db.rows import Label, label_of
-from db.session import for_reading
+from db.session import read_session, reading
 from engine.types import Decision
 
 MAX_FOUND = 500
@@ -47,8 +47,16 @@ class Found:
 
 
 def search(engine: Engine, wanted: Filter) -> list[Found]:
-    """Return the newest rows that fit, newest first."""
+    """Return the newest rows that fit, newest first.
+
+    Raises:
+        LabelError: If a text or the limit is malformed, or the database cannot be read.
+    """
     row: Any = DecisionRow
+    for name in ("scene", "annotator", "decision", "text"):
+        if getattr(wanted, name) is not None:
+            check_text(getattr(wanted, name), f"The {name} to look for")
+    check_limit(wanted.limit, "The limit")
     fits = [
         getattr(row, name) == value
         for name, value in (("scene", wanted.scene), ("annotator", wanted.annotator), ("decision", wanted.decision))
@@ -65,7 +73,7 @@ def search(engine: Engine, wanted: Filter) -> list[Found]:
             hits.append(row.id == int(text))
         fits.append(or_(*hits))
     newest = select(DecisionRow).where(*fits).order_by(row.id.desc()).limit(min(wanted.limit, MAX_FOUND))
-    with Session(for_reading(engine)) as session:
+    with read_session(engine) as session:
         labels = [label_of(found) for found in session.scalars(newest)]
         counting = set(session.scalars(select(row.id).where(row.id.in_([label.id for label in labels]), counts_now())))
     return [Found(label, label.id in counting) for label in labels]
@@ -74,6 +82,6 @@ def search(engine: Engine, wanted: Filter) -> list[Found]:
 def names_in_use(engine: Engine) -> tuple[list[str], list[str]]:
     """Return the scenes and the people that labels name, in order."""
     row: Any = DecisionRow
-    with for_reading(engine).connect() as connection:
+    with reading(engine) as connection:
         scenes = list(connection.scalars(select(row.scene).distinct().order_by(row.scene)))
         return scenes, list(connection.scalars(select(row.annotator).distinct().order_by(row.annotator)))

@@ -1,21 +1,31 @@
-"""Opens a database: a SQLite file, or any SQLAlchemy URL; brings its schema up to date."""
+"""Opens a database, a SQLite file or any SQLAlchemy URL, and brings its schema up to date; gives out its transactions.
+
+Whatever goes wrong in `reading`, `writing`, `read_session` and `write_session` is a `db.faults.DatabaseError`, one sentence.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session
 
+from db import faults
+from db.faults import DatabaseError, explain, in_words, sqlite_code
+from db.places import read_place, show_place
+from db.sqlite_file import READ_ONLY_CODES, file_engine, read_only_engine
 from engine.errors import LabelError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-BUSY_TIMEOUT_MS = 10_000
 MIGRATION_LOCK = 0x6D61736B
 """Number of PostgreSQL's advisory lock under which migrations run."""
 
@@ -23,26 +33,24 @@ MIGRATION_LOCK = 0x6D61736B
 def open_database(target: str) -> Engine:
     """Open a database and migrate it to the newest schema.
 
+    A SQLite file that cannot be written, by its permissions or its medium, is opened for reading; writing to it is an error then.
+
     Args:
         target: Path of a SQLite file (its folder is made), or a SQLAlchemy URL such as "postgresql+psycopg://...".
 
     Raises:
-        LabelError: If it cannot be opened or written, is no database, or was written by a newer version.
+        LabelError: If it cannot be opened, is no database, or was written by another program or a newer version.
     """
-    url = target if "://" in target else f"sqlite:///{Path(target).expanduser().resolve()}"
+    url = read_place(target)
+    if url.get_backend_name() != "sqlite":
+        return _open(lambda: _server_engine(url), url)
     try:
-        if "://" not in target:
-            Path(target).expanduser().resolve().parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url)
-        if engine.dialect.name == "sqlite":
-            event.listen(engine, "connect", _prepare_sqlite)
-            event.listen(engine, "begin", _begin_sqlite)
-        migrate(engine)
-    except CommandError as error:
-        raise LabelError(f"The database {target} has a schema this version does not know ({error}); update maskgroup.") from error
-    except (SQLAlchemyError, OSError, ImportError) as error:
-        raise LabelError(f"The database {target} cannot be opened: {_cause(error)}; give another file or URL with --db.") from error
-    return engine
+        return _open(lambda: file_engine(url), url)
+    except DatabaseError as error:
+        reader = read_only_engine(url) if sqlite_code(error) in READ_ONLY_CODES else None
+        if reader is None:
+            raise
+    return _open(lambda: reader, url, can_write=False)
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
@@ -61,6 +69,34 @@ def for_reading(engine: Engine) -> Engine:
     return engine.execution_options(reads_only=True)
 
 
+@contextmanager
+def reading(engine: Engine) -> Generator[Connection]:
+    """Give a connection that only reads."""
+    with in_words(engine, writes=False), for_reading(engine).connect() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Generator[Connection]:
+    """Give a connection in a transaction that is committed at the end of the block, or rolled back if that fails."""
+    with in_words(engine, writes=True), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def read_session(engine: Engine) -> Generator[Session]:
+    """Give a session that only reads."""
+    with in_words(engine, writes=False), Session(for_reading(engine)) as session:
+        yield session
+
+
+@contextmanager
+def write_session(engine: Engine) -> Generator[Session]:
+    """Give a session that writes; the block commits it, and what it did not commit is rolled back."""
+    with in_words(engine, writes=True), Session(engine) as session:
+        yield session
+
+
 def newest_revision() -> str:
     """Return the name of the newest schema."""
     config = Config()
@@ -70,22 +106,67 @@ def newest_revision() -> str:
     return head
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    # The driver's own transaction handling commits behind our back before schema changes; we begin ourselves.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    # FULL: what was acknowledged is on disk, even if the power fails in the next moment.
-    for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+def _open(make: Any, url: URL, *, can_write: bool = True) -> Engine:
+    place = show_place(url)
+    engine: Engine | None = None
+    try:
+        engine = make()
+        assert engine is not None
+        _bring_up_to_date(engine, can_write=can_write)
+    except BaseException as error:
+        if engine is not None:
+            engine.dispose()
+        if isinstance(error, CommandError):
+            raise LabelError(
+                f"The database {place} has a schema this version does not know ({error}); update maskgroup."
+            ) from error
+        if isinstance(error, ImportError):
+            raise LabelError(
+                f"The database {place} needs a driver that is not installed ({error}); install it, such as psycopg[binary] for "
+                "postgresql+psycopg://."
+            ) from error
+        if isinstance(error, SQLAlchemyError | OSError):
+            raise DatabaseError(explain(error, url, writes=False)) from error
+        raise
+    return engine
 
 
-def _begin_sqlite(connection: Any) -> None:
-    # IMMEDIATE takes the write lock at once, so two writers queue instead of failing halfway; readers need no lock at all.
-    reads = connection.get_execution_options().get("reads_only", False)
-    connection.execute(text("BEGIN DEFERRED" if reads else "BEGIN IMMEDIATE"))
+def _bring_up_to_date(engine: Engine, *, can_write: bool) -> None:
+    # Looked at before the write lock is taken: who only reads need not wait for whoever writes.
+    with reading(engine) as connection:
+        versions = MigrationContext.configure(connection).get_current_heads()
+        tables = [] if versions else inspect(connection).get_table_names()
+    if versions == (newest_revision(),):
+        return
+    place = show_place(engine.url)
+    if engine.dialect.name == "sqlite" and tables and "alembic_version" not in tables:
+        raise LabelError(
+            f"The database {place} is another program's: it holds {', '.join(map(repr, tables[:3]))} and no labels; it was left as "
+            "it is; give a new file or one of maskgroup's with --db."
+        )
+    if not can_write:
+        raise LabelError(
+            f"The database {place} has the schema of another version and can only be read, so it cannot be brought up to date; "
+            "copy it to where you may write and give the copy with --db."
+        )
+    with in_words(engine, writes=True):
+        migrate(engine)
 
 
-def _cause(error: BaseException) -> str:
-    origin = getattr(error, "orig", None) or error
-    return str(origin).strip().splitlines()[0] if str(origin).strip() else type(origin).__name__
+def _server_engine(url: URL) -> Engine:
+    is_postgres = url.get_backend_name() == "postgresql"
+    waits = (
+        {"connect_timeout": max(2, faults.BUSY_TIMEOUT_MS // 1000)} if is_postgres and "connect_timeout" not in url.query else {}
+    )
+    # Asked whether it is alive before it is used: a connection does not survive a restart of the server.
+    engine = create_engine(url, pool_pre_ping=True, max_overflow=-1, connect_args=waits)
+    if is_postgres:
+        event.listen(engine, "connect", _prepare_postgres)
+    return engine
+
+
+def _prepare_postgres(connection: Any, _record: Any) -> None:
+    # Without a limit a forgotten transaction of somebody else's would stop everybody, and nobody would know why.
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_timeout = {faults.BUSY_TIMEOUT_MS}")
+    connection.commit()

@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select
 
+from db.checks import check_text
 from db.labels import counts_now
 from db.models import DecisionRow
-from db.session import for_reading
+from db.session import reading
 
 RATE_WINDOW = timedelta(minutes=5)
 
@@ -38,12 +39,13 @@ def tally(engine: Engine, annotator: str, *, now: datetime | None = None) -> Tal
         annotator: Who.
         now: The moment for which to count; None = this one.
     """
+    check_text(annotator, "The annotator to look for")
     now = now or datetime.now(UTC)
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     created: Any = DecisionRow.created_at
     person: Any = DecisionRow.annotator
     mine = (counts_now(), person == annotator)
-    with for_reading(engine).connect() as connection:
+    with reading(engine) as connection:
         total = connection.scalar(select(func.count()).select_from(DecisionRow).where(*mine)) or 0
         today = connection.scalar(select(func.count()).select_from(DecisionRow).where(*mine, created >= midnight)) or 0
         recent = (*mine, created >= now - RATE_WINDOW)

@@ -38,3 +38,9 @@ def memory_folder(tmp_path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="maskgroup-") as name:
         yield Path(name)
+
+
+@pytest.fixture
+def postgres_database(postgres_host: str) -> str:
+    """Where an empty PostgreSQL database is."""
+    return fresh_database(postgres_host)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -43,6 +44,56 @@ def user_exists(name: str) -> bool:
 @contextmanager
 def running_server() -> Iterator[str]:
     """Start a server; gives the socket folder, which is the host to connect to."""
+    with _server_folder() as (folder, call):
+        _initialise(folder, call, "--auth=trust")
+        _start(folder, call, "-c listen_addresses=''")
+        try:
+            yield str(folder)
+        finally:
+            _stop(folder, call)
+
+
+@contextmanager
+def password_server() -> Iterator[tuple[int, str]]:
+    """Start a server on 127.0.0.1 that asks for a password; gives its port and the password of its user maskgroup."""
+    with _server_folder() as (folder, call):
+        password = uuid4().hex
+        secret = folder / "password"
+        secret.write_text(password)
+        secret.chmod(0o644)
+        _initialise(folder, call, "--auth=scram-sha-256", f"--pwfile={secret}")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        _start(folder, call, f"-c listen_addresses=127.0.0.1 -p {port}")
+        try:
+            yield port, password
+        finally:
+            _stop(folder, call)
+
+
+@contextmanager
+def stopped_server() -> Iterator[tuple[str, Callable[[], None]]]:
+    """Start a server; gives the URL of an empty database on it, and what stops the server."""
+    with _server_folder() as (folder, call):
+        _initialise(folder, call, "--auth=trust")
+        _start(folder, call, "-c listen_addresses=''")
+        running = True
+
+        def stop() -> None:
+            nonlocal running
+            running = False
+            _stop(folder, call)
+
+        try:
+            yield fresh_database(str(folder)), stop
+        finally:
+            if running:
+                stop()
+
+
+@contextmanager
+def _server_folder() -> Iterator[tuple[Path, Callable[..., None]]]:
     bin_folder = programs()
     assert bin_folder is not None
     with tempfile.TemporaryDirectory(prefix="mg-pg-", ignore_cleanup_errors=True) as name:
@@ -62,13 +113,19 @@ def running_server() -> Iterator[str]:
             )
             assert done.returncode == 0, f"{program} failed: {done.stderr.decode()}"
 
-        call("initdb", "-D", f"{folder}/data", "-U", "maskgroup", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C")
-        options = f"-k {folder} -c listen_addresses='' -c fsync=off"
-        call("pg_ctl", "-D", f"{folder}/data", "-w", "-l", f"{folder}/log", "-o", options, "start")
-        try:
-            yield str(folder)
-        finally:
-            call("pg_ctl", "-D", f"{folder}/data", "-m", "immediate", "stop")
+        yield folder, call
+
+
+def _initialise(folder: Path, call: Callable[..., None], *options: str) -> None:
+    call("initdb", "-D", f"{folder}/data", "-U", "maskgroup", "--no-sync", "-E", "UTF8", "--locale=C", *options)
+
+
+def _start(folder: Path, call: Callable[..., None], options: str) -> None:
+    call("pg_ctl", "-D", f"{folder}/data", "-w", "-l", f"{folder}/log", "-o", f"-k {folder} -c fsync=off {options}", "start")
+
+
+def _stop(folder: Path, call: Callable[..., None]) -> None:
+    call("pg_ctl", "-D", f"{folder}/data", "-m", "immediate", "stop")
 
 
 def fresh_database(host: str) -> str:

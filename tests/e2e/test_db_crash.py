@@ -1,72 +1,144 @@
-"""What was acknowledged is in the database, whatever happens to the processes that wrote it."""
+"""What was acknowledged is in the database and nothing is there by halves, whatever happens to the processes that wrote it."""
 
 from __future__ import annotations
 
-import os
+import json
 import random
 import signal
-import subprocess
-import sys
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
+import pytest
 from sqlalchemy import text
 
+from db.choices import ChoiceStore
 from db.labels import LabelStore
+from db.leases import LeaseStore
+from db.runs import RunStore
 from db.session import open_database
+from engine.types import MaskKey, MaskPair
+from tests.crash_writers import Writer, add_labels, change_all_tables, copy, open_new
+from tests.postgres_server import fresh_database
 
 pytest_plugins = ["tests.databases"]
 
-WRITER = """
-import sys
-from db.labels import LabelStore, NewLabel
-from db.session import open_database
-from engine.types import MaskKey, MaskPair
-store = LabelStore(open_database(sys.argv[1]))
-for i in range(int(sys.argv[2])):
-    pair = MaskPair(MaskKey("1", i), MaskKey("2", i))
-    stored = store.add(NewLabel(annotator=sys.argv[3], scene="room", pair=pair, decision="same"))
-    print(stored.uuid, flush=True)
-"""
 ROUNDS = 10
+MIXED_ROUNDS = 5
+BATCH_ROWS = 20
 
 
-def start_writer(path: str, count: int, annotator: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", WRITER, path, str(count), annotator]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, memory_folder: Path) -> str:
+    """Where a new database is whose writers are killed; SQLite's in memory, as a killed process loses nothing of the system's."""
+    return (
+        str(memory_folder / "labels.db") if request.param == "sqlite" else fresh_database(request.getfixturevalue("postgres_host"))
+    )
 
 
-def test_killed_writers_lose_no_acknowledged_label(memory_folder: Path) -> None:
-    path = str(memory_folder / "labels.db")
+def test_killed_writers_lose_no_acknowledged_label(place: str) -> None:
     moments = random.Random(0)
     acknowledged: set[str] = set()
     # The next writer starts up while this one writes, and is killed in turn: there is always one under load.
-    writers = [start_writer(path, 10**6, f"writer {i}") for i in range(2)]
+    writers = [Writer(add_labels, place, 10**6, f"writer {i}") for i in range(2)]
     for i in range(ROUNDS):
         writer = writers.pop(0)
-        assert writer.stdout is not None
-        acknowledged.add(writer.stdout.readline().strip())
+        acknowledged |= set(writer.next())
         time.sleep(moments.uniform(0, 0.1))
-        os.kill(writer.pid, signal.SIGKILL)
-        # A line cut off by the kill was not acknowledged.
-        acknowledged |= {line.strip() for line in writer.stdout if line.endswith("\n")}
-        assert writer.wait() == -signal.SIGKILL
+        acknowledged |= {uuid for (uuid,) in writer.kill()}
+        assert writer.process.exitcode == -signal.SIGKILL
         if i < ROUNDS - 2:
-            writers.append(start_writer(path, 10**6, f"writer {i + 2}"))
-    engine = open_database(path)
+            writers.append(Writer(add_labels, place, 10**6, f"writer {i + 2}"))
+    engine = open_database(place)
     stored = {row.uuid for row in LabelStore(engine).history()}
     assert acknowledged <= stored
     assert len(acknowledged) >= ROUNDS
     # One more row per kill may be stored, its acknowledgement having been cut off; no row is made up.
     assert len(stored) - len(acknowledged) <= ROUNDS
-    with engine.connect() as connection:
-        assert connection.scalar(text("PRAGMA integrity_check")) == "ok"
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            assert connection.scalar(text("PRAGMA integrity_check")) == "ok"
+    engine.dispose()
 
 
-def test_processes_that_open_and_write_a_new_database_at_once_lose_nothing(memory_folder: Path) -> None:
-    path = str(memory_folder / "new" / "labels.db")
-    writers = [start_writer(path, 40, f"writer {i}") for i in range(4)]
-    acknowledged = {line.strip() for writer in writers for line in writer.communicate(timeout=120)[0].splitlines()}
-    assert [writer.returncode for writer in writers] == [0] * 4
-    assert {row.uuid for row in LabelStore(open_database(path)).history()} == acknowledged
+def test_processes_that_open_and_write_a_new_database_at_once_lose_nothing(place: str) -> None:
+    writers = [Writer(add_labels, place, 40, f"writer {i}") for i in range(4)]
+    acknowledged = {uuid for writer in writers for (uuid,) in writer.rest()}
+    assert [writer.process.exitcode for writer in writers] == [0] * 4
+    assert {row.uuid for row in LabelStore(open_database(place)).history()} == acknowledged
     assert len(acknowledged) == 160
+
+
+def test_every_change_is_there_whole_or_not_at_all(place: str) -> None:
+    rows = [
+        {"uuid": f"BATCH/{i}", "created_at": "2026-01-31T12:00:00+00:00", "annotator": "Ada", "scene": "BATCH", "decision": "same"}
+        | {"view_a": "1", "mask_a": i, "view_b": "2", "mask_b": i, "queue": "q", "source": "s"}
+        for i in range(BATCH_ROWS)
+    ]
+    batch = "\n".join(map(json.dumps, rows))
+    moments = random.Random(1)
+    said: list[list[str]] = []
+    waiting = [Writer(change_all_tables, place, f"w{i}", batch) for i in range(2)]
+    for i in range(MIXED_ROUNDS):
+        writer = waiting.pop(0)
+        said += [writer.next() for _ in range(3)]
+        time.sleep(moments.uniform(0, 0.4))
+        said += writer.kill()
+        if i < MIXED_ROUNDS - 2:
+            waiting.append(Writer(change_all_tables, place, f"w{i + 2}", batch))
+    engine = open_database(place)
+    history = LabelStore(engine).history()
+    by_uuid = {row.uuid: row for row in history}
+    scenes = [row.scene for row in history]
+    runs = {run.name: run for run in RunStore(engine).list("training")}
+    assert {what for what, *_ in said} >= {"open", "undone", "imported"}
+    for what, *names in said:
+        if what == "undone":
+            assert by_uuid[names[1]].undoes == by_uuid[names[0]].id
+        elif what == "imported":
+            assert scenes.count(names[0]) == BATCH_ROWS
+        elif what == "leased":
+            assert len(LeaseStore(engine).taken_keys(names[0], others_than="nobody")) == 5
+        elif what == "ran":
+            assert (runs[names[0]].status, list(runs[names[0]].result)) == ("done", ["i"])
+    # Also what was not acknowledged is there whole or not at all.
+    assert {scenes.count(scene) for scene in set(scenes) - {"room"}} <= {BATCH_ROWS}
+    for scene in {f"w{i}-{j}" for i in range(MIXED_ROUNDS) for j in range(100)}:
+        assert len(LeaseStore(engine).taken_keys(scene, others_than="nobody")) in (0, 5)
+    assert all((run.status, run.result) in (("queued", {}), ("done", run.config)) for run in runs.values())
+    assert 0.0 <= ChoiceStore(engine).number("overlap_share", 0.0) < 1.0
+    # The database goes on working.
+    assert LeaseStore(engine).lease("after", MaskPair(MaskKey("1", 1), MaskKey("2", 1)), "Ada", seconds=1)
+    engine.dispose()
+
+
+def test_killed_while_the_schema_is_made(place: str) -> None:
+    moments = random.Random(2)
+    for _ in range(10):
+        opener = Writer(open_new, place)
+        opener.next()
+        time.sleep(moments.uniform(0, 0.1))
+        opener.kill()
+    engine = open_database(place)
+    assert LabelStore(engine).history() == []
+    engine.dispose()
+
+
+def test_killed_in_a_backup_leaves_a_whole_one_or_none(memory_folder: Path) -> None:
+    path = str(memory_folder / "labels.db")
+    engine = open_database(path)
+    RunStore(engine).add("training", "large", config={"x": "x" * 2_000_000})
+    engine.dispose()
+    moments = random.Random(3)
+    copies = memory_folder / "copies"
+    for i in range(6):
+        backer = Writer(copy, path, str(copies / f"{i}.db"))
+        backer.next()
+        time.sleep(moments.uniform(0, 0.03))
+        backer.kill()
+    for backup in copies.glob("*.db"):
+        with closing(sqlite3.connect(backup)) as connection:
+            assert connection.execute("pragma integrity_check").fetchone() == ("ok",)
+            assert connection.execute("select count(*) from runs").fetchone() == (1,)
+    assert len(RunStore(open_database(path)).list("training")) == 1

@@ -11,11 +11,13 @@ import pytest
 from engine.assets import SCENES_DIR
 from engine.frames import FrameSource
 from engine.scenes import find_scene
+from tests.command_line import run_here
 
 SCENE = "sh3d_living"
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the program as a process of its own."""
     return subprocess.run([sys.executable, "-m", "ui", *arguments], capture_output=True, text=True, timeout=300, check=False)
 
 
@@ -53,7 +55,7 @@ def test_judge_prints_a_verdict_as_json(two_masks: tuple[str, str]) -> None:
     ],
 )
 def test_bad_masks_are_one_sentence_and_exit_code_2(arguments: tuple[str, ...], sentence: str) -> None:
-    done = run("judge", SCENE, *arguments)
+    done = run_here("judge", SCENE, *arguments)
     assert done.returncode == 2
     assert sentence in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -61,7 +63,7 @@ def test_bad_masks_are_one_sentence_and_exit_code_2(arguments: tuple[str, ...], 
 
 
 def test_unknown_model_is_one_sentence(two_masks: tuple[str, str]) -> None:
-    done = run("judge", SCENE, "--a", two_masks[0], "--b", two_masks[1], "--model", "nothing-like-that")
+    done = run_here("judge", SCENE, "--a", two_masks[0], "--b", two_masks[1], "--model", "nothing-like-that")
     assert done.returncode == 2
     assert "There is no model 'nothing-like-that'" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -75,7 +77,7 @@ def test_unknown_scene_is_one_sentence() -> None:
 
 
 def test_doctor_reports_and_passes_here() -> None:
-    done = run("doctor", "--json")
+    done = run_here("doctor", "--json")
     findings = {finding["name"]: finding for finding in json.loads(done.stdout)}
     assert findings["renderer embree"]["works"]
     assert findings["bundled model"]["works"]
@@ -85,6 +87,6 @@ def test_doctor_reports_and_passes_here() -> None:
 
 def test_every_command_has_help() -> None:
     for command in ("app", "scenes", "render", "judge", "doctor"):
-        done = run(command, "--help")
+        done = run_here(command, "--help")
         assert done.returncode == 0
         assert "Usage" in done.stdout

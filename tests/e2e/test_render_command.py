@@ -13,9 +13,11 @@ from PIL import Image
 
 from engine.frames import FrameSource
 from engine.scenes import open_scene
+from tests.command_line import run_here
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the program as a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "ui", *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False
     )
@@ -42,15 +44,15 @@ def test_render_writes_the_processed_format(tiny_room: Path, tmp_path: Path) -> 
 
 def test_render_resumes(tiny_room: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert run("render", tiny_room, "--out", out, "--size", "32x24").returncode == 0
+    assert run_here("render", tiny_room, "--out", out, "--size", "32x24").returncode == 0
     kept = (out / "0" / "rgb.png").stat().st_mtime_ns
     (out / "2" / "unique_instances.npy").unlink()
     (out / "10" / "rgb.png").write_bytes(b"\x89PNG cut short")
-    again = json.loads(run("render", tiny_room, "--out", out, "--size", "32x24", "--json").stdout)
+    again = json.loads(run_here("render", tiny_room, "--out", out, "--size", "32x24", "--json").stdout)
     assert (again["written"], again["kept"]) == (2, 1)
     assert (out / "0" / "rgb.png").stat().st_mtime_ns == kept
     assert np.asarray(Image.open(out / "10" / "rgb.png")).shape == (24, 32, 3)
-    larger = json.loads(run("render", tiny_room, "--out", out, "--size", "40x30", "--json").stdout)
+    larger = json.loads(run_here("render", tiny_room, "--out", out, "--size", "40x30", "--json").stdout)
     assert larger["written"] == 3
 
 
@@ -64,7 +66,7 @@ def test_render_resumes(tiny_room: Path, tmp_path: Path) -> None:
     ],
 )
 def test_bad_options_are_one_sentence(tiny_room: Path, tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
-    done = run("render", tiny_room, "--out", tmp_path / "out", *arguments)
+    done = run_here("render", tiny_room, "--out", tmp_path / "out", *arguments)
     assert done.returncode == 2
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -80,7 +82,7 @@ def test_bad_targets_are_refused(tiny_room: Path, tmp_path: Path) -> None:
         (tiny_room / "out", "lies in the scene's own folder"),
         (tmp_path / "taken", "office"),
     ):
-        done = run("render", tiny_room, "--out", out)
+        done = run_here("render", tiny_room, "--out", out)
         assert done.returncode == 2
         assert said in done.stderr
         assert "Traceback" not in done.stderr
@@ -88,16 +90,16 @@ def test_bad_targets_are_refused(tiny_room: Path, tmp_path: Path) -> None:
 
 def test_broken_scene_is_one_sentence(tiny_room: Path, tmp_path: Path) -> None:
     (tiny_room / "poses" / "2.txt").unlink()
-    done = run("render", tiny_room, "--out", tmp_path / "out", "--size", "16x12")
+    done = run_here("render", tiny_room, "--out", tmp_path / "out", "--size", "16x12")
     assert done.returncode == 2
     assert "no pose for view '2'" in done.stderr
     assert "Traceback" not in done.stderr
-    unknown = run("render", "atlantis", "--out", tmp_path / "out")
+    unknown = run_here("render", "atlantis", "--out", tmp_path / "out")
     assert unknown.returncode == 2
     assert "sh3d_living" in unknown.stderr
 
 
 def test_scenes_are_listed(tiny_room: Path) -> None:
-    assert "sh3d_living  replica  40 views" in run("scenes").stdout
-    listed = json.loads(run("scenes", "--scenes", tiny_room.parent, "--json").stdout)
+    assert "sh3d_living  replica  40 views" in run_here("scenes").stdout
+    listed = json.loads(run_here("scenes", "--scenes", tiny_room.parent, "--json").stdout)
     assert [(row["name"], row["format"], row["n_views"]) for row in listed] == [("tiny", "replica", 3)]

@@ -5,12 +5,14 @@ Tolerances: at least 99.5 % of instance ids equal, at least 99 % of depths withi
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
-from engine.rendering import Renderer, make_renderer, shade
+from engine.rendering import Fragments, make_renderer, shade
 from engine.types import Camera, Scene, View
 
 IDS_EQUAL, DEPTHS_EQUAL, DEPTH_TOLERANCE_M = 0.995, 0.99, 0.005
@@ -18,10 +20,24 @@ VIEWS = ("0", "17", "33")
 needs_pytorch3d = pytest.mark.skipif(find_spec("pytorch3d") is None, reason="pytorch3d is not installed (extra 'pytorch3d')")
 
 
-@pytest.fixture(scope="module", params=["embree", pytest.param("pytorch3d", marks=needs_pytorch3d)])
-def renderer(request: pytest.FixtureRequest, living_room: Scene) -> Renderer:
+@pytest.fixture(scope="module")
+def drawn(living_room: Scene) -> Callable[[str, str], Fragments]:
+    """What a backend rasterizes of a view at 160x90, computed once for all tests: PyTorch3D takes seconds for it on a CPU."""
     assert living_room.mesh is not None
-    return make_renderer(living_room.mesh, request.param)
+    mesh = living_room.mesh
+    renderer = cache(lambda backend: make_renderer(mesh, backend))
+
+    @cache
+    def draw(backend: str, name: str) -> Fragments:
+        view, camera = posed(living_room, name)
+        return renderer(backend).rasterize(strided(camera), view.pose)
+
+    return draw
+
+
+def strided(camera: Camera) -> Camera:
+    """Return the camera whose pixels' centres lie on just every fourth pixel of the stored images."""
+    return Camera(160, 90, camera.fx / 4, camera.fy / 4, camera.cx / 4, camera.cy / 4)
 
 
 def posed(scene: Scene, name: str) -> tuple[View, Camera]:
@@ -32,14 +48,13 @@ def posed(scene: Scene, name: str) -> tuple[View, Camera]:
 
 
 @needs_pytorch3d
-def test_backends_agree(living_room: Scene) -> None:
+def test_backends_agree(living_room: Scene, drawn: Callable[[str, str], Fragments]) -> None:
     mesh = living_room.mesh
     assert mesh is not None
-    backends = [make_renderer(mesh, "embree"), make_renderer(mesh, "pytorch3d")]
     for name in VIEWS:
         view, camera = posed(living_room, name)
-        small = camera.resized(160, 90)
-        embree, torch3d = (shade(each.rasterize(small, view.pose), mesh, small, view.pose) for each in backends)
+        small = strided(camera)
+        embree, torch3d = (shade(drawn(backend, name), mesh, small, view.pose) for backend in ("embree", "pytorch3d"))
         assert len(np.unique(embree.instance_map)) > 10
         assert np.mean(embree.instance_map == torch3d.instance_map) >= IDS_EQUAL, name
         assert np.mean(np.abs(embree.depth - torch3d.depth) <= DEPTH_TOLERANCE_M) >= DEPTHS_EQUAL, name
@@ -48,13 +63,14 @@ def test_backends_agree(living_room: Scene) -> None:
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_depth_is_the_depth_of_the_data_set(renderer: Renderer, living_room: Scene, name: str) -> None:
+@pytest.mark.parametrize("backend", ["embree", pytest.param("pytorch3d", marks=needs_pytorch3d)])
+def test_depth_is_the_depth_of_the_data_set(
+    drawn: Callable[[str, str], Fragments], living_room: Scene, backend: str, name: str
+) -> None:
     """Every fourth pixel of the stored image is one pixel of a camera whose centres lie on just those pixels."""
-    view, camera = posed(living_room, name)
     stored = living_room.depth(name)
     assert stored is not None
-    strided = Camera(160, 90, camera.fx / 4, camera.fy / 4, camera.cx / 4, camera.cy / 4)
-    depth = renderer.rasterize(strided, view.pose).depth
+    depth = drawn(backend, name).depth
     known = stored[::4, ::4] > 0
     assert known.mean() > 0.9
     assert np.mean(np.abs(depth - stored[::4, ::4])[known] <= DEPTH_TOLERANCE_M) >= DEPTHS_EQUAL

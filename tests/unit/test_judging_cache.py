@@ -79,13 +79,21 @@ def ask_plainly(model: Any, processor: Any, pair: CropPair, question: str) -> fl
     return float(probabilities[yes].sum() / probabilities[yes + no].sum())
 
 
-@pytest.mark.parametrize("pass_tokens", [1, 200, 8192])
-def test_cached_equals_plain_however_passes_are_packed(model: Any, processor: Any, pass_tokens: int) -> None:
+@pytest.fixture(scope="module")
+def asked_plainly(model: Any, processor: Any) -> tuple[list[CropPair], list[float]]:
+    """All pairs of five crops, in both orders and with themselves, and P(yes) of each, computed once for all ways of packing."""
     crops = random_crops(5)
     pairs = [CropPair(a, b) for a in crops for b in crops]
+    return pairs, [ask_plainly(model, processor, pair, UNFORCED.text) for pair in pairs]
+
+
+@pytest.mark.parametrize("pass_tokens", [1, 200, 8192])
+def test_cached_equals_plain_however_passes_are_packed(
+    model: Any, processor: Any, asked_plainly: tuple[list[CropPair], list[float]], pass_tokens: int
+) -> None:
+    pairs, expected = asked_plainly
     judge = QwenVlJudge(model, processor, name="random", prompt=UNFORCED)
     judge._reader = PairReader(model, pass_tokens=pass_tokens)
-    expected = [ask_plainly(model, processor, pair, UNFORCED.text) for pair in pairs]
     assert np.ptp(expected) > 0.01
     assert [verdict.p_same for verdict in judge.judge(pairs)] == pytest.approx(expected, abs=1e-3)
     assert judge._reader.prefixes_read == 5

@@ -248,5 +248,5 @@ def test_a_database_that_cannot_be_written_asks_to_send_again(store: LabelStore)
     store.add(label())
     with store.engine.begin() as connection:
         connection.execute(text("alter table decisions rename to away"))
-    with pytest.raises(NotSavedError, match="try again"):
+    with pytest.raises(NotSavedError, match="nothing was written"):
         store.add(label(), identity=str(uuid4()))

@@ -88,13 +88,8 @@ def import_labels(
     as_json: AsJson = False,
 ) -> None:
     """Add the rows of a file; bad ones are listed by line number and left out. Exit code 1 if there were any."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise LabelError(f"{file} cannot be read: {reason}; expected a file written by `maskgroup labels export`.") from error
     with open_store(db) as store:
-        report = import_rows(store.engine, text, "csv" if file.suffix.lower() == ".csv" else "jsonl", strict=strict)
+        report = import_rows(store.engine, file, "csv" if file.suffix.lower() == ".csv" else "jsonl", strict=strict)
     if as_json:
         typer.echo(json.dumps(asdict(report), indent=2))
     else:
