@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -19,7 +20,7 @@ from sqlmodel import col
 from db.checks import shown, shown_name
 from db.label_lines import TRUTH, csv_records, decimal_number, json_records, read_lines, split_lines, whole_number
 from db.models import DecisionRow
-from db.rows import EPOCH, Label, NewLabel, check_label, is_number, label_of, row_of
+from db.rows import EPOCH, Label, NewLabel, ShownVerdict, check_label, is_number, label_of, read_beside, row_of
 from db.session import write_session
 from engine.errors import LabelError
 from engine.strict_json import to_json_text
@@ -31,9 +32,9 @@ OPTIONAL_TEXTS = ("model", "prompt")
 OPTIONAL_NUMBERS = ("p_same", "ambiguity", "seconds")
 FIELDS = (
     *("uuid", "created_at", "annotator", "scene", "view_a", "mask_a", "view_b", "mask_b", "decision", "undoes"),
-    *("model", "prompt", "p_same", "ambiguity", "seconds", "queue", "source", "is_gold"),
+    *("model", "prompt", "p_same", "ambiguity", "seconds", "queue", "source", "is_gold", "beside"),
 )
-MAY_BE_MISSING = (*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "undoes", "is_gold")
+MAY_BE_MISSING = (*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "undoes", "is_gold", "beside")
 MAX_UUID = 36
 MAX_BAD = 10_000
 """Bad lines after which a file is given up: it is another sort of file."""
@@ -89,7 +90,9 @@ def export_rows(rows: Iterable[Label], file_format: FileFormat) -> Iterator[str]
             yield to_json_text(record, escape=False) + "\n"
         else:
             line = io.StringIO()
-            csv.DictWriter(line, FIELDS, lineterminator="\n").writerow({name: as_cell(value) for name, value in record.items()})
+            beside = record["beside"] and to_json_text(record["beside"], escape=False)
+            cells = {name: as_cell(value) for name, value in (record | {"beside": beside}).items()}
+            csv.DictWriter(line, FIELDS, lineterminator="\n").writerow(cells)
             yield line.getvalue()
 
 
@@ -111,8 +114,14 @@ def from_cell(cell: str) -> str:
 
 def as_record(row: Label, undoes: str | None) -> dict[str, Any]:
     """Return a row as the fields of the file; `undoes` is the uuid of the row that it takes back."""
-    values = {"view_a": row.pair.a.view, "mask_a": row.pair.a.mask, "view_b": row.pair.b.view, "mask_b": row.pair.b.mask}
+    values: dict[str, Any] = {
+        "view_a": row.pair.a.view,
+        "mask_a": row.pair.a.mask,
+        "view_b": row.pair.b.view,
+        "mask_b": row.pair.b.mask,
+    }
     values |= {"created_at": row.created_at.isoformat(), "undoes": undoes}
+    values["beside"] = [asdict(verdict) for verdict in row.beside] or None
     return {name: values[name] if name in values else getattr(row, name) for name in FIELDS}
 
 
@@ -201,6 +210,7 @@ def read_record(record: dict[str, Any], stored: dict[str, DecisionRow]) -> Decis
         **{name: record[name] for name in TEXTS if not name.startswith("view")},
         **{name: record.get(name) for name in OPTIONAL_TEXTS},
         is_gold=is_gold,
+        beside=_read_beside(record.get("beside")),
         **cast("Any", {name: None if record.get(name) is None else float(record[name]) for name in OPTIONAL_NUMBERS}),
     )
     check_label(label)
@@ -210,6 +220,21 @@ def read_record(record: dict[str, Any], stored: dict[str, DecisionRow]) -> Decis
         if (row.scene, row.pair_key) != (stored[undone].scene, stored[undone].pair_key):
             raise LabelError(f"It undoes the row {undone!r}, which is about another pair.")
     return row
+
+
+def _read_beside(values: object) -> tuple[ShownVerdict, ...]:
+    if values is None:
+        return ()
+    listed = cast("list[object]", values) if isinstance(values, list) else [values]
+    beside: list[ShownVerdict] = []
+    for entry in listed:
+        told = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {"model": None}
+        model, prompt, numbers = told.get("model"), told.get("prompt"), (told.get("p_same"), told.get("ambiguity"))
+        is_known = set(told) <= set(ShownVerdict.__dataclass_fields__) and all(n is None or is_number(n) for n in numbers)
+        if not is_known or not isinstance(model, str) or not isinstance(prompt, str | None):
+            raise LabelError(f"beside holds {shown(entry)}, expected an object with model, prompt, p_same and ambiguity.")
+        beside.append(ShownVerdict(model, prompt, *(None if number is None else float(number) for number in numbers)))
+    return tuple(beside)
 
 
 def _moment(text: str) -> datetime:
@@ -236,7 +261,7 @@ def _check_equal(row: DecisionRow, stored: DecisionRow) -> None:
 def _field(row: DecisionRow, name: str) -> object:
     if name == "pair":
         return MaskPair(MaskKey(row.view_a, row.mask_a), MaskKey(row.view_b, row.mask_b))
-    return getattr(row, name)
+    return read_beside(row.beside) if name == "beside" else getattr(row, name)
 
 
 def _records(source: str | Path, file_format: FileFormat) -> Iterator[tuple[int, dict[str, Any] | str]]:
@@ -252,12 +277,17 @@ def _records(source: str | Path, file_format: FileFormat) -> Iterator[tuple[int,
 
 def _of_cells(cells: dict[str, str]) -> dict[str, Any] | str:
     record: dict[str, Any] = dict(cells)
-    for name in (*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "undoes"):
+    for name in (*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "undoes", "beside"):
         if record.get(name) == "":
             record[name] = None
-    for name in ("uuid", "created_at", "undoes", *TEXTS, *OPTIONAL_TEXTS):
+    for name in ("uuid", "created_at", "undoes", "beside", *TEXTS, *OPTIONAL_TEXTS):
         if isinstance(record.get(name), str):
             record[name] = from_cell(record[name])
+    if record.get("beside") is not None:
+        try:
+            record["beside"] = json.loads(record["beside"])
+        except (ValueError, RecursionError):
+            return f"beside is {shown(record['beside'])}, expected JSON or nothing."
     if "is_gold" in record:
         record["is_gold"] = TRUTH.get(record["is_gold"].strip().lower(), record["is_gold"])
     for names, read, what in (

@@ -10,13 +10,13 @@ from sqlalchemy import URL, Engine
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from db.urls import hide_secrets, show_url
-from engine.errors import LabelError, RunError
+from engine.errors import NotSavedError, RunError
 
 BUSY_TIMEOUT_MS = 10_000
 """How long a transaction waits for others before it gives up."""
 
 
-class DatabaseError(LabelError, RunError):
+class DatabaseError(NotSavedError, RunError):
     """The database cannot be opened, read or written: whoever handles labels or runs handles this too."""
 
 

@@ -15,13 +15,29 @@ from sqlmodel import Session
 from db.checks import check_limit, check_text, is_row_id, shown
 from db.faults import ConflictError
 from db.models import DecisionRow
-from db.rows import MAX_NAME, Label, NewLabel, check_label, check_pair, in_utc, label_of, pair_key, row_of
+from db.rows import (
+    MAX_NAME,
+    Label,
+    NewLabel,
+    ShownVerdict,
+    check_identity,
+    check_label,
+    check_pair,
+    in_utc,
+    label_of,
+    pair_key,
+    row_of,
+)
 from db.session import read_session, reading, write_session
 from db.settling import Settled, settle
 from engine.errors import LabelError
 from engine.types import Decision, MaskKey, MaskPair
 
-__all__ = ["MAX_NAME", "Label", "LabelStore", "NewLabel", "Settled"]
+__all__ = ["MAX_NAME", "Label", "LabelStore", "NewLabel", "Settled", "ShownVerdict"]
+
+
+_DECIDED = ("annotator", "scene", "pair", "decision", "is_gold")
+"""What makes a decision that is sent again the same one."""
 
 
 class LabelStore:
@@ -35,38 +51,76 @@ class LabelStore:
         """The database, for the package's other stores."""
         return self._engine
 
-    def add(self, label: NewLabel) -> Label:
+    def add(self, label: NewLabel, *, identity: str | None = None) -> Label:
         """Store a decision; when this returns it is on disk.
 
+        Args:
+            label: The decision.
+            identity: A UUID that its sender made for it, so that it is stored once however often it is sent; None = a fresh one.
+
         Raises:
-            LabelError: If the label is malformed or the database cannot be written.
+            LabelError: If the label is malformed, or the identity is that of another decision.
+            NotSavedError: If the database cannot be written.
         """
         check_label(label)
-        with write_session(self._engine) as session:
-            return self._insert(session, row_of(label, datetime.now(UTC)))
+        if identity is not None:
+            check_identity(identity)
+        try:
+            with write_session(self._engine) as session:
+                stored = self._sent_before(session, identity)
+                if stored is None:
+                    return self._insert(session, row_of(label, datetime.now(UTC), identity=identity))
+        except ConflictError:
+            # Sent twice in the same moment, on a database that lets both look first.
+            stored = None if identity is None else self.find(identity)
+            if stored is None:
+                raise
+        if stored.undoes is not None or any(getattr(stored, name) != getattr(label, name) for name in _DECIDED):
+            raise _another(stored)
+        return stored
 
-    def undo(self, label_id: int, annotator: str) -> Label:
+    def undo(self, label_id: int, annotator: str, *, identity: str | None = None) -> Label:
         """Take a label back by a row of its own; the row that is taken back stays in the history.
 
+        Args:
+            label_id: Number of the label.
+            annotator: Who takes it back.
+            identity: As for `add`.
+
         Raises:
-            LabelError: If there is no such label, or it was undone before, or the database cannot be written.
+            LabelError: If there is no such label, it was undone before, or the identity is that of another decision.
+            NotSavedError: If the database cannot be written.
         """
         check_text(annotator, "An annotator's name", MAX_NAME)
+        if identity is not None:
+            check_identity(identity)
         if not is_row_id(label_id):
             raise LabelError(f"There is no label {shown(label_id)} to undo; look its number up in the history.")
         try:
             with write_session(self._engine) as session:
+                stored = self._sent_before(session, identity)
+                if stored is not None:
+                    if stored.undoes != label_id:
+                        raise _another(stored)
+                    return stored
                 row = session.get(DecisionRow, label_id)
                 if row is None or row.undoes is not None:
                     raise LabelError(f"There is no label {label_id} to undo; look its number up in the history.")
                 if session.scalar(select(_column("id")).where(_column("undoes") == label_id)) is not None:
+                    # By the same request, in the moment since we looked?
+                    stored = self._sent_before(session, identity)
+                    if stored is not None and stored.undoes == label_id:
+                        return stored
                     raise _undone_before(label_id)
                 label = label_of(row)
                 values = {name: getattr(label, name) for name in NewLabel.__dataclass_fields__ if name != "annotator"}
                 undoing = NewLabel(annotator=annotator, **cast("Any", values))
                 check_label(undoing)
-                return self._insert(session, row_of(undoing, datetime.now(UTC), undoes=label_id))
+                return self._insert(session, row_of(undoing, datetime.now(UTC), identity=identity, undoes=label_id))
         except ConflictError as error:
+            stored = None if identity is None else self.find(identity)
+            if stored is not None and stored.undoes == label_id:
+                return stored
             # Two people undid it in the same moment, on a database that lets both look first.
             raise _undone_before(label_id) from error
 
@@ -128,6 +182,11 @@ class LabelStore:
         found = self._labels(select(DecisionRow).where(_column("id") == label_id))
         return found[0] if found else None
 
+    def find(self, identity: str) -> Label | None:
+        """Return the row that a UUID names, None where there is none."""
+        found = self._labels(select(DecisionRow).where(_column("uuid") == identity))
+        return found[0] if found else None
+
     def counts(self, scene: str | None = None) -> dict[Decision, int]:
         """Return how many labels of each decision count."""
         counts: dict[Decision, int] = {"same": 0, "different": 0, "unsure": 0, "skip": 0}
@@ -136,6 +195,10 @@ class LabelStore:
             for decision, count in connection.execute(query):
                 counts[cast("Decision", decision)] = count
         return counts
+
+    def _sent_before(self, session: Session, identity: str | None) -> Label | None:
+        row = None if identity is None else session.scalar(select(DecisionRow).where(_column("uuid") == identity))
+        return None if row is None else label_of(row)
 
     def _insert(self, session: Session, row: DecisionRow) -> Label:
         # A clock that was set back must not make a new decision older than the one it replaces.
@@ -198,6 +261,10 @@ def _filters(scene: str | None, annotator: str | None) -> list[Any]:
         if value is not None:
             check_text(value, f"The {name} to look for")
     return [_column(name) == value for name, value in wanted.items() if value is not None]
+
+
+def _another(stored: Label) -> LabelError:
+    return LabelError(f"The id {stored.uuid} is that of another decision, row {stored.id}; make a fresh one for each.")
 
 
 def _undone_before(label_id: int) -> LabelError:

@@ -1,7 +1,12 @@
-"""Leases: a queue hands each pair to one person at a time, and gets it back when they leave."""
+"""Leases: a queue hands each pair to one page at a time, and gets it back when the page is left.
+
+The holder is the page (a browser's session), never a person's name: two browsers may go by one name.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import time
 from collections.abc import Sequence
@@ -47,8 +52,17 @@ class LeaseStore:
             return False
         return True
 
-    def lease_all(self, scene: str, pairs: Sequence[MaskPair], annotator: str, *, seconds: float) -> list[MaskPair]:
+    def lease_all(
+        self, scene: str, pairs: Sequence[MaskPair], annotator: str, *, seconds: float, among: str = ""
+    ) -> list[MaskPair]:
         """Take several pairs in one transaction; see `lease`.
+
+        Args:
+            scene: The scene.
+            pairs: The pairs.
+            annotator: Who holds them.
+            seconds: For how long.
+            among: "" = nobody else may have them; else only nobody of this circle, as for a pair that goes once to each person.
 
         Returns:
             Those that nobody else has, in order.
@@ -64,25 +78,37 @@ class LeaseStore:
         try:
             with writing(self._engine) as connection:
                 for pair in pairs:
-                    taken = connection.execute(update(LeaseRow).where(*_is_pair(scene, pair), free).values(**mine)).rowcount
+                    taken = connection.execute(update(LeaseRow).where(*_is_pair(scene, pair, among), free).values(**mine)).rowcount
                     if taken == 0:
-                        if connection.execute(select(col(LeaseRow.pair_key)).where(*_is_pair(scene, pair))).first() is not None:
+                        if (
+                            connection.execute(select(col(LeaseRow.pair_key)).where(*_is_pair(scene, pair, among))).first()
+                            is not None
+                        ):
                             continue
-                        connection.execute(insert(LeaseRow).values(scene=scene, pair_key=pair_key(pair), **mine))
+                        connection.execute(insert(LeaseRow).values(scene=scene, pair_key=lease_key(pair, among), **mine))
                     got.append(pair)
         except ConflictError:
             # Somebody took one of them between our look and our write: one at a time, each says for itself.
-            return [pair for pair in pairs if self.lease(scene, pair, annotator, seconds=seconds)]
+            if len(pairs) == 1:
+                return []
+            each = (self.lease_all(scene, [pair], annotator, seconds=seconds, among=among) for pair in pairs)
+            return [pair for got in each for pair in got]
         return got
 
-    def release(self, scene: str, pair: MaskPair, annotator: str) -> None:
-        """Give a pair back; one that somebody else has stays theirs."""
+    def release(self, scene: str, pair: MaskPair, annotator: str, *, among: str = "") -> None:
+        """Give a pair back, also as one of a circle; one that somebody else has stays theirs.
+
+        Raises:
+            NotSavedError: If the database cannot be written; the lease runs out by itself then.
+        """
         _check(scene, annotator, [pair], 0)
+        keys = {lease_key(pair, ""), lease_key(pair, among)}
+        mine = (col(LeaseRow.scene) == scene, col(LeaseRow.pair_key).in_(keys), col(LeaseRow.annotator) == annotator)
         with writing(self._engine) as connection:
-            connection.execute(delete(LeaseRow).where(*_is_pair(scene, pair), col(LeaseRow.annotator) == annotator))
+            connection.execute(delete(LeaseRow).where(*mine))
 
     def taken_keys(self, scene: str, *, others_than: str) -> set[str]:
-        """Return the keys (`db.rows.pair_key`) of a scene's pairs that other people have now."""
+        """Return the keys (`lease_key`) of a scene's pairs that others have now."""
         _check(scene, others_than, [], 0)
         query = select(col(LeaseRow.pair_key)).where(
             col(LeaseRow.scene) == scene, col(LeaseRow.annotator) != others_than, col(LeaseRow.expires_at) > time.time()
@@ -96,6 +122,12 @@ class LeaseStore:
             return connection.execute(delete(LeaseRow).where(col(LeaseRow.expires_at) <= time.time())).rowcount
 
 
+def lease_key(pair: MaskPair, among: str = "") -> str:
+    """Return the text under which a pair is leased: one of its own for each circle in which it goes to one page."""
+    key = pair_key(pair)
+    return f"among {hashlib.sha256(json.dumps([key, among]).encode()).hexdigest()}" if among else key
+
+
 def _check(scene: str, annotator: str, pairs: Sequence[MaskPair], seconds: float) -> None:
     check_text(scene, "The scene of a lease", MAX_LENGTHS["scene"])
     check_text(annotator, "An annotator's name", MAX_NAME)
@@ -105,5 +137,5 @@ def _check(scene: str, annotator: str, pairs: Sequence[MaskPair], seconds: float
         check_pair(pair)
 
 
-def _is_pair(scene: str, pair: MaskPair) -> tuple[ColumnElement[bool], ...]:
-    return col(LeaseRow.scene) == scene, col(LeaseRow.pair_key) == pair_key(pair)
+def _is_pair(scene: str, pair: MaskPair, among: str = "") -> tuple[ColumnElement[bool], ...]:
+    return col(LeaseRow.scene) == scene, col(LeaseRow.pair_key) == lease_key(pair, among)

@@ -53,6 +53,7 @@ class DecisionRow(SQLModel, table=True):
     seconds: float | None = None
     queue: str = Field(max_length=80)
     source: str = Field(max_length=80)
+    beside: str | None = Field(default=None, sa_type=Text, description="JSON: what other models said that stood beside it.")
     is_gold: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import uuid
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import cast, get_args
 
@@ -21,7 +23,20 @@ MAY_BE_NONE = ("model", "prompt")
 MAX_VIEW = 200
 MAX_PAIR_KEY = 500
 MASK_RANGE = range(-(2**31), 2**31)
+MAX_BESIDE = 8
+"""Verdicts that one label may carry beside the first."""
+IDENTITY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 DECISIONS: tuple[Decision, ...] = get_args(Decision)
+
+
+@dataclass(frozen=True)
+class ShownVerdict:
+    """What one model had said of a pair, as it stood on the page: P(same) and the mass on neither yes nor no, both [0, 1]."""
+
+    model: str
+    prompt: str | None = None
+    p_same: float | None = None
+    ambiguity: float | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +50,7 @@ class NewLabel:
         decision: What was decided.
         model: Name of the model whose verdict was shown, or None; `prompt`, `p_same`, `ambiguity` are its answer.
         seconds: Time from showing the pair to deciding, or None.
+        beside: What other models said, where their verdicts stood beside that one.
         queue: Where the pair came from.
         source: Which program wrote the label.
         is_gold: Whether it settles the pair: a gold label outweighs all others. A person's gold label and their ordinary one
@@ -53,6 +69,14 @@ class NewLabel:
     queue: str = "judge-page"
     source: str = "app"
     is_gold: bool = False
+    beside: tuple[ShownVerdict, ...] = ()
+
+    @property
+    def shown(self) -> tuple[ShownVerdict, ...]:
+        """Every verdict that was on the page when this was decided, in its places there."""
+        if self.model is None:
+            return self.beside
+        return (ShownVerdict(self.model, self.prompt, self.p_same, self.ambiguity), *self.beside)
 
 
 @dataclass(frozen=True)
@@ -95,6 +119,24 @@ def check_label(label: NewLabel) -> None:
         if number is not None and not (is_number(number) and math.isfinite(number) and 0 <= number <= top):
             wanted = "0 to 1" if top == 1 else "0 or more seconds"
             raise LabelError(f"The {name} of a label is {shown(number)}, expected {wanted}; leave it out if it is not known.")
+    if len(label.beside) > MAX_BESIDE:
+        raise LabelError(f"A label carries up to {MAX_BESIDE} verdicts beside the first, this one has {len(label.beside)}.")
+    for verdict in label.beside:
+        # Each by the rules of the first one.
+        told = {name: getattr(verdict, name) for name in ("model", "prompt", "p_same", "ambiguity")}
+        check_label(replace(label, beside=(), **told))
+
+
+def check_identity(identity: str) -> None:
+    """Refuse what does not name a row for sure.
+
+    Raises:
+        LabelError: If it is no UUID in small letters.
+    """
+    if not IDENTITY.fullmatch(identity):
+        raise LabelError(
+            f"The id of a decision is {identity[:60]!r}, expected a UUID such as {uuid.UUID(int=0)}; make a fresh one."
+        )
 
 
 def check_pair(pair: MaskPair) -> None:
@@ -119,6 +161,11 @@ def is_number(value: object) -> bool:
     return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63)
 
 
+def is_storable(text: str) -> bool:
+    """Return whether every database keeps a text: PostgreSQL takes no NUL, and none takes half a character."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def row_of(label: NewLabel, created_at: datetime, *, identity: str | None = None, undoes: int | None = None) -> DecisionRow:
     """Return the row that holds a label; without an `identity` it gets a fresh one."""
     return DecisionRow(
@@ -141,7 +188,18 @@ def row_of(label: NewLabel, created_at: datetime, *, identity: str | None = None
         queue=label.queue,
         source=label.source,
         is_gold=label.is_gold,
+        beside=write_beside(label.beside),
     )
+
+
+def write_beside(beside: Sequence[ShownVerdict]) -> str | None:
+    """Return verdicts as the column holds them, None for none."""
+    return json.dumps([asdict(verdict) for verdict in beside], ensure_ascii=False) if beside else None
+
+
+def read_beside(text: str | None) -> tuple[ShownVerdict, ...]:
+    """Return what the column holds."""
+    return () if text is None else tuple(ShownVerdict(**values) for values in json.loads(text))
 
 
 def label_of(row: DecisionRow) -> Label:
@@ -165,6 +223,7 @@ def label_of(row: DecisionRow) -> Label:
         queue=row.queue,
         source=row.source,
         is_gold=bool(row.is_gold),
+        beside=read_beside(row.beside),
         id=row.id,
         uuid=row.uuid,
         created_at=in_utc(row.created_at),

@@ -42,5 +42,9 @@ class LabelError(MaskgroupError):
     """A label or a label file cannot be stored or read."""
 
 
+class NotSavedError(LabelError):
+    """The database could not be written just now; the same label may be sent again."""
+
+
 class RunError(MaskgroupError):
     """A run (grouping, training, comparison) cannot be stored, found, started or changed."""

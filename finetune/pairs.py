@@ -31,6 +31,7 @@ FROZEN_SEED = 90210
 """The evaluation pairs do not depend on the run's seed: all runs on the same scenes are judged on the same pairs."""
 MINED_SHARE, RANDOM_SHARE = 0.4, 0.2
 """Of hard negatives: what the judge gets most wrong, and any other object; the rest is of the same class."""
+STALE = "the scene has no such mask any more"
 CANDIDATES = 3
 """Negatives that the judge is asked about for each one that is mined."""
 
@@ -70,7 +71,9 @@ class DataSet:
         kinds = Counter(f"different, {pair.kind}" for pair in self.training if not pair.is_same)
         frozen = sum(len(pairs) for pairs in self.evaluation.values())
         totals = {"training": len(self.training), "validation": len(self.validation), "evaluation": frozen}
-        return {**totals, **dict(sorted(counts.items())), **dict(sorted(kinds.items())), "left out": len(self.left_out)}
+        stale = sum(one.reason == STALE for one in self.left_out)
+        left_out = {"left out": len(self.left_out), **({"left out, stale": stale} if stale else {})}
+        return {**totals, **dict(sorted(counts.items())), **dict(sorted(kinds.items())), **left_out}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> DataSet:
@@ -181,7 +184,7 @@ def _sort_corrections(
             unused.append(LeftOut(one.scene, one.pair, "its scene is not among those trained on"))
             continue
         if not all(key in pool.crops for key in (one.pair.a, one.pair.b)):
-            unused.append(LeftOut(one.scene, one.pair, "the scene has no such mask any more"))
+            unused.append(LeftOut(one.scene, one.pair, STALE))
             continue
         parts = {pool.part_of(one.pair.a), pool.part_of(one.pair.b)}
         if parts == {"training"}:

@@ -5,6 +5,7 @@ A page's state is a `Pick`. It names masks and never groups: groups get other nu
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -60,6 +61,30 @@ class Picture:
     pixels: UInt8Array
     caption: str
     key: MaskKey
+
+
+def count_stale(result: Result | None) -> int:
+    """Return how many corrections name masks that the groups do not have."""
+    if result is None:
+        return 0
+    there = result.run.table.row_of
+    return sum(said.a not in there or said.b not in there for said in result.constraints)
+
+
+def pick_token(pick: Pick, version: int) -> str:
+    """Return what tells the groups and picks on a screen from any others, without telling masks' ids."""
+    named = repr((pick.scene, pick.latest, pick.before, pick.mask, version))
+    return hashlib.sha256(named.encode()).hexdigest()[:16]
+
+
+def check_shown(pick: Pick, version: int, on_screen: str) -> None:
+    """Refuse to correct groups that are not those on the screen, whose `pick_token` is `on_screen`.
+
+    Raises:
+        MaskError: If others are picked by now, or somebody has changed the groups.
+    """
+    if pick_token(pick, version) != on_screen:
+        raise MaskError("The groups on the page were just changing, so nothing was corrected; look at them, then press again.")
 
 
 def is_running(runs: GroupingRuns, scene: str) -> bool:

@@ -7,7 +7,9 @@ from typing import Any
 
 import gradio as gr
 
+from engine.errors import MaskgroupError
 from engine.grouping import Evidence
+from engine.types import MaskKey
 from ui import grouping_corrections as corrections
 from ui import grouping_page as page
 from ui import grouping_words as words
@@ -49,6 +51,8 @@ def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns) -> Non
     pictures = ViewPictures(bench)
     pick = gr.State(Pick(names[0]))
     shown_version = gr.State(0)
+    # The browser holds it: what is on the screen. The state may be ahead of it.
+    shown_pick = gr.Textbox(visible="hidden", elem_id="mg-group-shown")
     timer = gr.Timer(POLL_S, active=False)
 
     gr.Markdown(INTRODUCTION)
@@ -105,19 +109,28 @@ def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns) -> Non
         alt_text="All views side by side with the picked groups lit",
     )
 
-    pick_outputs = [pick, room, details, crops, alike, view, merge_button, reject_button, undo_button]
+    pick_outputs = [pick, shown_pick, room, details, crops, alike, view, merge_button, reject_button, undo_button]
     run_outputs = [progress, run_button, cancel_button, timer]
     all_outputs = [shown_version, *run_outputs, kept, coloring, summary, *pick_outputs]
+
+    def shown_as(current: Pick) -> str:
+        state = runs.state(current.scene)
+        return page.pick_token(current, state.version if state else 0)
+
+    def check_shown(current: Pick, on_screen: str) -> None:
+        state = runs.state(current.scene)
+        page.check_shown(current, state.version if state else 0, on_screen)
 
     def show_pick(current: Pick, *, keeps_crops: bool = False) -> list[Any]:
         state = runs.state(current.scene)
         result = state.result if state else None
         if result is None:
             off = gr.update(interactive=False)
-            return [current, show_room(runs, current), "", None, None, None, off, off, off]
+            return [current, shown_as(current), show_room(runs, current), "", None, None, None, off, off, off]
         group, other = page.latest_group(result, current), page.group_before(result, current)
         return [
             current,
+            shown_as(current),
             show_room(runs, current),
             words.show_groups(bench, current.scene, result, group, other),
             gr.skip() if keeps_crops else _pictures(page.show_crops(bench, runs, current)),
@@ -127,6 +140,12 @@ def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns) -> Non
             gr.update(interactive=current.mask is not None),
             gr.update(interactive=bool(result.corrections.past)),
         ]
+
+    def mask_name(name: str, key: MaskKey) -> str:
+        try:
+            return bench.mask_name(name, key)
+        except MaskgroupError:
+            return f"a mask of view {key.view} (not there now)"
 
     def show_run(name: str) -> list[Any]:
         running = page.is_running(runs, name)
@@ -148,7 +167,8 @@ def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns) -> Non
             *show_run(current.scene),
             gr.update(choices=choices, value=result.kept_as if result else None),
             current.coloring,
-            words.show_summary(result, name=lambda key: bench.mask_name(current.scene, key)) if result else "",
+            (words.show_summary(result, name=lambda key: mask_name(current.scene, key)) if result else "")
+            + words.stale_html(len(bench.stale_labels(current.scene)), page.count_stale(result)),
             *show_pick(current),
         ]
 
@@ -188,6 +208,10 @@ def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns) -> Non
     @shown_as_toast
     def open_page(current: Pick) -> list[Any]:
         return open_scene(current)
+
+    @shown_as_toast
+    def refresh(current: Pick) -> list[Any]:
+        return show_all(current)
 
     @shown_as_toast
     def change_scene(current: Pick, name: str) -> list[Any]:
@@ -240,15 +264,18 @@ def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns) -> Non
         return show_pick(page.pick_in_sheet(pictures, runs, current, *event.index[:2]))
 
     @shown_as_toast
-    def merge(current: Pick) -> list[Any]:
+    def merge(current: Pick, on_screen: str) -> list[Any]:
+        check_shown(current, on_screen)
         return show_all(corrections.merge(runs, current))
 
     @shown_as_toast
-    def reject(current: Pick) -> list[Any]:
+    def reject(current: Pick, on_screen: str) -> list[Any]:
+        check_shown(current, on_screen)
         return show_all(corrections.reject_mask(bench, runs, current))
 
     @shown_as_toast
-    def undo(current: Pick) -> list[Any]:
+    def undo(current: Pick, on_screen: str) -> list[Any]:
+        check_shown(current, on_screen)
         runs.undo(current.scene)
         return show_all(replace(current, mask=None))
 
@@ -272,7 +299,9 @@ def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns) -> Non
     ):
         clicked.success(show_sheet, pick, sheet, **drawing)
     for button, correct in ((merge_button, merge), (reject_button, reject), (undo_button, undo)):
-        button.click(correct, pick, all_outputs, **picking)
+        corrected = button.click(correct, [pick, shown_pick], all_outputs, **picking)
+        # Somebody else may have changed the groups: the page still shows those before.
+        corrected.failure(refresh, pick, all_outputs, **newest)
     tab.select(open_page, pick, all_outputs, **picking)
     opened = scene.input(change_scene, [pick, scene], all_outputs, **newest)
     # Another scene's groups may have the same version as those before.

@@ -77,6 +77,14 @@ def show_summary(result: Result, *, name: Callable[[MaskKey], str] = str) -> str
     return "".join(lines)
 
 
+def stale_html(labels: int, corrections: int) -> str:
+    """Return a sentence on labels and corrections about masks that are not there any more, "" without any."""
+    told = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((labels, "label"), (corrections, "correction")) if n]
+    if not told:
+        return ""
+    return f"<p>⚠ Stale: {' and '.join(told)} of this scene name masks that are not there now; the groups go without them.</p>"
+
+
 def show_groups(bench: Workbench, scene: str, result: Result, group: Group | None, other: Group | None) -> str:
     """Return what is known of the picked groups, as HTML: size, confidence, and the links with their evidence."""
     if group is None:

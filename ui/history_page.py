@@ -50,12 +50,12 @@ def table(bench: Workbench, found: list[Found]) -> list[list[str]]:
             str(entry.label.id),
             f"{entry.label.created_at:%Y-%m-%d %H:%M:%S}",
             entry.label.scene,
-            pair_words(bench, entry.label.scene, entry.label.pair),
+            bench.pair_words(entry.label.scene, entry.label.pair),
             said(entry.label),
             entry.label.annotator,
             entry.label.queue,
             "" if entry.label.seconds is None else f"{entry.label.seconds:.1f}",
-            "yes" if entry.counts else "no",
+            counts_words(bench, entry),
         ]
         for entry in found
     ]
@@ -73,12 +73,11 @@ def said(label: Label) -> str:
     return DECISION_WORDS[label.decision] + (" (gold)" if label.is_gold else "")
 
 
-def pair_words(bench: Workbench, scene: str, pair: MaskPair) -> str:
-    """Return a pair in words; by ids where the scene or a mask is not there any more."""
-    try:
-        return " and ".join(bench.mask_name(scene, key) for key in (pair.a, pair.b))
-    except (MaskgroupError, ValueError):
-        return f"{pair.a} and {pair.b} (not there now)"
+def counts_words(bench: Workbench, found: Found) -> str:
+    """Return whether a row counts; a stale one counts for nothing until its masks are there again."""
+    if not found.counts:
+        return "no"
+    return "yes" if bench.has_pair(found.label.scene, found.label.pair) else "stale"
 
 
 def details(desk: ReviewDesk, label_id: int) -> str:
@@ -106,8 +105,12 @@ def details(desk: ReviewDesk, label_id: int) -> str:
 
 
 def hint_then(row: Label) -> str:
-    """Return what the judge had said when a row was written, "" where it was not shown."""
-    return "" if row.p_same is None else f"; the judge had given {row.p_same:.0%} to the same ({escape(row.model or '')})"
+    """Return every verdict that was shown when a row was written, "" for none."""
+    shown = [(verdict.model, verdict.p_same) for verdict in row.shown if verdict.p_same is not None]
+    if not shown:
+        return ""
+    said = ", ".join(f"{p_same:.0%} to the same ({escape(model)})" for model, p_same in shown)
+    return f"; shown beside it: {said}"
 
 
 def pictures_html(bench: Workbench, scene: str, pair: MaskPair) -> str:
@@ -122,8 +125,9 @@ def pictures_html(bench: Workbench, scene: str, pair: MaskPair) -> str:
             for key, number, side in sides
             for kind, words in (("crop", "crop"), ("view", "view"))
         )
-    except (MaskgroupError, ValueError):
-        return f"<p>The masks {escape(f'{pair.a} and {pair.b}')} of scene {escape(scene)} are not there now.</p>"
+    except (MaskgroupError, OSError):
+        gone = f"The masks {pair.a} and {pair.b} of scene {scene} are not there now: what was said of them is stale."
+        return f"<p>⚠ {escape(gone)}</p>"
     query = {"tab": REVIEW_TAB, "scene": scene, "a": f"{values[0]}:{values[1]}", "b": f"{values[2]}:{values[3]}"}
     here = {**query, "tab": HISTORY_TAB}
     links = (

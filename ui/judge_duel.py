@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 import secrets
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 
+from db.labels import ShownVerdict
 from engine.errors import MaskgroupError
 from engine.types import MaskPair, Verdict
 from ui.judge_cards import Card, duel_html, revealed_html, score_html
-from ui.judge_page import Choice, next_choice, waiting_for
+from ui.judge_page import Choice, next_choice, permalink, waiting_for
 from ui.judges import NO_RIVAL
 from ui.votes import Ballot, Vote, VoteBox
-from ui.wording import verdict_html, waiting_html
+from ui.wording import truth_html, verdict_html, waiting_html
 from ui.workbench import Workbench
 
 TRIES = 8
@@ -43,6 +47,23 @@ class Duel:
     def is_open(self) -> bool:
         """Whether a vote can be cast now."""
         return self.is_blind and self.right is not None and self.ballot is None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What stands on the page of a pair.
+
+    Attributes:
+        choice: The pair.
+        html: The verdicts as the page shows them.
+        verdicts: Those that a label of the pair carries: none as long as a blind test hides whose they are.
+        token: Names exactly these verdicts, "" for none.
+    """
+
+    choice: Choice
+    html: str
+    verdicts: tuple[ShownVerdict, ...] = ()
+    token: str = ""
 
 
 def deal(first: str, second: str | None, *, is_blind: bool, choice: Choice | None = None, rng: random.Random | None = None) -> Duel:
@@ -78,15 +99,21 @@ def check_shown(duel: Duel | None, choice: Choice, on_screen: str) -> Duel:
 
 def show_duel(bench: Workbench, choice: Choice, duel: Duel) -> str:
     """Return what the models say of the picked pair, as HTML; a model that cannot answer says why, where its verdict would be."""
+    return answer(bench, choice, duel).html
+
+
+def answer(bench: Workbench, choice: Choice, duel: Duel) -> Answer:
+    """Ask the models about the picked pair; returns what the page shows, with the verdicts in it."""
     pair = choice.pair
     if pair is None:
-        return waiting_html(waiting_for(choice))
+        return Answer(choice, waiting_html(waiting_for(choice)))
     if duel.right is None:
         verdict, problem = ask_model(bench, choice.scene, pair, duel.left)
         if verdict is None:
-            return waiting_html(problem)
+            return Answer(choice, waiting_html(problem))
         has_rival = len(bench.judges.names()) > 1
-        return verdict_html(verdict, pair, note="" if has_rival else f"<div class='mg-quiet mg-no-rival'>{NO_RIVAL}</div>")
+        note = "" if has_rival else f"<div class='mg-quiet mg-no-rival'>{NO_RIVAL}</div>"
+        return _answer(choice, duel, verdict_html(verdict, pair, note=note), [verdict])
     hidden = duel.is_open
     cards = [
         Card(f"Model {number}" if hidden else name, *ask_model(bench, choice.scene, pair, name), is_named=not hidden)
@@ -98,7 +125,51 @@ def show_duel(bench: Workbench, choice: Choice, duel: Duel) -> str:
     note = ""
     if duel.ballot is not None:
         note = revealed_html(duel.left, duel.right, duel.ballot, bench.truth(choice.scene, pair))
-    return duel_html(cards, pair, note=note)
+    verdicts = [] if hidden else [card.verdict for card in cards if card.verdict is not None]
+    return _answer(choice, duel, duel_html(cards, pair, note=note), verdicts)
+
+
+def _answer(choice: Choice, duel: Duel, html: str, verdicts: Sequence[Verdict]) -> Answer:
+    shown = tuple(ShownVerdict(verdict.model, verdict.prompt, verdict.p_same, verdict.ambiguity) for verdict in verdicts)
+    if not shown:
+        return Answer(choice, html)
+    named = json.dumps([asdict(choice), duel.token, duel.ballot, [asdict(verdict) for verdict in shown]])
+    return Answer(choice, html, shown, hashlib.sha256(named.encode()).hexdigest()[:16])
+
+
+def verdicts_on_screen(given: Answer | None, choice: Choice, on_screen: str) -> tuple[ShownVerdict, ...]:
+    """Return the verdicts that a person sees beside a pair, whose token on the screen is `on_screen`: "" = none yet.
+
+    Raises:
+        MaskgroupError: If others stand there: a label would carry verdicts that nobody saw.
+    """
+    if not on_screen:
+        return ()
+    if given is None or given.choice != choice or given.token != on_screen:
+        raise MaskgroupError("The models' answers were just changing, so nothing was saved; look at them, then answer.")
+    return given.verdicts
+
+
+def question(bench: Workbench, choice: Choice, model: str | None, rival: str | None, *, is_blind: bool) -> str:
+    """Return what is asked, as the page's script says it: an answer to another question than the page's is not shown."""
+    return "\n".join([permalink(bench, choice), model or "", rival or "", "true" if is_blind else "false"])
+
+
+def show_truth(bench: Workbench, choice: Choice, model: str, rival: str | None, dealt: Duel | None, *, is_blind: bool) -> str:
+    """Return what ground truth says of the picked pair, and whether the chosen models say the same, as HTML.
+
+    A blind test's models go by their places; before it is dealt only the truth is told.
+    """
+    pair = choice.pair
+    if pair is None:
+        return "<p>Pick a mask in both views first.</p>"
+    is_contest = bool(rival) and rival != model
+    asked = {"The model": model} if not is_contest else {model: model, rival or "": rival or ""}
+    if is_contest and is_blind:
+        is_dealt = dealt is not None and dealt.choice == choice and dealt.right is not None
+        asked = {"Model 1": dealt.left, "Model 2": dealt.right or ""} if dealt is not None and is_dealt else {}
+    said = {title: ask_model(bench, choice.scene, pair, name)[0] for title, name in asked.items()}
+    return truth_html(bench.truth(choice.scene, pair), {title: verdict for title, verdict in said.items() if verdict is not None})
 
 
 def ask_model(bench: Workbench, scene: str, pair: MaskPair, model: str) -> tuple[Verdict | None, str]:

@@ -5,18 +5,19 @@ A page's state is a `Choice`: ids only. Every handler takes the old choice and g
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 import numpy as np
 
-from db.labels import Label
+from db.labels import Label, ShownVerdict
 from engine.errors import MaskError
-from engine.types import Decision, MaskKey, MaskPair, UInt8Array, Verdict
+from engine.types import Decision, MaskKey, MaskPair, UInt8Array
 from ui.escape import escape_markdown
 from ui.pictures import COLOR_A, COLOR_B, draw_view, frame_crop
 from ui.plotly_view import MASK_COLORS, PICK_COLOR, camera_trace, mask_trace, room_view
-from ui.wording import DECISION_WORDS, point_html, truth_html
+from ui.wording import DECISION_WORDS, point_html
 from ui.workbench import Workbench
 
 
@@ -148,24 +149,10 @@ def show_side(bench: Workbench, choice: Choice, side: str) -> SideScreen:
     return SideScreen(draw_view(bench.frame(choice.scene, view), mask, color), bench.mask_choices(choice.scene, view), mask, crop)
 
 
-def ask(bench: Workbench, choice: Choice) -> Verdict | None:
-    """Return the judge's verdict on the picked pair, or None until both masks are picked."""
-    pair = choice.pair
-    return bench.verdict(choice.scene, pair) if pair is not None else None
-
-
 def waiting_for(choice: Choice) -> str:
     """Return what to click next, as a sentence."""
     side = "left" if choice.mask_a is None else "right"
     return f"Click a mask in the {side} view: the model then says whether both are one object."
-
-
-def show_truth(bench: Workbench, choice: Choice) -> str:
-    """Return what ground truth says of the picked pair, as HTML."""
-    pair = choice.pair
-    if pair is None:
-        return "<p>Pick a mask in both views first.</p>"
-    return truth_html(bench.truth(choice.scene, pair), ask(bench, choice))
 
 
 def show_room(bench: Workbench, choice: Choice, *, clicked: tuple[float, float, float] | None = None) -> tuple[str, str]:
@@ -191,8 +178,16 @@ def show_room(bench: Workbench, choice: Choice, *, clicked: tuple[float, float, 
     return room_view(choice.scene, traces, permalink=permalink(bench, choice)), sentence
 
 
-def save(bench: Workbench, choice: Choice, decision: Decision, *, annotator: str, seconds: float | None) -> Label:
-    """Write a label for the picked pair.
+def save(
+    bench: Workbench,
+    choice: Choice,
+    decision: Decision,
+    *,
+    annotator: str,
+    seconds: float | None,
+    shown: Sequence[ShownVerdict] = (),
+) -> Label:
+    """Write a label for the picked pair, with the verdicts that were on the page.
 
     Raises:
         MaskError: If a mask is not picked yet.
@@ -200,14 +195,14 @@ def save(bench: Workbench, choice: Choice, decision: Decision, *, annotator: str
     pair = choice.pair
     if pair is None:
         raise MaskError("Nothing to save yet: pick a mask in both views first.")
-    return bench.save_label(choice.scene, pair, decision, annotator=annotator.strip() or "me", seconds=seconds)
+    return bench.save_label(choice.scene, pair, decision, annotator=annotator.strip() or "me", seconds=seconds, shown=shown)
 
 
 def describe_label(bench: Workbench, label: Label) -> str:
     """Return one line on a saved label, as Markdown, for the page's list."""
     words = DECISION_WORDS[label.decision]
-    names = " and ".join(bench.mask_name(label.scene, key) for key in (label.pair.a, label.pair.b))
-    return f"{escape_markdown(names)}: {words} (by {escape_markdown(label.annotator)}, {label.created_at:%H:%M:%S} UTC)"
+    names = escape_markdown(bench.pair_words(label.scene, label.pair))
+    return f"{names}: {words} (by {escape_markdown(label.annotator)}, {label.created_at:%H:%M:%S} UTC)"
 
 
 def _distance(points: np.ndarray, point: np.ndarray) -> float:

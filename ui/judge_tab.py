@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any, Literal
 
@@ -12,15 +13,18 @@ from engine.types import Decision
 from ui import judge_duel as duels
 from ui import judge_page as page
 from ui.errors import shown_as_toast
-from ui.judge_duel import Duel
+from ui.judge_duel import Answer, Duel
 from ui.judge_heat import LEGEND, HeatBox
 from ui.judge_page import Choice
 from ui.left_out import left_out_list
 from ui.permissions import undo_label
 from ui.plotly_view import PLOTLY_ROUTE, VIEW_SCRIPT
 from ui.votes import Ballot, VoteBox
+from ui.wording import ASKING_HTML
 from ui.workbench import Workbench
 
+MAX_UNDO = 100
+"""Labels saved by one page that it can take back."""
 MODEL = "model"
 """All handlers that may run the model share this queue, so that one runs at a time."""
 CHOOSING: dict[str, Any] = {"concurrency_id": "judge-choice", "concurrency_limit": 1}
@@ -28,6 +32,18 @@ CHOOSING: dict[str, Any] = {"concurrency_id": "judge-choice", "concurrency_limit
 SAVING: dict[str, Any] = {"concurrency_id": "judge-label", "concurrency_limit": 1}
 """So do saving and undoing: what is undone is the label saved last."""
 SAME_PAIR_SCRIPT = "(told, of, shown) => of === shown ? told : ''"
+BLANK_SCRIPT = f"() => [{json.dumps(ASKING_HTML)}, '', '']"
+"""Runs in the browser with the click: no verdict stands beside a pair or a model that it is not about."""
+# An answer may come late: when another pair or model is chosen by then, its own answer follows.
+TAKE_SCRIPT = """(told, shown, model, rival, blind) => {
+  const same = {__type__: 'update'};
+  const got = told ? JSON.parse(told) : {};
+  if (got.question !== [shown, model ?? '', rival ?? '', String(Boolean(blind))].join('\\n')) return Array({count}).fill(same);
+  const ballot = {...same, interactive: got.can_vote};
+  return [got.verdict, got.duel, got.answer, got.room, got.score, null, {...same, visible: got.is_blind}, ...Array(4).fill(ballot)];
+}"""
+SAVING_SCRIPT = "() => ['Saving …', '', {__type__: 'update', interactive: false}]"
+NOT_SAVED_SCRIPT = "() => 'Not saved: see the message, look at the pair, then answer again.'"
 
 BUTTONS: tuple[tuple[Decision, str, str, Literal["primary", "secondary"]], ...] = (
     ("same", "Same", "s", "primary"),
@@ -66,7 +82,7 @@ PROGRESS = gr.Progress()
 """Gradio fills it in where a handler has it as a default."""
 NOBODY = ("no other model yet", "")
 SIDES = (("a", "left"), ("b", "right"))
-HIDDEN = ("shown", "duel", "told", "told-of")
+HIDDEN = ("shown", "duel", "answer", "answered", "saved-row", "told", "told-of")
 POINT_HINT = (
     "<p><b>The room in 3D.</b> Both picked masks are lit, both cameras drawn. Drag to turn, scroll to zoom, "
     "click a point to see which instance it is.</p>"
@@ -78,11 +94,13 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
     heats = HeatBox(bench)
     choice = gr.State(None)
     shown_at = gr.State(0.0)
-    last_label = gr.State(None)
-    duel = gr.State(None)
+    saved_here = gr.State(())
+    duel, given = gr.State(None), gr.State(None)
     proposed = gr.State(None)
     # Hidden in the page, these say what is on the screen; a state may already be one pair ahead of it.
-    shown_pair, shown_duel, told, told_of = (gr.Textbox(visible="hidden", elem_id=f"mg-judge-{name}") for name in HIDDEN)
+    shown_pair, shown_duel, shown_answer, answered, saved_row, told, told_of = (
+        gr.Textbox(visible="hidden", elem_id=f"mg-judge-{name}") for name in HIDDEN
+    )
     gr.HTML(js_on_load=KEYS_SCRIPT, visible="hidden")
 
     gr.Markdown(
@@ -113,7 +131,6 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
                     elem_id="mg-blind",
                     min_width=160,
                 )
-            score = gr.HTML(elem_id="mg-score")
             with gr.Accordion("Where do they look?", open=False, elem_id="mg-heat-box"):
                 gr.HTML(LEGEND)
                 heat = gr.Gallery(
@@ -133,11 +150,7 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
                         elem_id=f"mg-crop-{side}",
                         alt_text=f"The picked {word} mask, cut out on black",
                     )
-            verdict = gr.HTML(elem_id="mg-verdict")
-            with gr.Row(elem_classes="mg-labels", visible=False) as ballots:
-                vote_buttons: dict[Ballot, gr.Button] = {
-                    ballot: gr.Button(words, elem_id=f"mg-vote-{ballot}", min_width=150, size="md") for ballot, words in BALLOTS
-                }
+            # The buttons stand above what changes its height, so that none is under the mouse that was not there before.
             with gr.Row(elem_classes="mg-labels"):
                 label_buttons: dict[Decision, gr.Button] = {
                     decision: gr.Button(
@@ -148,6 +161,12 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
             with gr.Row(elem_classes="mg-saved-row"):
                 saved = gr.Markdown("Nothing saved yet.", elem_id="mg-saved")
                 undo_button = gr.Button("Undo  [Z]", size="sm", elem_id="mg-undo", min_width=90, scale=0, interactive=False)
+            with gr.Row(elem_classes="mg-labels", visible=False) as ballots:
+                vote_buttons: dict[Ballot, gr.Button] = {
+                    ballot: gr.Button(words, elem_id=f"mg-vote-{ballot}", min_width=150, size="md") for ballot, words in BALLOTS
+                }
+            verdict = gr.HTML(ASKING_HTML, elem_id="mg-verdict")
+            score = gr.HTML(elem_id="mg-score")
 
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=320):
@@ -172,6 +191,9 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
         shown_at,
         shown_pair,
         truth,
+        verdict,
+        shown_duel,
+        shown_answer,
         *side_outputs["a"],
         *side_outputs["b"],
         sides["a"]["view"],
@@ -180,7 +202,7 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
 
     def show(current: Choice, *changed: str) -> list[Any]:
         """Give the values of `pick_outputs`; sides that did not change are left as they are."""
-        values: list[Any] = [current, time.time(), page.permalink(bench, current), ""]
+        values: list[Any] = [current, time.time(), page.permalink(bench, current), "", ASKING_HTML, "", ""]
         for side in ("a", "b"):
             if side not in changed:
                 values += [gr.skip()] * 3
@@ -192,34 +214,59 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
 
     unchanged = [gr.skip()] * len(pick_outputs)
 
+    verdicts = [verdict, shown_duel, shown_answer]
+    asked = [choice, first, second, is_blind]
+    taken = [*verdicts, room, score, heat, ballots, *vote_buttons.values()]
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    choosing, saving = quiet | CHOOSING, quiet | SAVING
+
+    def show_answer(current: Choice, model: str, rival: str, blind: bool, dealt: Duel) -> list[Any]:
+        """Give the values of `duel`, `given` and, for the page's script to take if the page still asks for it, `answered`."""
+        says = duels.answer(bench, current, dealt)
+        values = {
+            "question": duels.question(bench, current, model, rival, is_blind=blind),
+            "verdict": says.html,
+            "duel": dealt.token,
+            "answer": says.token,
+            "room": page.show_room(bench, current)[0],
+            "score": duels.show_score(votes, model, rival) if dealt.is_blind else "",
+            "is_blind": dealt.is_blind,
+            "can_vote": dealt.is_open,
+        }
+        return [dealt, says, json.dumps(values)]
+
     def answer(current: Choice | None, model: str, rival: str, blind: bool, before: Duel | None) -> list[Any]:
         if current is None:
-            return [None, "", "", "", gr.skip(), "", None]
-        dealt = duels.deal_again(before, current, model, rival, is_blind=blind)
-        room_value = page.show_room(bench, current)[0]
-        standing = duels.show_score(votes, model, rival) if dealt.is_blind else ""
-        return [
-            dealt,
-            dealt.token,
-            duels.show_duel(bench, current, dealt),
-            room_value,
-            gr.update(visible=dealt.is_open),
-            standing,
-            None,
-        ]
+            return [None, None, ""]
+        return show_answer(current, model, rival, blind, duels.deal_again(before, current, model, rival, is_blind=blind))
 
-    def ask_after(event: Any) -> Any:
-        return event.then(
-            answer,
-            [choice, first, second, is_blind, duel],
-            [duel, shown_duel, verdict, room, ballots, score, heat],
-            concurrency_id=MODEL,
-            concurrency_limit=1,
-            # A pair picked while the model still answers about the one before must not stay without its answer.
-            trigger_mode="always_last",
-            show_progress="hidden",
-            api_visibility="private",
+    def take_after(event: Any) -> None:
+        """Show an answer, unless the page asks another question by now."""
+        event.success(None, [answered, shown_pair, *asked[1:]], taken, js=TAKE_SCRIPT.replace("{count}", str(len(taken))), **quiet)
+
+    def ask_after(follow: Any) -> None:
+        """Ask the models once `follow` (an event's `then`, `success` or `failure`) comes."""
+        take_after(
+            follow(
+                answer,
+                [*asked, duel],
+                [duel, given, answered],
+                concurrency_id=MODEL,
+                concurrency_limit=1,
+                # A pair picked while the model still answers about the one before must not stay without its answer.
+                trigger_mode="always_last",
+                **quiet,
+            )
         )
+
+    def blank(event: Any) -> None:
+        """Take the verdict away in the browser itself, at once."""
+        event(None, None, verdicts, js=BLANK_SCRIPT, **quiet)
+
+    def pick_after(event: Any, handler: Any, inputs: Any, outputs: list[Any]) -> None:
+        """Change what is picked, then ask the models; where nothing changed, or nothing could, their answer comes back."""
+        blank(event)
+        ask_after(event(handler, inputs, outputs, **choosing).then)
 
     @shown_as_toast
     def open_page(request: gr.Request, name: str) -> list[Any]:
@@ -269,8 +316,6 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
     def swap(current: Choice) -> list[Any]:
         return show(page.swap_sides(current), "a", "b")
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    choosing, saving = quiet | CHOOSING, quiet | SAVING
     for side, parts in sides.items():
 
         @shown_as_toast
@@ -291,44 +336,57 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
             is_shown = mask == (current.mask_a if side == "a" else current.mask_b)
             return unchanged if is_shown else show(page.choose_mask(current, side, mask), side)
 
-        ask_after(parts["image"].select(click, choice, pick_outputs, **choosing))
-        ask_after(parts["view"].input(take_view, [choice, parts["view"]], pick_outputs, **choosing))
-        ask_after(parts["gallery"].select(take_thumbnail, choice, pick_outputs, **choosing))
+        pick_after(parts["image"].select, click, choice, pick_outputs)
+        pick_after(parts["view"].input, take_view, [choice, parts["view"]], pick_outputs)
+        pick_after(parts["gallery"].select, take_thumbnail, choice, pick_outputs)
 
         @shown_as_toast
         def show_thumbnails(current: Choice) -> Any:
             return bench.thumbnails(current.scene)
 
         parts["pictures"].expand(show_thumbnails, choice, parts["gallery"], api_visibility="private")
-        ask_after(parts["mask"].input(take_mask, [choice, parts["mask"]], pick_outputs, **choosing))
+        pick_after(parts["mask"].input, take_mask, [choice, parts["mask"]], pick_outputs)
 
-    ask_after(scene.input(change_scene, [choice, scene], scene_outputs, **choosing))
+    pick_after(scene.input, change_scene, [choice, scene], scene_outputs)
 
     def propose_after(event: Any) -> None:
         """Look for a pair, which may take the model, then show it in turn with what people pick themselves."""
-        found = event(propose, [choice, first, second, is_blind], proposed, concurrency_id=MODEL, **quiet)
-        ask_after(found.success(take, [choice, proposed], pick_outputs, **choosing))
+        blank(event)
+        found = event(propose, asked, proposed, concurrency_id=MODEL, **quiet)
+        ask_after(found.success(take, [choice, proposed], pick_outputs, **choosing).then)
+        ask_after(found.failure)
 
     propose_after(next_button.click)
     for control in (first, second, is_blind):
-        ask_after(control.input(_nothing, None, None, **quiet))
-    ask_after(swap_button.click(swap, choice, pick_outputs, **choosing))
+        ask_after(control.input(None, None, verdicts, js=BLANK_SCRIPT, **quiet).then)
+    pick_after(swap_button.click, swap, choice, pick_outputs)
 
     def saver(decision: Decision) -> Any:
         @shown_as_toast
-        def save(current: Choice, on_screen: str, name: str, since: float) -> tuple[Any, ...]:
+        def save(
+            current: Choice, on_screen: str, told: str, says: Answer | None, name: str, since: float, before: tuple[int, ...]
+        ) -> tuple[Any, ...]:
             page.check_shown(bench, current, on_screen)
+            shown = duels.verdicts_on_screen(says, current, told)
             seconds = max(0.0, time.time() - since) if since else None
-            label = page.save(bench, current, decision, annotator=name, seconds=seconds)
+            label = page.save(bench, current, decision, annotator=name, seconds=seconds, shown=shown)
             text = f"**Saved:** {page.describe_label(bench, label)}"
-            return label.id, text, gr.update(interactive=True), list_latest(current.scene)
+            rows = (*before, label.id)[-MAX_UNDO:]
+            return rows, str(label.id), text, gr.update(interactive=True), list_latest(current.scene)
 
         return save
 
     for decision, button in label_buttons.items():
+        button.click(None, None, [saved, saved_row, undo_button], js=SAVING_SCRIPT, **quiet)
         stored = button.click(
-            saver(decision), [choice, shown_pair, annotator, shown_at], [last_label, saved, undo_button, latest], **saving
+            saver(decision),
+            [choice, shown_pair, shown_answer, given, annotator, shown_at, saved_here],
+            [saved_here, saved_row, saved, undo_button, latest],
+            # None is dropped because the one before is on its way still: each names its own pair.
+            trigger_mode="multiple",
+            **saving,
         )
+        stored.failure(None, None, saved, js=NOT_SAVED_SCRIPT, **quiet)
         if decision == "skip":
             propose_after(stored.success)
 
@@ -344,36 +402,42 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
 
     def voter(ballot: Ballot) -> Any:
         @shown_as_toast
-        def cast(current: Choice, on_screen: str, dealt: Duel | None, answered: str, name: str) -> list[Any]:
+        def cast(
+            current: Choice, model: str, rival: str, blind: bool, on_screen: str, dealt: Duel | None, token: str, name: str
+        ) -> list[Any]:
             page.check_shown(bench, current, on_screen)
-            after = duels.vote(bench, votes, current, duels.check_shown(dealt, current, answered), ballot, annotator=name)
-            standing = duels.show_score(votes, *sorted((after.left, after.right or ""), key=bench.judges.names().index))
-            return [after, duels.show_duel(bench, current, after), gr.update(visible=False), standing]
+            after = duels.vote(bench, votes, current, duels.check_shown(dealt, current, token), ballot, annotator=name)
+            return show_answer(current, model, rival, blind, after)
 
         return cast
 
     for ballot, button in vote_buttons.items():
-        button.click(
-            voter(ballot),
-            [choice, shown_pair, duel, shown_duel, annotator],
-            [duel, verdict, ballots, score],
-            concurrency_id=MODEL,
-            **quiet,
+        take_after(
+            button.click(
+                voter(ballot),
+                [*asked, shown_pair, duel, shown_duel, annotator],
+                [duel, given, answered],
+                concurrency_id=MODEL,
+                **quiet,
+            )
         )
 
     @shown_as_toast
-    def undo(current: Choice, label_id: int | None, name: str) -> tuple[Any, ...]:
-        if label_id is not None:
-            undo_label(bench.labels, label_id, name.strip() or "me")
-        return None, "Undone: the label no longer counts.", gr.update(interactive=False), list_latest(current.scene)
+    def undo(current: Choice, on_screen: str, saved_rows: tuple[int, ...], name: str) -> tuple[Any, ...]:
+        # What is taken back is the label that the page names, not one that was saved since.
+        if on_screen not in map(str, saved_rows):
+            raise MaskgroupError("The page was just saving a label, so nothing was taken back; look at it, then undo.")
+        undo_label(bench.labels, int(on_screen), name.strip() or "me")
+        return "", "Undone: the label no longer counts.", gr.update(interactive=False), list_latest(current.scene)
 
-    undo_button.click(undo, [choice, last_label, annotator], [last_label, saved, undo_button, latest], **saving)
+    undo_button.click(undo, [choice, saved_row, saved_here, annotator], [saved_row, saved, undo_button, latest], **saving)
 
     @shown_as_toast
-    def reveal(current: Choice) -> tuple[str, str]:
-        return page.show_truth(bench, current), page.permalink(bench, current)
+    def reveal(current: Choice, model: str, rival: str, blind: bool, dealt: Duel | None) -> tuple[str, str]:
+        said = duels.show_truth(bench, current, model, rival, dealt, is_blind=blind)
+        return said, page.permalink(bench, current)
 
-    revealed = truth_button.click(reveal, choice, [told, told_of], concurrency_id=MODEL, **quiet)
+    revealed = truth_button.click(reveal, [*asked, duel], [told, told_of], concurrency_id=MODEL, **quiet)
     # Another pair may have been picked while the model was asked.
     revealed.success(None, [told, told_of, shown_pair], truth, js=SAME_PAIR_SCRIPT, **quiet)
 
@@ -385,11 +449,7 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
     room.pick(pick_point, choice, [room, point], **quiet)
 
     annotator.change(None, annotator, remembered, js="(name) => name", **quiet)
-    ask_after(demo.load(open_page, remembered, [*scene_outputs, annotator, first, second, is_blind], **choosing))
-
-
-def _nothing() -> None:
-    """An event that only lets the next one follow."""
+    ask_after(demo.load(open_page, remembered, [*scene_outputs, annotator, first, second, is_blind], **choosing).then)
 
 
 def _lay_out_side(side: str, word: str) -> dict[str, Any]:

@@ -83,6 +83,24 @@ def missing_masks(labels: Sequence[Label], shelf: SceneShelf) -> tuple[list[tupl
     return found, unchecked
 
 
+def split_stale(settled: Sequence[Settled], shelf: SceneShelf) -> tuple[list[Settled], list[Settled]]:
+    """Return the labelled pairs whose masks are there, and the stale ones.
+
+    Raises:
+        LabelError: If none is there: another folder of scenes is meant then.
+    """
+    stale = [entry for entry in settled if not all(shelf.has_mask(entry.scene, key) for key in (entry.pair.a, entry.pair.b))]
+    there = [entry for entry in settled if entry not in stale]
+    if settled and not there:
+        # Which says what to do.
+        _frame(
+            shelf,
+            settled[0].scene,
+            next(k for k in (settled[0].pair.a, settled[0].pair.b) if not shelf.has_mask(settled[0].scene, k)),
+        )
+    return there, stale
+
+
 def write_coco(settled: Sequence[Settled], shelf: SceneShelf, out: Path) -> int:
     """Write the labelled masks as COCO annotations: one an object mask, `group_id` the same for masks that labels join.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from db.agreement import Agreement, measure_agreement
 from db.audit import Disagreement, find_disagreements
 from db.choices import OVERLAP_SHARE
@@ -14,7 +16,7 @@ from ui.review_desk import ReviewDesk
 from ui.wording import DECISION_WORDS
 
 PEOPLE_TAB = "people"
-PEOPLE_HEADERS = ["person", "labels", "median seconds", "labels a minute", "gold pairs", "agree with gold"]
+PEOPLE_HEADERS = ["person", "labels", "median seconds", "labels a minute", "gold pairs", "agree with gold", "stale"]
 BETWEEN_HEADERS = ["person", "and", "pairs of both", "agree", "Cohen's kappa"]
 
 
@@ -23,8 +25,10 @@ def agreement(desk: ReviewDesk) -> Agreement:
     return measure_agreement(desk.bench.labels.current())
 
 
-def people_rows(found: Agreement) -> list[list[str]]:
+def people_rows(desk: ReviewDesk, found: Agreement) -> list[list[str]]:
     """Return the table of people, in the order of `PEOPLE_HEADERS`."""
+    bench = desk.bench
+    stale = Counter(label.annotator for label in bench.labels.current() if bench.is_stale(label.scene, label.pair))
     return [
         [
             person.name,
@@ -33,6 +37,7 @@ def people_rows(found: Agreement) -> list[list[str]]:
             "-" if not person.median_s else f"{60 / person.median_s:.1f}",
             str(person.gold),
             "-" if person.gold_share is None else f"{person.gold_share:.0%}",
+            str(stale[person.name]),
         ]
         for person in found.people
     ]

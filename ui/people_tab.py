@@ -43,7 +43,7 @@ def build_people_tab(tab: gr.Tab, desk: ReviewDesk, annotator: gr.Textbox) -> No
 
     def refresh(number: int) -> tuple[Any, ...]:
         found = page.agreement(desk)
-        tables = page.people_rows(found), page.agreement_words(found), page.between_rows(found)
+        tables = page.people_rows(desk, found), page.agreement_words(found), page.between_rows(found)
         return *tables, *page.show_disagreement(desk, number)
 
     def open_page(number: int) -> tuple[Any, ...]:

@@ -139,8 +139,8 @@ def require(actor: Actor, action: Action) -> None:
         raise NotAllowedError(f"Only the app's own page may {action.value}; open it in a browser, or reload it, and try again.")
 
 
-def undo_label(labels: LabelStore, label_id: int, annotator: str) -> Label:
-    """Take back a label of one's own.
+def undo_label(labels: LabelStore, label_id: int, annotator: str, *, identity: str | None = None) -> Label:
+    """Take back a label of one's own; `identity` as for `LabelStore.undo`.
 
     Raises:
         NotAllowedError: If somebody else gave it.
@@ -154,7 +154,7 @@ def undo_label(labels: LabelStore, label_id: int, annotator: str) -> Label:
             f"Label {label_id} is {label.annotator}'s, and you are {annotator}: only who gave a label takes it back. "
             "Give your own answer to the pair, or settle it on the People page."
         )
-    return labels.undo(label_id, annotator)
+    return labels.undo(label_id, annotator, identity=identity)
 
 
 def guard_handlers(blocks: gr.Blocks, sessions: PageSessions) -> None:

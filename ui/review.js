@@ -1,14 +1,21 @@
 // The Review page: holds the next cards with their pictures, shows one at each key at once, and sends answers behind the scenes.
-// An answer counts as saved when the server has said so; one that fails comes back as a card with a sentence why.
+// An answer counts as saved when the server has said so. Until then the browser keeps it, also through a reload or a crash, and
+// sends it again; it has an id of its own, so the server stores it once. One that the server refuses is listed with the reason.
 const AHEAD = 6;
 const FEW = 6;
 const root = element.querySelector('.rv') || element;
 const find = (name) => element.querySelector('.' + name);
-const random = () => Array.from(crypto.getRandomValues(new Uint8Array(8)), (b) => b.toString(16).padStart(2, '0')).join('');
-const session = random();
+const random = (bytes) => Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (b) => b.toString(16).padStart(2, '0')).join('');
+// Not crypto.randomUUID, which pages have only on this machine or over https.
+const uuid = () => random(16).replace(/(.{8})(.{4})(.{4})(.{4})(.{12})/, '$1-$2-$3-$4-$5');
+const SESSION = 'maskgroup-review-session';
+const session = takeSession();
 const state = { aim: null, cards: [], current: null, drawn: null, done: [], unsaved: 0, saved: 0, fetching: false, round: 0, paused: false,
                 shownAt: 0, hint: true, swapped: false, empty: false, progress: null, queue: null, problem: '', failure: '', failedAt: 0 };
 const FAILURE_MS = 5000;
+const RETRY_MS = 1000;
+const SLOWEST_RETRY_MS = 10000;
+const MOST_TRIES = 5;
 const pictures = new Map();
 window.mgReview = { latencies: [], state };
 
@@ -16,6 +23,135 @@ const key = (pair) => {
   const sides = [pair.slice(0, 2).join(':'), pair.slice(2).join(':')];
   return sides.sort().join('|');
 };
+
+// The name under which leases are held goes from this page to its reload, and to no other page.
+function takeSession() {
+  let kept = null;
+  try { kept = sessionStorage.getItem(SESSION); sessionStorage.removeItem(SESSION); } catch (error) { /* no storage: a fresh one */ }
+  window.addEventListener('pagehide', () => { try { sessionStorage.setItem(SESSION, session); } catch (error) { /* as above */ } });
+  return kept || random(16);
+}
+
+// What is on its way to the server: { id, kind: 'answer' or 'undo', body, words, at, tries, refused }.
+const SHELF = 'maskgroup-review-unsent:';
+const outbox = { waiting: [], refused: [], isSending: false, wait: RETRY_MS, silent: false, count: 0, wake: null };
+window.mgReview.outbox = outbox;
+const shelfKey = (entry) => `${SHELF}${entry.at}-${entry.id}`;
+
+// One key for each, so that two tabs of one browser never write over each other's.
+function keep(entry) {
+  const { id, kind, body, words, at, tries, refused } = entry;
+  try { localStorage.setItem(shelfKey(entry), JSON.stringify({ id, kind, body, words, at, tries, refused })); entry.isKept = true; }
+  catch (error) { entry.isKept = false; }
+}
+
+function forget(entry) {
+  try { localStorage.removeItem(shelfKey(entry)); } catch (error) { /* it was never kept */ }
+  outbox.waiting = outbox.waiting.filter((other) => other !== entry);
+  outbox.refused = outbox.refused.filter((other) => other !== entry);
+}
+
+function isOnShelf(entry) {
+  try { return localStorage.getItem(shelfKey(entry)) !== null; } catch (error) { return true; }
+}
+
+// What an earlier load of this page, or another tab, has left.
+function takeFromShelf() {
+  let keys = [];
+  try { keys = Object.keys(localStorage).filter((name) => name.startsWith(SHELF)).sort(); } catch (error) { return; }
+  for (const name of keys) {
+    try {
+      const entry = JSON.parse(localStorage.getItem(name));
+      if (!['answer', 'undo'].includes(entry.kind) || shelfKey(entry) !== name || typeof entry.body !== 'object') throw new Error(name);
+      (entry.refused ? outbox.refused : outbox.waiting).push({ ...entry, isOld: true, isKept: true });
+    } catch (error) { localStorage.removeItem(name); }
+  }
+}
+
+function post(kind, body, words) {
+  outbox.count += 1;
+  const at = `${String(Date.now()).padStart(15, '0')}${String(outbox.count % 10000).padStart(4, '0')}`;
+  const entry = { id: body.id, kind, body, words, at, tries: 0, refused: '' };
+  entry.settled = new Promise((go) => { entry.settle = go; });
+  keep(entry);
+  outbox.waiting.push(entry);
+  send();
+  return entry;
+}
+
+// In the order of the keys, one at a time: an answer before what takes it back.
+async function send() {
+  if (outbox.isSending) return;
+  outbox.isSending = true;
+  while (outbox.waiting.length) {
+    const entry = outbox.waiting[0];
+    // Another tab has sent it.
+    if (entry.isOld && !isOnShelf(entry)) { outbox.waiting.shift(); continue; }
+    let got = null;
+    entry.isOut = true;
+    entry.tries += 1;
+    keep(entry);
+    try { got = await server[entry.kind](entry.body); } catch (error) { got = null; }
+    entry.isOut = false;
+    const isHeard = Boolean(got) && typeof got === 'object' && ('error' in got || 'label' in got);
+    outbox.silent = !isHeard;
+    if (isHeard) entry.heard = (entry.heard || 0) + 1;
+    if (isHeard && 'label' in got) {
+      outbox.wait = RETRY_MS;
+      forget(entry);
+      state.progress = got.progress;
+      state.saved += entry.kind === 'answer' ? 1 : -1;
+      if (entry.settle) entry.settle(got.label);
+    } else if (isHeard && (!got.again || entry.heard >= MOST_TRIES)) refuse(entry, got.error);
+    else {
+      if (entry.onLate) entry.onLate();
+      showStatus();
+      await new Promise((go) => { outbox.wake = go; setTimeout(go, outbox.wait); });
+      outbox.wait = Math.min(2 * outbox.wait, SLOWEST_RETRY_MS);
+    }
+    showStatus();
+  }
+  outbox.isSending = false;
+  showStatus();
+}
+
+function refuse(entry, why) {
+  outbox.waiting = outbox.waiting.filter((other) => other !== entry);
+  const undone = outbox.waiting.find((other) => other.body.undoes === entry.id);
+  if (entry.settle) entry.settle(null);
+  state.done = state.done.filter((other) => other.sent !== entry);
+  // It was to be taken back anyway.
+  if (undone) { forget(entry); forget(undone); if (undone.settle) undone.settle(null); return; }
+  entry.refused = String(why);
+  entry.heard = 0;
+  outbox.refused.push(entry);
+  keep(entry);
+}
+
+function tryAgain(entry) {
+  outbox.refused = outbox.refused.filter((other) => other !== entry);
+  Object.assign(entry, { refused: '', heard: 0, isOld: false });
+  keep(entry);
+  outbox.waiting.push(entry);
+  send();
+  showStatus();
+}
+
+function drop(entry) {
+  forget(entry);
+  showStatus();
+}
+
+function showRefused() {
+  const list = find('rv-refused');
+  list.hidden = !outbox.refused.length;
+  list.replaceChildren(...outbox.refused.map((entry) => {
+    const line = document.createElement('li');
+    const button = (words, act) => Object.assign(document.createElement('button'), { type: 'button', textContent: words, onclick: () => act(entry) });
+    line.append(`Not saved: ${entry.words}. ${entry.refused} `, button('Try again', tryAgain), button('Drop it', drop));
+    return line;
+  }));
+}
 
 function load(address) {
   if (!pictures.has(address)) {
@@ -38,13 +174,19 @@ async function fetchCards() {
   state.fetching = true;
   const round = state.round;
   // Pairs on their way to the database are not there yet, and those undone should come back by hand only.
-  const avoid = [...new Map([...state.cards, ...(state.current ? [state.current] : []), ...state.done.slice(-40)].map(
-    (card) => [key(card.pair), card.pair])).values()];
-  const first = state.aim.first && !state.done.length && !state.current ? state.aim.first : null;
+  const unsent = outbox.waiting.filter((entry) => entry.kind === 'answer' && entry.body.scene === state.aim.scene).slice(-300);
+  const avoid = [...new Map([...state.cards, ...(state.current ? [state.current] : []), ...state.done.slice(-40),
+    ...unsent.map((entry) => entry.body)].map((card) => [key(card.pair), card.pair])).values()];
+  const first = state.aim.first && !state.isFirstGone && !state.done.length && !state.current ? state.aim.first : null;
   try {
     const got = await server.next_cards(request({ avoid, first, count: AHEAD }));
     if (round !== state.round) return;
-    if (got.error) { state.problem = got.error; state.empty = true; }
+    if (got.error && first) {
+      // The address names a pair that is not there now: the others are.
+      fail(got.error);
+      state.isFirstGone = true;
+      setTimeout(fetchCards);
+    } else if (got.error) { state.problem = got.error; state.empty = true; }
     else {
       const known = new Set(avoid.map(key));
       const fresh = got.cards.filter((card) => !known.has(key(card.pair)));
@@ -52,6 +194,7 @@ async function fetchCards() {
       state.cards.push(...fresh);
       state.progress = got.progress;
       state.queue = got.queue;
+      state.stale = got.stale;
       state.empty = !fresh.length;
       state.problem = '';
       fresh.forEach((card) => addresses(card).forEach(load));
@@ -79,6 +222,7 @@ async function askHints() {
     try {
       const got = await server.hints(request({ pairs: [card.pair] }));
       card.hint = got.hints ? got.hints[0] : '';
+      card.verdict = got.verdicts ? got.verdicts[0] : null;
     } catch (error) { card.hint = ''; }
     if (state.drawn === card) showStatus();
   }
@@ -143,10 +287,17 @@ function showStatus() {
   const blind = state.aim && state.aim.blind;
   find('rv-hint').textContent = blind ? '' : !drawn ? '' : state.hint ? drawn.hint ?? 'The judge is being asked…' : '';
   if (progress) find('rv-progress').textContent =
-    `Today ${progress.today} · in all ${progress.total} · ${progress.per_minute} a minute` + (queue && queue.left !== null ? ` · ${queue.left} left in this queue` : '');
+    `Today ${progress.today} · in all ${progress.total} · ${progress.per_minute} a minute` + (queue && queue.left !== null ? ` · ${queue.left} left in this queue` : '')
+    + (state.stale ? ` · ${state.stale} stale labels (their masks are not there now)` : '');
   const saving = find('rv-saving');
-  const problem = [state.failure, state.problem].filter(Boolean).join(' ');
-  saving.textContent = problem || (state.paused ? 'Paused: everything is saved.' : state.unsaved ? `Saving ${state.unsaved}…` : state.saved ? `Saved ${state.saved}.` : '');
+  state.unsaved = outbox.waiting.length;
+  const some = state.unsaved === 1 ? '1 answer is not sent yet' : `${state.unsaved} answers are not sent yet`;
+  const isKept = outbox.waiting.every((entry) => entry.isKept);
+  const unsent = state.unsaved && outbox.silent
+    ? `${some}: the server does not answer. ${isKept ? 'This browser keeps them' : 'Leave this page open'}; they are sent again by themselves.` : '';
+  const problem = [unsent, state.failure, unsent ? '' : state.problem].filter(Boolean).join(' ');
+  saving.textContent = problem || (state.unsaved ? `Saving ${state.unsaved}…` : state.paused ? 'Paused: everything is saved.' : state.saved > 0 ? `Saved ${state.saved}.` : '');
+  showRefused();
   saving.classList.toggle('rv-bad', Boolean(problem));
   root.dataset.unsaved = state.unsaved;
   root.dataset.saved = state.saved;
@@ -173,47 +324,32 @@ function decide(decision, since) {
   const { scene, queue, only } = card.aim;
   // An undone card may come from a queue chosen before: it is no pair of the random queue for being answered in it.
   const aim = { ...state.aim, scene, queue, only };
+  const isHintSeen = Boolean(card.hint && state.hint && !state.aim.blind && !state.swapped);
   const entry = { ...card, saidAs: aim };
-  const sent = request({ ...aim, first: null, avoid: [], pair, decision, seconds: (performance.now() - state.shownAt) / 1000,
-                         saw_hint: Boolean(card.hint && state.hint && !state.aim.blind && !state.swapped) });
+  const body = request({ ...aim, first: null, avoid: [], pair, token: card.token, decision, id: uuid(),
+                         seconds: (performance.now() - state.shownAt) / 1000, saw: isHintSeen ? card.verdict ?? null : null });
   state.done.push(entry);
-  state.unsaved += 1;
   // Fast hands would wipe out a sentence that nobody has read.
   if (performance.now() - state.failedAt > FAILURE_MS) state.failure = '';
-  entry.label = server.answer(sent).then((got) => {
-    if (got.error) throw new Error(got.error);
-    state.saved += 1;
-    state.progress = got.progress;
-    return got.label;
-  }).catch((error) => {
-    state.done = state.done.filter((other) => other !== entry);
-    const isShown = state.current && key(state.current.pair) === key(card.pair);
-    const isBack = isShown || putBack(card);
-    fail(`Not saved: ${error.message || 'the server does not answer'}. ` +
-      (isBack ? 'The pair comes again.' : `It was a pair of the scene ${scene}.`));
-    if (isBack) askHints();
-    if (!state.current) advance();
-    return null;
-  }).finally(() => { state.unsaved -= 1; showStatus(); });
+  entry.sent = post('answer', body, `"${decision}" for ${card.names.join(' and ')} of scene ${scene}`);
+  entry.label = entry.sent.settled;
+  showStatus();
   advance(since);
 }
 
 async function undo() {
   const entry = state.done.pop();
   if (!entry) return;
-  const number = await entry.label;
-  if (number === null) return;
-  const { label, saidAs, ...card } = entry;
-  try {
-    const got = await server.undo(request({ ...saidAs, first: null, avoid: [], label: number }));
-    if (got.error) throw new Error(got.error);
-    state.progress = got.progress;
-    state.saved -= 1;
-  } catch (error) {
-    fail(`Not undone: ${error.message || 'the server does not answer'}`);
-    if (card.aim.scene === state.aim.scene) state.done.push(entry);
-    showStatus();
-    return;
+  const { label, saidAs, sent, ...card } = entry;
+  if (outbox.waiting.includes(sent) && !sent.isOut && !sent.tries) {
+    // It never left this browser.
+    forget(sent);
+    sent.settle(null);
+  } else {
+    const taking = post('undo', { ...saidAs, first: null, avoid: [], session, id: uuid(), undoes: sent.id }, `taking back ${sent.words}`);
+    // Nobody waits for a server that is silent: it is told in the order of the keys once it answers.
+    if (!outbox.silent) await Promise.race([taking.settled, new Promise((go) => { taking.onLate = go; })]);
+    if (outbox.refused.includes(taking)) { showStatus(); return; }
   }
   if (card.aim.scene === state.aim.scene && state.current) state.cards.unshift(state.current);
   if (!putBack(card)) { showStatus(); return; }
@@ -229,12 +365,17 @@ function swap() {
   draw();
 }
 
+// Where it does not arrive, the leases run out.
+async function giveBack(pairs) {
+  try { await server.pause(request({ avoid: pairs })); } catch (error) { /* as said */ }
+}
+
 function pause() {
   state.paused = !state.paused;
   root.classList.toggle('rv-paused', state.paused);
   if (state.paused) {
     const held = [...state.cards, ...(state.current ? [state.current] : [])].map((card) => card.pair);
-    server.pause(request({ avoid: held }));
+    giveBack(held);
   } else {
     // Others may have had these pairs meanwhile.
     state.cards = []; state.current = null; state.empty = false; state.fetching = false; state.round += 1;
@@ -293,20 +434,24 @@ for (const small of element.querySelectorAll('.rv-small')) {
 }
 document.addEventListener('pointerdown', (event) => { if (!event.target.closest || !event.target.closest('.rv-small')) over.hidden = true; });
 
-window.addEventListener('beforeunload', (event) => { if (state.unsaved) event.preventDefault(); });
+window.addEventListener('beforeunload', (event) => { if (outbox.waiting.some((entry) => !entry.isKept)) event.preventDefault(); });
+window.addEventListener('online', () => { if (outbox.wake) outbox.wake(); });
 
 function takeAim() {
   const aim = props.value;
   if (!aim || !aim.scene || JSON.stringify(aim) === JSON.stringify(state.aim)) return;
   const before = state.cards.concat(state.current ? [state.current] : []);
-  if (state.aim && before.length) server.pause(request({ avoid: before.map((card) => card.pair) }));
+  if (state.aim && before.length) giveBack(before.map((card) => card.pair));
   Object.assign(state, { aim, cards: [], current: null, done: state.aim && aim.scene === state.aim.scene ? state.done : [], empty: false,
-                         fetching: false, round: state.round + 1, problem: '', paused: false });
+                         fetching: false, round: state.round + 1, problem: '', paused: false, isFirstGone: false });
   root.classList.remove('rv-paused');
   draw();
   fetchCards();
 }
 watch('value', takeAim);
+takeFromShelf();
+showRefused();
+send();
 takeAim();
 // A queue that was empty may have filled: labels of others, answers of the judge.
 setInterval(() => { if (isVisible() && !state.current && state.aim && !state.paused) { state.empty = false; fetchCards(); } }, 3000);

@@ -7,7 +7,10 @@ names masks by their number in the view, as ids may give the truth away.
 from __future__ import annotations
 
 import hashlib
+import logging
+import re
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -16,21 +19,24 @@ import numpy as np
 
 from db.audit import Contradiction, find_contradictions
 from db.choices import OVERLAP_SHARE, ChoiceStore
-from db.labels import Label, NewLabel
-from db.leases import LeaseStore
-from db.rows import MAX_NAME, pair_key
+from db.labels import Label, NewLabel, ShownVerdict
+from db.leases import LeaseStore, lease_key
+from db.rows import pair_key
 from db.settling import Settled
 from db.tallies import Tally, tally
-from engine.errors import LabelError, MaskError, MaskgroupError
+from engine.errors import LabelError, MaskError, MaskgroupError, NotSavedError
 from engine.queues import QUEUES, QueueKind, explain_link, queue_worth
 from engine.types import Decision, Int32Array, MaskKey, MaskPair, Verdict
 from ui.grouping_runs import GroupingRuns
 from ui.review_evidence import ReviewEvidence, Snapshot, as_constraints
 from ui.workbench import Workbench
 
+log = logging.getLogger(__name__)
+
 LEASE_S = 300.0
 MAX_CARDS = 8
-SESSION_LENGTH = 16
+CLEAR_S = 60.0
+"""Between two clearings of leases that have run out."""
 PROBING: tuple[QueueKind, ...] = ("uncertain", "disagreement", "geometry")
 """Queues that need the judges' answers."""
 CLASS_SIZE = 1000
@@ -46,7 +52,7 @@ class Wish:
         scene: Name of the scene.
         queue: Which queue.
         annotator: Who labels.
-        session: Names the page: two pages of one person get different pairs too.
+        session: Names the page by something that nobody guesses: two pages never hold one pair, whatever names people go by.
         blind: Whether the judge's hint is kept away.
         only: "" for all pairs, "group:N" or "class:N" for pairs with a mask of that group or class.
         count: Cards wanted.
@@ -66,8 +72,8 @@ class Wish:
 
     @property
     def holder(self) -> str:
-        """Who holds the leases of this page."""
-        return f"{self.annotator[: MAX_NAME - SESSION_LENGTH - 1]}#{self.session[:SESSION_LENGTH]}"
+        """Who holds the leases of this page: not its session itself, which whoever reads the database could use."""
+        return hashlib.sha256(self.session.encode()).hexdigest()[:40]
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,7 @@ class ReviewDesk:
         self.choices = ChoiceStore(bench.labels.engine)
         self._first_looks: dict[str, _FirstLooks] = {}
         self._handing_out = threading.Lock()
+        self._cleared_at = -CLEAR_S
         self._people: dict[str, tuple[int, dict[MaskPair, set[str]]]] = {}
 
     def cards(self, wish: Wish) -> tuple[Card, ...]:
@@ -138,6 +145,7 @@ class ReviewDesk:
             found.append(Card(wish.first, wish.queue, "This is the pair that the address names."))
         # One page after the other in this process: they all want the same first pairs.
         with self._handing_out:
+            self._forget_expired()
             people = self._people_by_pair(wish.scene)
             share = self.choices.number(OVERLAP_SHARE, 0.0)
             taken = self.leases.taken_keys(wish.scene, others_than=wish.holder)
@@ -150,7 +158,7 @@ class ReviewDesk:
                     is_free = bool(card.cycle) or share_of(pair) < share
                     if pair in seen or (not card.cycle and is_done(people.get(pair, set()), wish.annotator, is_shared=is_free)):
                         continue
-                    if not is_free and pair_key(pair) in taken:
+                    if lease_key(pair, wish.annotator if is_free else "") in taken:
                         continue
                     seen.add(pair)
                     batch.append(card)
@@ -159,9 +167,27 @@ class ReviewDesk:
                 if not batch:
                     break
                 exclusive = [card.pair for card in batch if not card.cycle and share_of(card.pair.canonical()) >= share]
+                # Pairs that everybody gets go to one page of each person: two browsers may go by one name.
+                shared = [card.pair for card in batch if card.pair not in exclusive]
                 got = self._lease(wish, exclusive) if exclusive else set[MaskPair]()
-                found += [card for card in batch if card.pair in got or card.pair not in exclusive]
+                if shared:
+                    circle = wish.annotator
+                    got |= set(self.leases.lease_all(wish.scene, shared, wish.holder, seconds=LEASE_S, among=circle))
+                found += [card for card in batch if card.pair in got]
         return tuple(found)
+
+    def _forget_expired(self) -> None:
+        if time.monotonic() - self._cleared_at < CLEAR_S:
+            return
+        self._cleared_at = time.monotonic()
+        try:
+            self.leases.forget_expired()
+        except NotSavedError as error:
+            log.warning("%s", error)
+
+    def count_stale(self, scene: str) -> int:
+        """Return how many labels of a scene are about masks or views that are not there any more."""
+        return sum(len(people) for pair, people in self._people_by_pair(scene).items() if self.bench.is_stale(scene, pair))
 
     def _people_by_pair(self, scene: str) -> dict[MaskPair, set[str]]:
         """Return who has a label on each pair of a scene, read anew only when labels were written."""
@@ -190,8 +216,25 @@ class ReviewDesk:
         except MaskgroupError:
             return [None] * len(pairs)
 
-    def answer(self, wish: Wish, pair: MaskPair, decision: Decision, *, seconds: float | None, saw_hint: bool) -> Label:
+    def answer(
+        self,
+        wish: Wish,
+        pair: MaskPair,
+        decision: Decision,
+        *,
+        seconds: float | None,
+        hint: ShownVerdict | None,
+        identity: str | None = None,
+    ) -> Label:
         """Store an answer; when this returns it is on disk.
+
+        Args:
+            wish: The page's.
+            pair: The masks in the order in which they were shown.
+            decision: The answer.
+            seconds: From showing the pair to the answer.
+            hint: The judge's verdict, where it was shown.
+            identity: The page's UUID for this answer: sent again, it is stored once.
 
         Raises:
             MaskgroupError: If it is malformed or cannot be stored.
@@ -199,30 +242,32 @@ class ReviewDesk:
         for key in (pair.a, pair.b):
             if key.mask not in self.bench.frame(wish.scene, key.view).mask_areas:
                 raise MaskError(f"Scene {wish.scene!r} has no mask {key}; reload the page and try again.")
-        # The hint was shown, so the answer is remembered: nothing is asked again.
-        verdict = self.bench.verdict(wish.scene, pair) if saw_hint else None
         label = self.bench.labels.add(
             NewLabel(
                 annotator=wish.annotator,
                 scene=wish.scene,
                 pair=pair,
                 decision=decision,
-                model=verdict.model if verdict else None,
-                prompt=verdict.prompt if verdict else None,
-                p_same=verdict.p_same if verdict else None,
-                ambiguity=verdict.ambiguity if verdict else None,
+                model=hint.model if hint else None,
+                prompt=hint.prompt if hint else None,
+                p_same=hint.p_same if hint else None,
+                ambiguity=hint.ambiguity if hint else None,
                 seconds=seconds,
                 queue=f"{wish.queue}{' blind' if wish.blind else ''}",
                 source="review",
-            )
+            ),
+            identity=identity,
         )
-        self.leases.release(wish.scene, pair, wish.holder)
+        self.give_back(wish, [pair])
         return label
 
     def give_back(self, wish: Wish, pairs: Iterable[MaskPair]) -> None:
-        """Let others have the pairs that a page held."""
-        for pair in pairs:
-            self.leases.release(wish.scene, pair, wish.holder)
+        """Let others have the pairs that a page held; where the database cannot be written they get them when the lease ends."""
+        try:
+            for pair in pairs:
+                self.leases.release(wish.scene, pair, wish.holder, among=wish.annotator)
+        except NotSavedError as error:
+            log.warning("%s", error)
 
     def progress(self, annotator: str) -> Tally:
         """Return what a person has done."""
@@ -305,7 +350,10 @@ class ReviewDesk:
                 yield pair
 
     def _contradictions(self, scene: str) -> list[Contradiction]:
-        return find_contradictions(self.bench.labels.current(scene))
+        # Labels on masks that are gone can no longer be looked at: they are listed as stale, and stop nothing.
+        return find_contradictions(
+            label for label in self.bench.labels.current(scene) if not self.bench.is_stale(scene, label.pair)
+        )
 
     def _cycle_cards(self, found: Contradiction) -> Iterator[Card]:
         chain = found.cycle
@@ -319,7 +367,7 @@ class ReviewDesk:
         what, _, number = only.partition(":")
         if not only:
             return links
-        if what not in ("group", "class") or not number.lstrip("-").isdigit():
+        if what not in ("group", "class") or not re.fullmatch(r"-?[0-9]{1,9}", number):
             raise LabelError(f"The queue cannot be narrowed to {only!r}; choose from the list.")
         pool = snapshot.pool
         if what == "group":

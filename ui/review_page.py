@@ -6,16 +6,23 @@ passes is JSON: masks by their number in their view, pictures by address.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import io
-from collections.abc import Sequence
+import json
+import logging
+import secrets
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 from urllib.parse import urlencode
 
 import numpy as np
 from PIL import Image
 
+from db.labels import MAX_NAME, ShownVerdict
+from db.rows import check_identity, is_storable
 from engine.crops import show_mask
-from engine.errors import LabelError, MaskError, MaskgroupError
+from engine.errors import LabelError, MaskError, MaskgroupError, NotSavedError
 from engine.queues import QueueKind
 from engine.types import MaskKey, MaskPair, UInt8Array, Verdict
 from ui.permissions import undo_label
@@ -28,6 +35,8 @@ PICTURE_ROUTE = "/review/picture"
 JPEG_QUALITY = 88
 CROP_PX = 720
 """Longer side of a crop as it is sent: what a phone in the hand and half a screen need."""
+MAX_TEXT, MAX_AVOID, MAX_HINTS, MAX_NUMBER, MAX_QUOTED = 200, 500, 64, 1e9, 80
+"""Of what a request may hold: characters, pairs, size of a number; and how much of it an error repeats."""
 KINDS = ("crop", "view", "alone")
 QUEUE_WORDS: dict[QueueKind, str] = {
     "impact": "changes most groups",
@@ -40,81 +49,117 @@ QUEUE_WORDS: dict[QueueKind, str] = {
 }
 
 
+log = logging.getLogger(__name__)
+
+Handler = Callable[[ReviewDesk, Any], dict[str, Any]]
+
+
+def answering(handler: Handler) -> Handler:
+    """Wrap a handler: whatever comes, the page gets an object, with "error" (a sentence) where nothing was done.
+
+    "again" beside it says that the same request may do better later: the page keeps what it asked for, and asks again.
+    """
+
+    @functools.wraps(handler)
+    def guarded(desk: ReviewDesk, request: Any) -> dict[str, Any]:
+        if not isinstance(request, dict):
+            return {"error": f"The request is {shorten(request)}, expected an object with scene, queue, annotator and session."}
+        try:
+            return handler(desk, cast("dict[str, Any]", request))
+        except NotSavedError as error:
+            return {"error": str(error), "again": True}
+        except MaskgroupError as error:
+            return {"error": str(error)}
+        except Exception:
+            log.exception("the Review page's %s failed", handler.__name__)
+            return {"error": "The server made a mistake; its log has the details. Please report it.", "again": True}
+
+    return guarded
+
+
+@answering
 def next_cards(desk: ReviewDesk, request: dict[str, Any]) -> dict[str, Any]:
-    """Return {"cards": [...], "progress": {...}, "queue": {...}} or {"error": sentence}.
+    """Return {"cards": [...], "progress": {...}, "queue": {...}, "session": ...} or {"error": sentence}.
 
     Args:
         desk: Hands out pairs.
         request: "scene", "queue", "annotator", "session"; and, where wanted, "blind", "only", "count", "avoid" (pairs as
-            [VIEW, NUMBER, VIEW, NUMBER]), "first" (one such pair).
+            [VIEW, NUMBER, VIEW, NUMBER]), "first" (one such pair). Without a session one is made, to be sent from then on.
     """
-    try:
-        wish = read_wish(desk.bench, request)
-        cards = [card_values(desk.bench, wish.scene, card) for card in desk.cards(wish)]
-        return {"cards": cards, **_standing(desk, wish)}
-    except MaskgroupError as error:
-        return {"error": str(error)}
+    wish = read_wish(desk.bench, request)
+    cards = [card_values(desk.bench, wish.scene, card) for card in desk.cards(wish)]
+    return {"cards": cards, "session": wish.session, **_standing(desk, wish)}
 
 
+@answering
 def hints(desk: ReviewDesk, request: dict[str, Any]) -> dict[str, Any]:
-    """Return {"hints": one sentence for each of "pairs", "" where there is none} or {"error": sentence}.
+    """Return {"hints": one sentence for each of "pairs", "" where there is none, "verdicts": what they say} or {"error": sentence}.
 
     Apart from the cards, as the judge takes its time and nobody should wait for it.
     """
-    try:
-        wish = read_wish(desk.bench, request)
-        pairs = [read_pair(desk.bench, wish.scene, pair) for pair in request.get("pairs", [])]
-        return {"hints": [hint_words(verdict) for verdict in desk.hints(wish, pairs)]}
-    except MaskgroupError as error:
-        return {"error": str(error)}
+    wish = read_wish(desk.bench, request)
+    listed = read_list(request, "pairs", MAX_HINTS)
+    verdicts = desk.hints(wish, [read_pair(desk.bench, wish.scene, pair) for pair in listed])
+    return {"hints": [hint_words(verdict) for verdict in verdicts], "verdicts": [verdict_values(verdict) for verdict in verdicts]}
 
 
+@answering
 def answer(desk: ReviewDesk, request: dict[str, Any]) -> dict[str, Any]:
-    """Store an answer: {"label": number, "progress": {...}} once it is on disk, or {"error": sentence}.
+    """Store an answer: {"label": number, "id": UUID, "progress": {...}} once it is on disk, or {"error": sentence}.
 
     Args:
         desk: Takes answers.
-        request: As for `next_cards`, with "pair", "decision", "seconds" and "saw_hint".
+        request: As for `next_cards`, with "pair", "decision", "seconds"; and, where known, "id" (the page's UUID for this answer:
+            sent again, it is stored once), "saw" (the verdict whose hint was shown, as `hints` gave it), "token" (the card's: the
+            answer is refused if the masks of the scene are others by now).
     """
-    try:
-        wish = read_wish(desk.bench, request)
-        pair = read_pair(desk.bench, wish.scene, request.get("pair"))
-        seconds = request.get("seconds")
-        if not isinstance(seconds, int | float | None) or isinstance(seconds, bool):
-            raise LabelError(f"seconds is {seconds!r}, expected a number or null.")
-        label = desk.answer(
-            wish,
-            pair,
-            as_decision(str(request.get("decision"))),
-            seconds=None if seconds is None else float(seconds),
-            saw_hint=bool(request.get("saw_hint")),
+    wish = read_wish(desk.bench, request)
+    pair = read_pair(desk.bench, wish.scene, request.get("pair"))
+    token = read_text(request, "token", 40)
+    if token and token != pair_token(desk.bench, wish.scene, pair):
+        raise MaskError(
+            "The masks of this scene are not those that the page showed any more; reload it and look at the pair again."
         )
-        return {"label": label.id, "progress": _progress(desk, wish.annotator)}
-    except MaskgroupError as error:
-        return {"error": str(error)}
+    label = desk.answer(
+        wish,
+        pair,
+        as_decision(read_text(request, "decision", 40)),
+        seconds=read_number(request, "seconds"),
+        hint=read_verdict(desk, wish, pair, request),
+        identity=read_text(request, "id", 40) or None,
+    )
+    return {"label": label.id, "id": label.uuid, "progress": _progress(desk, wish.annotator)}
 
 
+@answering
 def undo(desk: ReviewDesk, request: dict[str, Any]) -> dict[str, Any]:
-    """Take back the label "label": {"progress": {...}} or {"error": sentence}."""
-    try:
-        wish = read_wish(desk.bench, request)
-        number = request.get("label")
-        if not isinstance(number, int):
-            raise LabelError(f"The label to undo is {number!r}, expected its number.")
-        undo_label(desk.bench.labels, number, wish.annotator)
-        return {"progress": _progress(desk, wish.annotator)}
-    except MaskgroupError as error:
-        return {"error": str(error)}
+    """Take a label back: {"label": number of the undoing row, "progress": {...}} or {"error": sentence}.
+
+    Args:
+        desk: Keeps the labels.
+        request: As for `next_cards`, with "label" (its number) or "undoes" (the UUID of the answer); and, where known, "id".
+    """
+    # Not `read_wish`: a label can be taken back whose masks or scene are gone.
+    annotator = read_text(request, "annotator", MAX_NAME).strip() or "me"
+    number, named, identity = request.get("label"), read_text(request, "undoes", 40), read_text(request, "id", 40) or None
+    if named:
+        check_identity(named)
+        label = desk.bench.labels.find(named)
+        if label is None:
+            raise LabelError("The answer to take back is not in the database; it was never saved.")
+        number = label.id
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise LabelError(f"The label to undo is {shorten(number)}, expected its number.")
+    row = undo_label(desk.bench.labels, number, annotator, identity=identity)
+    return {"label": row.id, "progress": _progress(desk, annotator)}
 
 
+@answering
 def pause(desk: ReviewDesk, request: dict[str, Any]) -> dict[str, Any]:
     """Give the pairs "avoid" back for others: {} or {"error": sentence}."""
-    try:
-        wish = read_wish(desk.bench, request)
-        desk.give_back(wish, wish.avoid)
-        return {}
-    except MaskgroupError as error:
-        return {"error": str(error)}
+    wish = read_wish(desk.bench, request)
+    desk.give_back(wish, wish.avoid)
+    return {}
 
 
 def read_wish(bench: Workbench, request: dict[str, Any]) -> Wish:
@@ -123,27 +168,102 @@ def read_wish(bench: Workbench, request: dict[str, Any]) -> Wish:
     Raises:
         MaskgroupError: If a field is missing or malformed.
     """
-    texts = {name: request.get(name, "") for name in ("scene", "queue", "annotator", "session", "only")}
-    for name, value in texts.items():
-        if not isinstance(value, str):
-            raise LabelError(f"{name} is {value!r}, expected text.")
-    count = request.get("count", 4)
-    if not isinstance(count, int):
-        raise LabelError(f"count is {count!r}, expected a whole number.")
-    first, avoid = request.get("first"), request.get("avoid", [])
-    if not isinstance(avoid, list):
-        raise LabelError(f"avoid is {avoid!r}, expected a list of pairs.")
+    scene = read_text(request, "scene", MAX_TEXT)
+    count, first = request.get("count", 4), request.get("first")
+    if not isinstance(count, int) or isinstance(count, bool):
+        raise LabelError(f"count is {shorten(count)}, expected a whole number.")
+    # Opened first: whether a pair is there can only be said of a scene that is.
+    bench.views(scene)
     return Wish(
-        scene=texts["scene"],
-        queue=cast("QueueKind", texts["queue"] or "impact"),
-        annotator=texts["annotator"].strip() or "me",
-        session=texts["session"],
-        blind=bool(request.get("blind")),
-        only=texts["only"],
+        scene=scene,
+        queue=cast("QueueKind", read_text(request, "queue", MAX_NAME) or "impact"),
+        annotator=read_text(request, "annotator", MAX_NAME).strip() or "me",
+        session=read_text(request, "session", MAX_TEXT) or secrets.token_hex(16),
+        blind=read_bool(request, "blind"),
+        only=read_text(request, "only", MAX_NAME),
         count=count,
-        avoid=frozenset(read_pair(bench, texts["scene"], pair).canonical() for pair in cast("list[object]", avoid)),
-        first=read_pair(bench, texts["scene"], first) if first else None,
+        # Pairs to avoid that are gone, as a page that was open for long may have them, are avoided already.
+        avoid=frozenset(
+            pair.canonical()
+            for values in read_list(request, "avoid", MAX_AVOID)
+            if (pair := find_pair(bench, scene, values)) is not None
+        ),
+        first=None if first is None else read_pair(bench, scene, first),
     )
+
+
+def read_text(request: dict[str, Any], name: str, longest: int) -> str:
+    """Return a text of a request, "" without it.
+
+    Raises:
+        LabelError: If it is none, is too long, or holds what no database keeps.
+    """
+    value = request.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str) or len(value) > longest or not is_storable(value):
+        raise LabelError(
+            f"{name} is {shorten(value)}, expected text of at most {longest} characters without NUL or half characters."
+        )
+    return value
+
+
+def read_bool(request: dict[str, Any], name: str) -> bool:
+    """Return a switch of a request, off without it.
+
+    Raises:
+        LabelError: If it is neither true nor false.
+    """
+    value = request.get(name)
+    if not isinstance(value, bool | None):
+        raise LabelError(f"{name} is {shorten(value)}, expected true or false.")
+    return bool(value)
+
+
+def read_number(request: dict[str, Any], name: str) -> float | None:
+    """Return a number of a request, None without it.
+
+    Raises:
+        LabelError: If it is none, or beyond all bounds.
+    """
+    value = request.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < MAX_NUMBER:
+        raise LabelError(f"{name} is {shorten(value)}, expected a number or null.")
+    return float(value)
+
+
+def read_list(request: dict[str, Any], name: str, most: int) -> list[Any]:
+    """Return a list of pairs of a request, empty without it.
+
+    Raises:
+        LabelError: If it is none, or too long.
+    """
+    value = request.get(name, [])
+    if not isinstance(value, list) or len(cast("list[Any]", value)) > most:
+        raise LabelError(f"{name} is {shorten(value)}, expected a list of pairs, at most {most}.")
+    return cast("list[Any]", value)
+
+
+def read_verdict(desk: ReviewDesk, wish: Wish, pair: MaskPair, request: dict[str, Any]) -> ShownVerdict | None:
+    """Return the verdict whose hint a person saw: as the page says it, or (with "saw_hint") as it is known here.
+
+    Raises:
+        MaskgroupError: If it is malformed.
+    """
+    saw, saw_hint = request.get("saw"), read_bool(request, "saw_hint")
+    if wish.blind or (saw is None and not saw_hint):
+        return None
+    if saw is None:
+        verdict = desk.bench.verdict(wish.scene, pair)
+        return ShownVerdict(verdict.model, verdict.prompt, verdict.p_same, verdict.ambiguity)
+    told = cast("dict[str, Any]", saw) if isinstance(saw, dict) else {}
+    model = read_text(told, "model", MAX_TEXT)
+    if not model:
+        raise LabelError(f"saw is {shorten(saw)}, expected a verdict as hints gives it, or null.")
+    prompt = read_text(told, "prompt", MAX_NAME) or None
+    return ShownVerdict(model, prompt, read_number(told, "p_same"), read_number(told, "ambiguity"))
 
 
 def read_pair(bench: Workbench, scene: str, values: object) -> MaskPair:
@@ -152,16 +272,47 @@ def read_pair(bench: Workbench, scene: str, values: object) -> MaskPair:
     Raises:
         MaskError: If there are none such.
     """
+    pair = find_pair(bench, scene, values)
+    if pair is None:
+        raise MaskError(f"{shorten(values)} names no two masks of scene {scene!r}; expected [VIEW, NUMBER, VIEW, NUMBER].")
+    return pair
+
+
+def find_pair(bench: Workbench, scene: str, values: object) -> MaskPair | None:
+    """Return the masks that [VIEW, NUMBER, VIEW, NUMBER] names, None where one is not there.
+
+    Raises:
+        MaskError: If it names nothing at all.
+    """
     listed: Sequence[object] = cast("Sequence[object]", values) if isinstance(values, list | tuple) else ()
     keys: list[MaskKey] = []
-    for view, number in (listed[:2], listed[2:]) if len(listed) == 4 else ():
-        if isinstance(view, str) and isinstance(number, int) and view in bench.views(scene):
-            mask = bench.mask_by_number(scene, view, number)
-            if mask is not None:
-                keys.append(MaskKey(view, mask))
-    if len(keys) != 2 or keys[0] == keys[1]:
-        raise MaskError(f"{values!r} names no two masks of scene {scene!r}; expected [VIEW, NUMBER, VIEW, NUMBER].")
-    return MaskPair(*keys)
+    for view, number in (listed[:2], listed[2:]) if len(listed) == 4 else ((None, None),):
+        if not isinstance(view, str) or not isinstance(number, int) or isinstance(number, bool):
+            raise MaskError(f"{shorten(values)} names no two masks of scene {scene!r}; expected [VIEW, NUMBER, VIEW, NUMBER].")
+        mask = bench.mask_by_number(scene, view, number) if view in bench.views(scene) else None
+        if mask is not None:
+            keys.append(MaskKey(view, mask))
+    return MaskPair(*keys) if len(keys) == 2 and keys[0] != keys[1] else None
+
+
+def shorten(value: object) -> str:
+    """Return what came, for a sentence about it."""
+    words = ascii(value) if not isinstance(value, int) or abs(value) < MAX_NUMBER else "a number of many digits"
+    return words if len(words) <= MAX_QUOTED else f"{words[:MAX_QUOTED]}…"
+
+
+def pair_token(bench: Workbench, scene: str, pair: MaskPair) -> str:
+    """Return what tells a pair from any other that its numbers could come to name: its masks and how large they are."""
+    ordered = pair.canonical()
+    sides = [[key.view, key.mask, bench.frame(scene, key.view).mask_areas[key.mask]] for key in (ordered.a, ordered.b)]
+    return hashlib.sha256(json.dumps([scene, sides]).encode()).hexdigest()[:16]
+
+
+def verdict_values(verdict: Verdict | None) -> dict[str, Any] | None:
+    """Return a verdict as the page keeps it with its hint."""
+    if verdict is None:
+        return None
+    return {"model": verdict.model, "prompt": verdict.prompt, "p_same": verdict.p_same, "ambiguity": verdict.ambiguity}
 
 
 def card_values(bench: Workbench, scene: str, card: Card) -> dict[str, Any]:
@@ -169,6 +320,7 @@ def card_values(bench: Workbench, scene: str, card: Card) -> dict[str, Any]:
     pair = pair_values(bench, scene, card.pair)
     return {
         "pair": pair,
+        "token": pair_token(bench, scene, card.pair),
         "names": [f"view {card.pair.a.view}", f"view {card.pair.b.view}"],
         "reason": card.reason,
         "pictures": [
@@ -251,7 +403,7 @@ def _standing(desk: ReviewDesk, wish: Wish) -> dict[str, Any]:
     states = desk.queues(wish.scene, annotator=wish.annotator, only=wish.only, kinds=[wish.queue])
     state = states[0] if states else None
     queue = {"left": state.count if state else None, "words": describe_queue(state) if state else "the queue is being made"}
-    return {"progress": _progress(desk, wish.annotator), "queue": queue}
+    return {"progress": _progress(desk, wish.annotator), "queue": queue, "stale": desk.count_stale(wish.scene)}
 
 
 def _progress(desk: ReviewDesk, annotator: str) -> dict[str, Any]:

@@ -50,6 +50,7 @@ COUNT_WORDS = {
     "different, mined": "of the different ones, what the model finds hard",
     "different, random": "of the different ones, any other object",
     "left out": "labelled pairs left out",
+    "left out, stale": "of those, stale: their masks are not there now",
 }
 LOG_LINES = 200
 SPARK = (84, 20)

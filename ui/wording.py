@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from engine.types import Decision, MaskPair, Verdict
 from ui.escape import escape
@@ -75,20 +76,23 @@ def asked_words(verdict: Verdict, pair: MaskPair) -> str:
     return f"Asked with view {first} first, then view {second}{swapped}"
 
 
+ASKING_HTML = '<div class="mg-verdict mg-waiting" role="status">asking …</div>'
+"""Stands where the verdict will be, from the moment in which another pair or model is chosen."""
+
+
 def waiting_html(message: str) -> str:
     """Return a verdict card that holds only a hint."""
     return f'<div class="mg-verdict mg-waiting" role="status">{escape(message)}</div>'
 
 
-def truth_html(is_same: bool | None, verdict: Verdict | None) -> str:
-    """Return what ground truth says of the pair."""
+def truth_html(is_same: bool | None, verdicts: Mapping[str, Verdict]) -> str:
+    """Return what ground truth says of the pair, and of each verdict, by the name of its model, whether it is right."""
     if is_same is None:
         return "<p>This scene has no ground truth for these masks.</p>"
     truth = "one and the same object" if is_same else "two different objects"
-    if verdict is None:
-        return f"<p>Ground truth: {truth}.</p>"
-    agrees = (verdict.answer == "same") == is_same
-    return f"<p>Ground truth: <b>{truth}</b>. The model is {'right' if agrees else 'wrong'} here.</p>"
+    agrees = {name: (verdict.answer == "same") == is_same for name, verdict in verdicts.items()}
+    said = " and ".join(f"{escape(name)} is {'right' if is_right else 'wrong'}" for name, is_right in agrees.items())
+    return f"<p>Ground truth: <b>{truth}</b>.{f' {said} here.' if said else ''}</p>"
 
 
 def point_html(instance: int | None, marks: list[str]) -> str:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from db.labels import Label, LabelStore, NewLabel
+from db.labels import Label, LabelStore, NewLabel, ShownVerdict
 from engine.assets import SCENES_DIR
 from engine.crops import PictureStyle, show_mask
-from engine.errors import MaskError, SceneError
+from engine.errors import MaskError, MaskgroupError, SceneError
 from engine.frames import FrameSource
 from engine.judging import CropPair, Judge
 from engine.judging.base import picture_style
@@ -74,6 +74,7 @@ class Workbench:
         self.points = points
         self._style: PictureStyle = style
         self._verdicts: OrderedDict[tuple[str, MaskPair, str], Verdict] = OrderedDict()
+        self._stale: dict[tuple[str, MaskPair], bool] = {}
         self._verdicts_lock = threading.Lock()
         self.open_scene = lru_cache(maxsize=MAX_OPEN_SCENES)(self._open_scene)
         self.room = lru_cache(maxsize=MAX_OPEN_SCENES)(self._build_room)
@@ -140,8 +141,15 @@ class Workbench:
         return [(f"mask {rank} of {len(ordered)} ({areas[i] / total:.1%})", i) for rank, i in enumerate(ordered, start=1)]
 
     def mask_number(self, scene: str, key: MaskKey) -> int:
-        """Return a mask's place in its view's list, counted from 1."""
-        return [i for _, i in self.mask_choices(scene, key.view)].index(key.mask) + 1
+        """Return a mask's place in its view's list, counted from 1.
+
+        Raises:
+            MaskgroupError: If there is no such mask, view or scene.
+        """
+        ids = [i for _, i in self.mask_choices(scene, key.view)]
+        if key.mask not in ids:
+            raise MaskError(f"View {key.view!r} of scene {scene!r} has no mask {key.mask} any more; pick another.")
+        return ids.index(key.mask) + 1
 
     def mask_by_number(self, scene: str, view: str, number: int | None) -> int | None:
         """Return the mask at a place of its view's list, or None where there is none."""
@@ -151,6 +159,30 @@ class Workbench:
     def mask_name(self, scene: str, key: MaskKey) -> str:
         """Return a mask's name as the pages show it, e.g. "mask 3 of view 12"."""
         return f"mask {self.mask_number(scene, key)} of view {key.view}"
+
+    def has_pair(self, scene: str, pair: MaskPair) -> bool:
+        """Return whether both masks are there: people's labels outlive the scenes, views and masks that they are about."""
+        try:
+            return all(key.mask in self.frame(scene, key.view).mask_areas for key in (pair.a, pair.b))
+        except (MaskgroupError, OSError):
+            return False
+
+    def pair_words(self, scene: str, pair: MaskPair) -> str:
+        """Return both masks' names as the pages show them; by ids, and marked, where one is not there any more."""
+        if not self.has_pair(scene, pair):
+            return f"{pair.a} and {pair.b} (stale: not there now)"
+        return " and ".join(self.mask_name(scene, key) for key in (pair.a, pair.b))
+
+    def is_stale(self, scene: str, pair: MaskPair) -> bool:
+        """Return whether a label of a pair is stale, as `has_pair` says; looked up once, as many labels are asked about."""
+        key = (scene, pair.canonical())
+        if key not in self._stale:
+            self._stale[key] = not self.has_pair(scene, pair)
+        return self._stale[key]
+
+    def stale_labels(self, scene: str) -> list[Label]:
+        """Return the labels of a scene that count and are about a mask, view or scene that is not there any more."""
+        return [label for label in self.labels.current(scene) if self.is_stale(scene, label.pair)]
 
     def mask_at(self, scene: str, view: str, x: int, y: int) -> int | None:
         """Return the mask under pixel (x, y) = (column, row), or None where there is none."""
@@ -214,19 +246,29 @@ class Workbench:
         rng = np.random.default_rng(seed)
         return propose_pair(opened.scene.view_names, opened.frames.frame, rng=rng, avoid=self.labels.pairs_labelled(scene))
 
-    def save_label(self, scene: str, pair: MaskPair, decision: Decision, *, annotator: str, seconds: float | None) -> Label:
-        """Write a label at once, with what the model had said if it was asked."""
-        verdict = self._known(scene, [pair], self.judges.default).get(pair)
+    def save_label(
+        self,
+        scene: str,
+        pair: MaskPair,
+        decision: Decision,
+        *,
+        annotator: str,
+        seconds: float | None,
+        shown: Sequence[ShownVerdict] = (),
+    ) -> Label:
+        """Write a label at once, with the verdicts that were shown, in their places."""
+        first = shown[0] if shown else None
         return self.labels.add(
             NewLabel(
                 annotator=annotator,
                 scene=scene,
                 pair=pair,
                 decision=decision,
-                model=verdict.model if verdict else None,
-                prompt=verdict.prompt if verdict else None,
-                p_same=verdict.p_same if verdict else None,
-                ambiguity=verdict.ambiguity if verdict else None,
+                model=first.model if first else None,
+                prompt=first.prompt if first else None,
+                p_same=first.p_same if first else None,
+                ambiguity=first.ambiguity if first else None,
+                beside=tuple(shown[1:]),
                 seconds=seconds,
                 queue="judge-page",
                 source="app",

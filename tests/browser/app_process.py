@@ -16,7 +16,9 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-START_TIMEOUT_S = 300
+WAIT_MS = 240_000
+"""For whatever a page is waited for: enough for a machine that is four times slower and busy. What is well never waits it out."""
+START_TIMEOUT_S = 480
 BROWSER_FLAGS = [
     "--no-sandbox",
     "--disable-background-networking",
@@ -62,7 +64,7 @@ def running_app(database: Path, *flags: str) -> Iterator[str]:
     finally:
         process.terminate()
         try:
-            process.wait(timeout=20)
+            process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
 
@@ -72,7 +74,7 @@ def _wait_until_open(address: str, deadline: float) -> None:
     host, port = address.removeprefix("http://").split(":")
     while time.monotonic() < deadline:
         try:
-            socket.create_connection((host, int(port)), timeout=5).close()
+            socket.create_connection((host, int(port)), timeout=60).close()
             return
         except OSError:
             time.sleep(0.05)

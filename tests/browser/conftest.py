@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.app_process import browser, find_chromium, running_app
+from tests.browser.app_process import WAIT_MS, browser, find_chromium, running_app
 
 # Playwright's own 5 s are too few on a busy two-core machine: a page that answers late is slow, not wrong.
-expect.set_options(timeout=60_000)
+expect.set_options(timeout=WAIT_MS)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from engine.assets import ASSETS_DIR
 from engine.comparison_run import ComparisonSettings
 from engine.judging import BUNDLED_MODEL
 from engine.judging.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids
-from tests.browser.app_process import running_app
+from tests.browser.app_process import WAIT_MS, running_app
 from tests.e2e.test_evaluate_command import run
 from tests.rounding import but_rounding
 from tests.tiny_room import NAME, write_tiny_room
@@ -33,7 +33,6 @@ pytestmark = [
     pytest.mark.skipif(not (BUNDLED_MODEL / "config.json").is_file(), reason="the bundled model is not in this checkout"),
 ]
 
-WAIT_MS = 120_000
 LONG_MS = 300_000
 LATE_MS = 3_000
 RIVAL = "tuned" if "tuned" in shipped_models() else "contrary"
@@ -78,21 +77,21 @@ def page(chromium: Browser) -> Iterator[Page]:
 
 def test_two_models_side_by_side_then_blind_vote_and_heat(page: Page, app: str, data: Path) -> None:
     page.goto(app)
-    expect(page.locator("#mg-verdict .mg-card")).to_have_count(2, timeout=WAIT_MS)
+    expect(page.locator("#mg-verdict .mg-card")).to_have_count(2)
     expect(page.locator("#mg-verdict .mg-model")).to_have_text(["base", RIVAL])
     expect(page.locator("#mg-verdict .mg-banner")).to_have_text(re.compile("They disagree|Both say"))
 
     page.locator("#mg-heat-box button").first.click()
     page.locator("#mg-show-heat").click()
-    expect(page.locator("#mg-heat img")).to_have_count(4, timeout=WAIT_MS)
+    expect(page.locator("#mg-heat img")).to_have_count(4)
 
     page.locator("#mg-blind input").check()
-    expect(page.locator("#mg-vote-left")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#mg-vote-left")).to_be_visible()
     expect(page.locator("#mg-verdict .mg-model")).to_have_text(["Model 1", "Model 2"])
     assert RIVAL not in page.locator("#mg-verdict").inner_html()
     page.keyboard.press("1")
-    expect(page.locator("#mg-verdict .mg-reveal")).to_contain_text("Model 1 was", timeout=WAIT_MS)
-    expect(page.locator("#mg-score")).to_contain_text("of the decided votes [95 %:", timeout=WAIT_MS)
+    expect(page.locator("#mg-verdict .mg-reveal")).to_contain_text("Model 1 was")
+    expect(page.locator("#mg-score")).to_contain_text("of the decided votes [95 %:")
     (line,) = (data / "votes.jsonl").read_text().splitlines()
     assert {json.loads(line)["left"], json.loads(line)["right"]} == {"base", RIVAL}
     assert page.problems == []  # type: ignore[attr-defined]
@@ -122,7 +121,7 @@ def check_report(browser: Browser, path: Path, folder: Path, expected: dict[str,
         page, asked = context.new_page(), []
         page.on("request", lambda request, asked=asked: asked.append(request.url))
         page.goto(path.as_uri())
-        expect(page.locator(".plots figure .main-svg").first).to_be_visible(timeout=WAIT_MS)
+        expect(page.locator(".plots figure .main-svg").first).to_be_visible()
         assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()], "it asks for nothing but itself"
         assert page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
         assert page.locator(".plots figure").count() == page.locator(".plots figure:has(.main-svg)").count() >= 8
@@ -150,7 +149,7 @@ def test_comparison_is_stopped_goes_on_and_shows_the_commands_numbers(page: Page
     page.goto(app)
     page.get_by_role("tab", name="Compare").click()
     if (ASSETS_DIR / "comparisons" / "shipped" / "comparison.json").is_file():
-        expect(page.locator("#mg-compare-tables .mg-compared")).to_be_visible(timeout=WAIT_MS)
+        expect(page.locator("#mg-compare-tables .mg-compared")).to_be_visible()
         page.locator("#mg-compare-form button").first.click()
     # So many that it is still under way when it is told to stop.
     page.locator("#mg-compare-pairs input[type=number]").fill("120")
@@ -159,12 +158,12 @@ def test_comparison_is_stopped_goes_on_and_shows_the_commands_numbers(page: Page
     page.locator("#mg-compare-start").click()
     page.locator("#mg-compare-cancel").click()
     page.locator("#mg-compare-resume").click()
-    expect(page.locator("#mg-compare-resume")).to_be_hidden(timeout=WAIT_MS)
-    expect(page).to_have_url(re.compile(r"\?tab=compare&run=[0-9a-f-]{36}"), timeout=WAIT_MS)
+    expect(page.locator("#mg-compare-resume")).to_be_hidden()
+    expect(page).to_have_url(re.compile(r"\?tab=compare&run=[0-9a-f-]{36}"))
     address = page.url
     # The tables of what was judged so far may stand there already: the numbers are all there once nothing goes on any more.
     expect(page.locator("#mg-compare-progress [role=status]")).to_have_count(0, timeout=LONG_MS)
-    expect(page.locator(f"#mg-compare-tables table[data-scene={NAME}]")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator(f"#mg-compare-tables table[data-scene={NAME}]")).to_be_visible()
 
     (folder,) = (data / "comparisons").iterdir()
     report = command_numbers("compare", folder / "a", folder / "b", "--json")
@@ -172,7 +171,7 @@ def test_comparison_is_stopped_goes_on_and_shows_the_commands_numbers(page: Page
         for side in ("a", "b"):
             cell = page.locator(f"#mg-compare-tables tr[data-metric={name}] td[data-side={side}]")
             assert float(cell.get_attribute("data-value") or "nan") == report["metrics"][name][side]
-    expect(page.locator("#mg-compare-plots .mg-figure .main-svg").first).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#mg-compare-plots .mg-figure .main-svg").first).to_be_visible()
     expect(page.locator("#mg-compare-groups")).to_contain_text(f"{NAME}: groups by the judge alone")
 
     assert Image.open(download(page, "#mg-figure", data)).width > 300
@@ -181,25 +180,25 @@ def test_comparison_is_stopped_goes_on_and_shows_the_commands_numbers(page: Page
     before = page.locator("#mg-threshold-rates").inner_text()
     page.locator("#mg-threshold input[type=number]").fill("0.91")
     page.locator("#mg-threshold input[type=number]").press("Enter")
-    expect(page.locator("#mg-threshold-rates")).to_contain_text("from 91%", timeout=WAIT_MS)
+    expect(page.locator("#mg-threshold-rates")).to_contain_text("from 91%")
     assert page.locator("#mg-threshold-rates").inner_text() != before
     page.locator("#mg-keep-threshold").click()
-    expect(page.locator("#mg-threshold-kept")).to_contain_text("From now on contrary says", timeout=WAIT_MS)
+    expect(page.locator("#mg-threshold-kept")).to_contain_text("From now on contrary says")
     kept = json.loads((data / "operating_point.json").read_text())
     assert kept[str(data / "contrary")]["threshold"] == 0.91, "under what the command line calls it"
 
     # Whatever the base says of a pair, the other says the opposite: its right answers break, its wrong ones are fixed.
     kind, number = ("broken", 1) if report["broken"] else ("fixed", 0)
     page.locator("#mg-compare-outcome label").nth(number).click()
-    expect(page.locator("#mg-compare-flips figure")).to_have_count(len(report[kind]), timeout=WAIT_MS)
+    expect(page.locator("#mg-compare-flips figure")).to_have_count(len(report[kind]))
     page.locator("#mg-compare-flips .mg-to-label").first.click()
-    expect(page.get_by_text("This is the pair that the address names.")).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_text("This is the pair that the address names.")).to_be_visible()
     page.goto(address)
-    expect(page.locator(f"#mg-compare-tables table[data-scene={NAME}]")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator(f"#mg-compare-tables table[data-scene={NAME}]")).to_be_visible()
     page.locator("#mg-compare-outcome label").nth(number).click()
-    expect(page.locator("#mg-compare-flips figure")).to_have_count(len(report[kind]), timeout=WAIT_MS)
+    expect(page.locator("#mg-compare-flips figure")).to_have_count(len(report[kind]))
     page.locator("#mg-compare-flips .mg-to-judge").first.click()
-    expect(page.locator("#mg-verdict .mg-card")).to_have_count(2, timeout=WAIT_MS)
+    expect(page.locator("#mg-verdict .mg-card")).to_have_count(2)
     expect(page.locator("#mg-verdict .mg-model")).to_have_text(["base", "contrary"])
     expect(page.locator("#mg-verdict .mg-differ")).to_be_visible()
     expect(page.locator("#mg-verdict .mg-card").nth(1)).to_contain_text("from 91% on, the threshold chosen for it")

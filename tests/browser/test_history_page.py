@@ -12,12 +12,12 @@ from playwright.sync_api import Browser, Page, expect
 from db.labels import LabelStore, NewLabel
 from db.session import open_database
 from engine.types import Decision, MaskKey, MaskPair
-from tests.browser.app_process import running_app
+from tests.browser.app_process import WAIT_MS, running_app
 from tests.tiny_room import BLUE_BOX, NAME, RED_BOX, VIEWS, write_tiny_room
 
 pytestmark = pytest.mark.browser
 
-LATE_MS = 3_000
+LATE_MS = 6_000
 BOXES = [MaskKey(view, box) for box in (RED_BOX, BLUE_BOX) for view in VIEWS]
 PAIRS = [MaskPair(a, b) for i, a in enumerate(BOXES) for b in BOXES[i + 1 :]]
 
@@ -41,7 +41,7 @@ def say(store: LabelStore, who: str, pair: MaskPair, decision: Decision) -> int:
 
 def open_page(chromium: Browser, address: str) -> Page:
     page = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(WAIT_MS)
     page.problems = []  # type: ignore[attr-defined]
     page.on("pageerror", lambda error: page.problems.append(str(error)))  # type: ignore[attr-defined]
     page.goto(address)

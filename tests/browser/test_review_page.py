@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +13,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from engine.assets import SCENES_DIR
-from tests.browser.app_process import running_app
+from tests.browser.app_process import WAIT_MS, running_app
 from tests.tiny_room import NAME, write_tiny_room
 
 pytestmark = pytest.mark.browser
 
-WAIT_MS = 60_000
 HOLD_PICTURES = """
 const decode = HTMLImageElement.prototype.decode;
 window.pictures = new Promise((go) => { window.showPictures = go; });
@@ -38,6 +38,23 @@ window.fetch = async (...request) => {
 window.letGo = () => { window.hold = ''; window.held.splice(0).forEach((go) => go()); };
 """
 """In the page, as a handler of Playwright's that waits would hold up the test itself: requests whose body holds `hold` wait."""
+
+
+LOSE_ANSWERS = """
+const send = window.fetch;
+Object.assign(window, { loses: 0, lost: 0 });
+window.fetch = async (...request) => {
+  const body = request[1] && typeof request[1].body === 'string' ? request[1].body : '';
+  const answer = await send(...request);
+  if (window.loses > 0 && /"fn_name":"(answer|undo)"/.test(body)) {
+    window.loses -= 1;
+    window.lost += 1;
+    throw new TypeError('the connection broke');
+  }
+  return answer;
+};
+"""
+"""The server gets an answer, and the page does not hear so."""
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +121,8 @@ def press(page: Page, key: str, *, is_ahead: bool = False) -> str:
 
 
 def wait_until_saved(page: Page) -> None:
-    page.wait_for_function("mgReview.state.unsaved === 0")
+    # The page may be opening itself anew: the server was away.
+    page.wait_for_function("window.mgReview && mgReview.state.unsaved === 0 && mgReview.outbox.waiting.length === 0")
 
 
 def rows(database: Path, where: str = "1") -> list[tuple[str, ...]]:
@@ -145,7 +163,7 @@ def test_by_keyboard_alone(chromium: Browser, app: str, database: Path) -> None:
     expect(page.locator(".rv-help")).to_be_visible()
     page.keyboard.press("?")
     expect(page.locator(".rv-help")).to_be_hidden()
-    expect(page.locator(".rv-hint")).to_contain_text("The judge leans to", timeout=2 * WAIT_MS)
+    expect(page.locator(".rv-hint")).to_contain_text("The judge leans to")
     page.keyboard.press("j")
     expect(page.locator(".rv-hint")).to_have_text("")
     page.keyboard.press("j")
@@ -218,7 +236,7 @@ def test_pairs_of_one_scene_never_come_back_in_another(chromium: Browser, app: s
         page.wait_for_function("scene => mgReview.state.aim.scene === scene && mgReview.state.current", arg=scene)
         wait_for_card(page)
         page.evaluate("letGo()")
-        page.wait_for_function("mgReview.state.saved === mgReview.state.done.length && mgReview.state.unsaved === 0")
+        wait_until_saved(page)
         links = page.evaluate("[mgReview.state.current, ...mgReview.state.cards].map((card) => card.link)")
         assert all(urlencode({"scene": scene}) in link for link in links)
 
@@ -232,12 +250,116 @@ def test_pairs_of_one_scene_never_come_back_in_another(chromium: Browser, app: s
     wait_until_saved(page)
     assert rows(database, "annotator = 'gus'")[-1][1:3] == ("different", NAME)
 
-    page.evaluate("mgReview.state.saved = 0; hold = '\"answer\"'; fails = true")
+    # One that fails is sent again, and is still of the scene in which it was given.
+    page.evaluate("hold = '\"answer\"'; fails = true")
     press(page, "s")
     go_on_in(home)
-    expect(page.locator(".rv-saving")).to_contain_text(f"It was a pair of the scene {NAME}")
-    assert len(rows(database, "annotator = 'gus'")) == 3
+    assert [row[1:3] for row in rows(database, "annotator = 'gus'")[3:]] == [("same", NAME)]
     assert page.problems == []  # type: ignore[attr-defined]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_nothing_is_lost_while_the_server_is_stopped(chromium: Browser, tmp_path: Path) -> None:
+    database, flags = tmp_path / "labels.db", ("--port", str(free_port()))
+    with running_app(database, *flags) as address:
+        page = open_page(chromium, address, name="joy")
+        page.wait_for_function("mgReview.state.cards.length >= 5")
+        press(page, "s")
+        wait_until_saved(page)
+    # Stopped. Five more decisions, one of which is taken back, and the one that was saved before too.
+    seen = [pair_of(page)]
+    for key in "sdusd":
+        page.keyboard.press(key)
+        page.wait_for_function("before => document.querySelector('.rv').dataset.pair !== before", arg=seen[-1])
+        seen.append(pair_of(page))
+    expect(page.locator(".rv-saving")).to_contain_text("5 answers are not sent yet: the server does not answer")
+    page.keyboard.press("z")
+    expect(page.locator(".rv-saving")).to_contain_text("4 answers are not sent yet")
+    assert pair_of(page) == seen[4], "taken back, it can be decided again"
+    assert len(rows(database)) == 1
+    with running_app(database, *flags) as address:
+        page.goto(f"{address}/?tab=review")
+        wait_for_card(page)
+        wait_until_saved(page)
+        assert [row[:2] for row in rows(database)] == [
+            ("joy", decision) for decision in ("same", "same", "different", "unsure", "same")
+        ]
+        assert page.evaluate("Object.keys(localStorage).filter((name) => name.includes('unsent'))") == []
+        expect(page.locator(".rv-saving")).to_contain_text("Saved 4")
+        take_name(page, "joy")
+        press(page, "s")
+        wait_until_saved(page)
+        page.keyboard.press("z")
+        page.wait_for_function("mgReview.state.done.length === 0")
+        wait_until_saved(page)
+        assert rows(database, "undoes IS NOT NULL AND annotator = 'joy'")
+    # The page goes on by itself once the server is back, also without a reload.
+    before = len(rows(database))
+    last = pair_of(page)
+    page.keyboard.press("d")
+    page.wait_for_function("before => document.querySelector('.rv').dataset.pair !== before", arg=last)
+    expect(page.locator(".rv-saving")).to_contain_text("1 answer is not sent yet")
+    with running_app(database, *flags):
+        page.wait_for_function("!Object.keys(localStorage).some((name) => name.includes('unsent'))")
+        wait_until_saved(page)
+        assert len(rows(database)) == before + 1
+    assert page.problems == []  # type: ignore[attr-defined]
+
+
+def test_an_answer_whose_acknowledgement_is_lost_is_stored_once(chromium: Browser, app: str, database: Path) -> None:
+    page = open_page(chromium, app, name="kit", script=LOSE_ANSWERS)
+    page.evaluate("loses = 1")
+    press(page, "s")
+    page.wait_for_function("lost === 1")
+    wait_until_saved(page)
+    assert [row[1] for row in rows(database, "annotator = 'kit'")] == ["same"]
+    page.evaluate("loses = 1")
+    page.keyboard.press("z")
+    page.wait_for_function("lost === 2")
+    wait_until_saved(page)
+    assert len(rows(database, "annotator = 'kit' AND undoes IS NOT NULL")) == 1
+    assert page.problems == []  # type: ignore[attr-defined]
+
+
+def test_a_refused_answer_is_listed_until_it_is_dropped(chromium: Browser, app: str, database: Path) -> None:
+    page = open_page(chromium, app, name="lea")
+    # As if the mask had gone between the key and the server.
+    page.evaluate("mgReview.state.current.token = 'of a mask that is gone'")
+    refused = pair_of(page)
+    press(page, "s")
+    press(page, "d")
+    wait_until_saved(page)
+    panel = page.locator(".rv-refused li")
+    expect(panel).to_have_count(1)
+    expect(panel).to_contain_text("not those that the page showed any more")
+    page.reload()
+    wait_for_card(page)
+    expect(panel).to_have_count(1)
+    assert pair_of(page) != refused
+    panel.get_by_role("button", name="Try again").click()
+    wait_until_saved(page)
+    expect(panel).to_contain_text("not those that the page showed any more")
+    panel.get_by_role("button", name="Drop it").click()
+    expect(panel).to_have_count(0)
+    page.reload()
+    wait_for_card(page)
+    expect(page.locator(".rv-refused")).to_be_hidden()
+    assert [row[1] for row in rows(database, "annotator = 'lea'")] == ["different"]
+    assert page.problems == []  # type: ignore[attr-defined]
+
+
+def test_two_browsers_of_one_name_never_get_one_pair(chromium: Browser, app: str) -> None:
+    pages = [open_page(chromium, app) for _ in range(2)]
+    assert [page.evaluate("mgReview.state.aim.annotator") for page in pages] == ["me", "me"]
+    held = [set(page.evaluate("[mgReview.state.current, ...mgReview.state.cards].map((c) => c.pair.join())")) for page in pages]
+    assert held[0]
+    assert held[1]
+    assert not held[0] & held[1]
 
 
 def test_choices_hold_at_once_and_no_late_answer_takes_them_back(chromium: Browser, app: str) -> None:
@@ -300,8 +422,10 @@ def test_a_name_is_kept_where_the_page_is_left_before_any_answer(chromium: Brows
     page = open_page(chromium, app, script=HOLD_REQUESTS)
     page.evaluate("hold = 'fn_index'")
     field = page.locator("#mg-review-annotator textarea, #mg-review-annotator input")
+    kept = "localStorage.getItem('maskgroup-annotator')"
+    before = page.evaluate(kept)
     field.fill("ida")
-    page.wait_for_timeout(100)
+    page.wait_for_function(f"before => {kept} !== before", arg=before)
     page.reload()
     page.wait_for_function("window.mgReview && mgReview.state.aim && mgReview.state.aim.annotator === 'ida'")
 
@@ -376,7 +500,7 @@ def test_permalinks_history_and_a_settled_disagreement(chromium: Browser, app: s
     wait_until_saved(second)
     second.get_by_role("tab", name="People").click()
     expect(second.locator("#mg-people-shown")).to_contain_text("1 of")
-    expect(second.locator("#mg-people-shown img").first).to_be_visible(timeout=WAIT_MS)
+    expect(second.locator("#mg-people-shown img").first).to_be_visible()
     second.locator("#mg-settle-different").click()
     expect(second.locator("#mg-people-shown")).to_contain_text("People agree")
     with sqlite3.connect(database) as connection:

@@ -12,10 +12,12 @@ from sqlalchemy import text
 from db.audit import audit
 from db.backup import back_up
 from db.exchange import FIELDS, FileFormat, export_rows, import_rows
-from db.labels import LabelStore, NewLabel
+from db.labels import LabelStore, NewLabel, ShownVerdict
 from db.session import open_database
 from engine.errors import LabelError
 from engine.types import Decision, MaskKey, MaskPair
+
+BESIDE = (ShownVerdict('a "second", Zoë', "original", 0.1 + 0.7, 0.0), ShownVerdict("third"))
 
 
 def make_store(folder: Path, name: str = "labels.db") -> LabelStore:
@@ -31,7 +33,7 @@ def add(store: LabelStore, a: int, b: int, decision: Decision, annotator: str = 
 
 
 def fill(store: LabelStore) -> None:
-    first = add(store, 1, 2, "same", model="base", prompt="original", p_same=0.1 + 0.2, ambiguity=1e-9, seconds=2.5)
+    first = add(store, 1, 2, "same", model="base", prompt="original", p_same=0.1 + 0.2, ambiguity=1e-9, seconds=2.5, beside=BESIDE)
     add(store, 1, 2, "different", annotator='Zoë, "the\nsecond"\u2028')
     store.undo(first, "Bob")
     add(store, 1, -7, "skip")
@@ -220,3 +222,21 @@ def test_cells_are_no_formulas_and_come_back_as_they_were(name: str, tmp_path: P
     assert [(row.annotator, row.scene, row.pair, row.model) for row in copy.history()] == [
         (row.annotator, row.scene, row.pair, row.model) for row in store.history()
     ]
+
+
+@pytest.mark.parametrize(
+    "beside",
+    ["tuned", {}, [{}], ["tuned"], [{"model": 5}], [{"model": "m", "p_same": "x"}], [{"model": "m", "p_same": 2}],
+     [{"model": "m", "who": 1}], [[]], 5, [{"model": "m", "prompt": 5}], [{"model": "m", "ambiguity": True}]],
+)  # fmt: skip
+def test_malformed_verdicts_are_named_and_left_out(tmp_path: Path, beside: Any) -> None:
+    store = make_store(tmp_path)
+    report = import_rows(store.engine, as_lines(record(beside=beside), record(uuid="u2", beside=None)), "jsonl")
+    assert [bad.line for bad in report.bad] == [1]
+    assert report.added == 1
+
+
+def test_files_of_versions_without_second_verdicts_are_read(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    assert import_rows(store.engine, as_lines(record()), "jsonl").added == 1
+    assert store.current()[0].beside == ()

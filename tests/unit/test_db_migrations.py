@@ -7,7 +7,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, text
 
 from db.choices import ChoiceStore
-from db.labels import LabelStore
+from db.labels import LabelStore, ShownVerdict
 from db.leases import LeaseStore
 from db.runs import RunStore
 from db.session import MIGRATIONS, migrate, newest_revision, open_database
@@ -52,7 +52,15 @@ def fill_0004(engine: Engine) -> None:
     ChoiceStore(engine).set_number("overlap_share", 0.25)
 
 
-FILLERS = {"0001": fill_0001, "0002": fill_0002, "0003": fill_0003, "0004": fill_0004}
+def fill_0005(engine: Engine) -> None:
+    """As before, and what a second model said of the label that is kept."""
+    fill_0004(engine)
+    with engine.begin() as connection:
+        told = """[{"model": "tuned", "prompt": null, "p_same": 0.25, "ambiguity": 0.0}]"""
+        connection.execute(text("update decisions set beside = :told where uuid = 'kept'"), {"told": told})
+
+
+FILLERS = {"0001": fill_0001, "0002": fill_0002, "0003": fill_0003, "0004": fill_0004, "0005": fill_0005}
 
 
 def as_url(database: str) -> str:
@@ -78,7 +86,8 @@ def check_upgrade(database: str, version: str) -> None:
     assert [row.uuid for row in store.history()] == ["kept", "taken back", "undo"]
     (kept,) = store.current("room")
     assert not kept.is_gold
-    assert ChoiceStore(engine).number("overlap_share", 0.0) == (0.25 if version == "0004" else 0.0)
+    assert ChoiceStore(engine).number("overlap_share", 0.0) == (0.25 if version >= "0004" else 0.0)
+    assert kept.beside == ((ShownVerdict("tuned", None, 0.25, 0.0),) if version >= "0005" else ())
     assert (kept.uuid, kept.pair, kept.created_at.isoformat()) == (
         "kept",
         MaskPair(MaskKey("10", 7), MaskKey("2", 5)),
@@ -105,3 +114,7 @@ def test_0003_comes_up_to_date(database: str) -> None:
 
 def test_0004_comes_up_to_date(database: str) -> None:
     check_upgrade(database, "0004")
+
+
+def test_0005_comes_up_to_date(database: str) -> None:
+    check_upgrade(database, "0005")

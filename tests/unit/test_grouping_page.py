@@ -6,6 +6,7 @@ import base64
 import json
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 from db.labels import LabelStore
 from db.session import open_database
+from engine.constraints import Constraint
 from engine.errors import MaskError, MaskgroupError, ModelError, SceneError
 from engine.judging import CropPair, Judge
 from engine.types import MaskKey, Verdict
@@ -391,3 +393,23 @@ def test_paints() -> None:
     assert paint_labels(labels).indices.tolist() == [0, 1, 1, 1, 2, 2]
     assert paint_truth(truth).indices.tolist() == [2, 2, 2, 1, 1, 1]
     assert paint_disagreement(labels, truth).indices.tolist() == [0, 1, 1, 2, 1, 1]
+
+
+def test_a_correction_is_of_the_groups_on_the_screen(runs: GroupingRuns, both: Pick) -> None:
+    version = runs.state(NAME).version  # type: ignore[union-attr]
+    on_screen = page.pick_token(both, version)
+    page.check_shown(both, version, on_screen)
+    assert str(RED_BOX) not in on_screen
+    other = replace(both, latest=both.before, before=both.latest)
+    for pick, now in ((other, version), (both, version + 1), (replace(both, mask=both.latest), version)):
+        with pytest.raises(MaskgroupError, match="just changing"):
+            page.check_shown(pick, now, on_screen)
+
+
+def test_stale_labels_and_corrections_are_told(runs: GroupingRuns) -> None:
+    result = runs.result(NAME)
+    gone = Constraint(MaskKey("77", RED_BOX), MaskKey("0", RED_BOX), True, "2026-01-01")
+    stale = replace(result, corrections=replace(result.corrections, constraints=(gone,)))
+    assert (page.count_stale(result), page.count_stale(stale), page.count_stale(None)) == (0, 1, 0)
+    assert words.stale_html(0, 0) == ""
+    assert "2 labels and 1 correction" in words.stale_html(2, 1)

@@ -16,8 +16,8 @@ from engine.errors import MaskgroupError, ModelError
 from engine.judging import CropPair, Judge
 from engine.operating_point import OperatingPoint, OperatingPoints
 from engine.types import MaskKey, MaskPair, Verdict
-from ui.judge_duel import Duel, deal, next_disputed, show_duel, show_score, vote
-from ui.judge_page import first_choice, swap_sides
+from ui.judge_duel import Duel, answer, deal, next_disputed, show_duel, show_score, show_truth, verdicts_on_screen, vote
+from ui.judge_page import first_choice, save, swap_sides
 from ui.judges import NO_RIVAL, Judges
 from ui.votes import FILE, Vote, VoteBox
 from ui.wording import certainty
@@ -178,3 +178,53 @@ def test_broken_lines_lose_only_themselves(tmp_path: Path) -> None:
 def test_swapped_sides_are_asked_in_that_order(bench: Workbench) -> None:
     choice = first_choice(bench, {})
     assert f"view {choice.view_b} first" in show_duel(bench, swap_sides(choice), deal(*NAMES, is_blind=False))
+
+
+def test_a_label_carries_both_columns_and_only_those(bench: Workbench) -> None:
+    choice = first_choice(bench, {})
+    given = answer(bench, choice, deal(NAMES[1], NAMES[0], is_blind=False))
+    shown = verdicts_on_screen(given, choice, given.token)
+    label = save(bench, choice, "same", annotator="Ada", seconds=None, shown=shown)
+    assert [verdict.model for verdict in bench.labels.current(SCENE)[0].shown] == [NAMES[1], NAMES[0]]
+    assert choice.pair is not None
+    assert [verdict.p_same for verdict in label.shown] == [
+        bench.verdict(SCENE, choice.pair, model=name).p_same for name in (NAMES[1], NAMES[0])
+    ]
+    alone = answer(bench, choice, deal(NAMES[1], None, is_blind=False))
+    assert [verdict.model for verdict in verdicts_on_screen(alone, choice, alone.token)] == [NAMES[1]]
+
+
+def test_a_label_of_a_blind_test_carries_none_until_the_vote(bench: Workbench, tmp_path: Path) -> None:
+    choice = first_choice(bench, {})
+    duel = deal(*NAMES, is_blind=True, choice=choice)
+    hidden = answer(bench, choice, duel)
+    assert (hidden.token, hidden.verdicts) == ("", ())
+    told = answer(bench, choice, vote(bench, VoteBox(tmp_path / FILE), choice, duel, "left", annotator="Ada"))
+    assert {verdict.model for verdict in verdicts_on_screen(told, choice, told.token)} == set(NAMES)
+
+
+def test_no_label_carries_verdicts_that_stand_elsewhere(bench: Workbench) -> None:
+    choice = first_choice(bench, {})
+    one, two = (answer(bench, choice, deal(name, None, is_blind=False)) for name in NAMES)
+    assert one.token != two.token
+    for given, at, token in ((one, choice, two.token), (one, swap_sides(choice), one.token), (None, choice, one.token)):
+        with pytest.raises(MaskgroupError, match="just changing"):
+            verdicts_on_screen(given, at, token)
+
+
+def test_ground_truth_judges_the_models_that_are_chosen(bench: Workbench) -> None:
+    choice = next_disputed(bench, SCENE, *NAMES, seed=1)
+    assert choice.pair is not None
+    truth = bench.truth(SCENE, choice.pair)
+    right = {name: (bench.verdict(SCENE, choice.pair, model=name).answer == "same") == truth for name in NAMES}
+    assert sorted(right.values()) == [False, True]
+    words = {name: "right" if is_right else "wrong" for name, is_right in right.items()}
+    for name in NAMES:
+        assert f"The model is {words[name]} here" in show_truth(bench, choice, name, "", None, is_blind=False)
+        assert f"The model is {words[name]} here" in show_truth(bench, choice, name, name, None, is_blind=True)
+    both = show_truth(bench, choice, *NAMES, None, is_blind=False)
+    assert f"{NAMES[0]} is {words[NAMES[0]]} and {NAMES[1]} is {words[NAMES[1]]} here" in both
+    blind = show_truth(bench, choice, *NAMES, deal(*NAMES, is_blind=True, choice=choice), is_blind=True)
+    assert "Model 1 is" in blind
+    assert not any(name in blind for name in NAMES)
+    assert " is r" not in show_truth(bench, choice, *NAMES, deal(*NAMES, is_blind=True), is_blind=True)

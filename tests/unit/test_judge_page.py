@@ -18,7 +18,7 @@ from engine.errors import MaskError, ModelError, SceneError
 from engine.judging import CropPair, Judge
 from engine.types import MaskKey, Verdict
 from ui import judge_page as page
-from ui.judge_duel import Duel, show_duel
+from ui.judge_duel import Duel, answer, show_duel, show_truth, verdicts_on_screen
 from ui.judge_page import Choice
 from ui.workbench import Workbench
 
@@ -163,8 +163,9 @@ def test_judge_that_cannot_load_says_so_in_place(tmp_path: Path) -> None:
 
 
 def test_saved_label_holds_what_was_shown(bench: Bench, choice: Choice) -> None:
-    show_duel(bench, choice, ONE)
-    label = page.save(bench, choice, "different", annotator=" Ada ", seconds=1.5)
+    given = answer(bench, choice, ONE)
+    shown = verdicts_on_screen(given, choice, given.token)
+    label = page.save(bench, choice, "different", annotator=" Ada ", seconds=1.5, shown=shown)
     (kept,) = bench.labels.current(SCENE)
     assert kept == label
     assert (kept.pair, kept.decision, kept.annotator, kept.model, kept.seconds) == (choice.pair, "different", "Ada", "colour", 1.5)
@@ -173,7 +174,10 @@ def test_saved_label_holds_what_was_shown(bench: Bench, choice: Choice) -> None:
 
 
 def test_label_without_verdict_holds_none(bench: Bench, choice: Choice) -> None:
-    label = page.save(bench, choice, "unsure", annotator="", seconds=None)
+    # The model has answered, but the page did not show it yet.
+    given = answer(bench, choice, ONE)
+    shown = verdicts_on_screen(given, choice, "")
+    label = page.save(bench, choice, "unsure", annotator="", seconds=None, shown=shown)
     assert (label.model, label.p_same, label.annotator) == (None, None, "me")
 
 
@@ -193,10 +197,12 @@ def test_labelled_pair_is_not_proposed_again(bench: Bench) -> None:
 
 
 def test_truth_is_told_when_asked(bench: Bench, choice: Choice) -> None:
-    same = Choice(SCENE, choice.view_a, choice.view_b, choice.mask_a, choice.mask_a)
-    if choice.mask_a in bench.frame(SCENE, choice.view_b).mask_areas:
-        assert "one and the same object" in page.show_truth(bench, same)
-    assert "Pick a mask in both views" in page.show_truth(bench, page.choose_mask(choice, "a", None))
+    one, other = (bench.views(SCENE)[i] for i in (0, 1))
+    both = bench.frame(SCENE, one).mask_areas.keys() & bench.frame(SCENE, other).mask_areas.keys()
+    same = Choice(SCENE, one, other, min(both), min(both))
+    assert "one and the same object" in show_truth(bench, same, "base", None, None, is_blind=False)
+    unpicked = page.choose_mask(choice, "a", None)
+    assert "Pick a mask in both views" in show_truth(bench, unpicked, "base", None, None, is_blind=False)
 
 
 def test_room_lights_both_masks_and_cameras(bench: Bench, choice: Choice) -> None:

@@ -134,9 +134,17 @@ def test_audit_lists_labels_on_masks_that_are_gone(folder: Path) -> None:
     assert "../scenes/tiny: the scene is not in the folder of scenes, so the masks of 1 labels were not checked" in found.output
     report = json.loads(run(folder, "audit", "--json").output)
     assert ([entry["label_id"] for entry in report["missing"]], report["unchecked"]) == ([5], {"../scenes/tiny": 1})
+    # Stale labels stop nothing; where all are, another folder of scenes is meant.
+    for file_format in ("coco", "hf"):
+        told = run(folder, "export", "--format", file_format, "--out", str(folder / f"x.{file_format}"))
+        assert told.exit_code == 0
+        assert "2 stale pairs were left out" in told.output
+    masks = {(entry["image_id"], entry["mask"]) for entry in json.loads((folder / "x.coco").read_text())["annotations"]}
+    assert masks
+    assert 4 not in {mask for _, mask in masks}
     with pytest.raises(LabelError, match="is not there"):
-        run(folder, "export", "--format", "coco", "--out", str(folder / "x.json"))
-    assert not (folder / "x.json").exists()
+        run(folder, "export", "--format", "coco", "--out", str(folder / "y.json"), "--scene", "../scenes/tiny")
+    assert not (folder / "y.json").exists()
 
 
 def test_export_that_cannot_be_is_a_sentence(folder: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -16,11 +17,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
-from db.labels import LabelStore, NewLabel
+from db.labels import LabelStore, NewLabel, ShownVerdict
 from db.models import metadata
 from db.rows import row_of
 from db.session import open_database
-from engine.errors import LabelError
+from engine.errors import LabelError, NotSavedError
 from engine.types import Decision, MaskKey, MaskPair
 
 pytest_plugins = ["tests.databases"]
@@ -183,3 +184,69 @@ def test_database_of_a_newer_version(tmp_path: Path) -> None:
         connection.execute(text("update alembic_version set version_num = '9999'"))
     with pytest.raises(LabelError, match="update maskgroup"):
         open_database(path)
+
+
+def test_a_label_keeps_every_verdict_that_was_shown(store: LabelStore) -> None:
+    beside = (ShownVerdict("tuned", "original", 0.75, 0.125), ShownVerdict("server", None, None, None))
+    stored = store.add(replace(label(), beside=beside))
+    assert store.current() == [stored]
+    assert stored.shown == (ShownVerdict("base", "original", 0.25, None), *beside)
+    assert store.undo(stored.id, "Bob").beside == beside
+    assert store.add(label(pair=OTHER)).shown == (ShownVerdict("base", "original", 0.25, None),)
+
+
+@pytest.mark.parametrize("bad", [ShownVerdict(""), ShownVerdict("m", p_same=1.5), ShownVerdict("m" * 201), ShownVerdict("m\0")])
+def test_a_verdict_beside_is_checked_like_the_first(store: LabelStore, bad: ShownVerdict) -> None:
+    with pytest.raises(LabelError):
+        store.add(replace(label(), beside=(bad,)))
+    assert store.history() == []
+
+
+def test_what_is_sent_again_is_stored_once(store: LabelStore) -> None:
+    first, second = str(uuid4()), str(uuid4())
+    stored = store.add(label(), identity=first)
+    assert stored.uuid == first
+    assert store.add(label(), identity=first) == stored
+    undone = store.undo(stored.id, "Ada", identity=second)
+    assert store.undo(stored.id, "Ada", identity=second) == undone
+    assert store.add(label(), identity=first) == stored, "also once it was taken back"
+    assert store.history() == [stored, undone]
+    assert store.current() == []
+
+
+def test_many_sendings_of_one_decision_at_once_are_one_row(store: LabelStore) -> None:
+    identity = str(uuid4())
+    with ThreadPoolExecutor(8) as pool:
+        ids = {row.id for row in pool.map(lambda _: store.add(label(), identity=identity), range(16))}
+        (number,) = ids
+        undoing = str(uuid4())
+        undos = {row.id for row in pool.map(lambda _: store.undo(number, "Ada", identity=undoing), range(16))}
+    assert len(undos) == 1
+    assert len(store.history()) == 2
+
+
+def test_one_id_never_names_two_decisions(store: LabelStore) -> None:
+    identity, other = str(uuid4()), str(uuid4())
+    stored, kept = store.add(label(), identity=identity), store.add(label(pair=OTHER), identity=other)
+    with pytest.raises(LabelError, match="another decision"):
+        store.add(label("different"), identity=identity)
+    with pytest.raises(LabelError, match="another decision"):
+        store.undo(kept.id, "Ada", identity=identity)
+    with pytest.raises(LabelError, match="UUID"):
+        store.add(label(), identity="1 OR 1")
+    assert store.history() == [stored, kept]
+
+
+@pytest.mark.parametrize("number", [0, -1, 10**30, 2**31])
+def test_no_number_of_a_row_is_too_large_to_be_unknown(store: LabelStore, number: int) -> None:
+    assert store.get(number) is None
+    with pytest.raises(LabelError, match="no label"):
+        store.undo(number, "Ada")
+
+
+def test_a_database_that_cannot_be_written_asks_to_send_again(store: LabelStore) -> None:
+    store.add(label())
+    with store.engine.begin() as connection:
+        connection.execute(text("alter table decisions rename to away"))
+    with pytest.raises(NotSavedError, match="nothing was written"):
+        store.add(label(), identity=str(uuid4()))

@@ -54,8 +54,8 @@ def test_disagreement_is_shown_and_settled_by_gold(desk: ReviewDesk) -> None:
     assert "group" in effect
     assert people.disagreements(desk) == []
     assert desk.bench.labels.settled(NAME)[0].basis == "gold"
-    rows = {row[0]: row for row in people.people_rows(people.agreement(desk))}
-    assert (rows["Ada"][4:], rows["<b>Bob"][4:]) == (["1", "100%"], ["1", "0%"])
+    rows = {row[0]: row for row in people.people_rows(desk, people.agreement(desk))}
+    assert (rows["Ada"][4:], rows["<b>Bob"][4:]) == (["1", "100%", "0"], ["1", "0%", "0"])
     assert people.between_rows(people.agreement(desk)) == [["<b>Bob", "Ada", "1", "0%", "0.00"]]
     with pytest.raises(LabelError, match="no disagreement"):
         people.settle(desk, key, "same", annotator="Cleo")

@@ -8,10 +8,12 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
 from PIL import Image
+from sqlalchemy import text
 
 from db.choices import OVERLAP_SHARE
 from db.labels import LabelStore, NewLabel
@@ -20,6 +22,7 @@ from engine.assets import SCENES_DIR
 from engine.judging import CropPair
 from engine.types import MaskKey, MaskPair, Verdict
 from tests.tiny_room import BLUE_BOX, NAME, RED_BOX, write_tiny_room
+from ui import review_desk
 from ui import review_page as page
 from ui.grouping_runs import GroupingRuns
 from ui.review_desk import ReviewDesk, share_of
@@ -81,7 +84,8 @@ def test_cards_are_pairs_of_two_views_and_carry_what_the_page_shows(desk: Review
 
 def test_answer_is_stored_with_its_hint_only_where_it_was_shown(desk: ReviewDesk) -> None:
     first, second = cards(desk, count=2)
-    got = page.answer(desk, wish(pair=first["pair"], decision="same", seconds=1.5, saw_hint=True))
+    saw = page.hints(desk, wish(pairs=[first["pair"]]))["verdicts"][0]
+    got = page.answer(desk, wish(pair=first["pair"], decision="same", seconds=1.5, saw=saw))
     page.answer(desk, wish(pair=second["pair"], decision="unsure", seconds=None, saw_hint=False, blind=True))
     assert got["progress"]["total"] == 1
     one, two = desk.bench.labels.current(NAME)
@@ -95,6 +99,7 @@ def test_answer_is_stored_with_its_hint_only_where_it_was_shown(desk: ReviewDesk
     )
     assert (two.decision, two.model, two.p_same, two.queue) == ("unsure", None, None, "random blind")
     assert page.read_pair(desk.bench, NAME, first["pair"]) == one.pair
+    assert one.p_same == saw["p_same"] == desk.bench.verdict(NAME, one.pair).p_same
 
 
 def test_undo_gives_the_pair_back(desk: ReviewDesk) -> None:
@@ -196,15 +201,25 @@ def test_address_puts_its_pair_first(desk: ReviewDesk) -> None:
     assert page.first_pair("no colon", sides[1]) is None
 
 
+HUGE = 10**30
+MALFORMED = [None, [], {}, 5, 1.5, True, HUGE, -1, float("nan"), float("inf"), "x" * 5000, "\0", "\ud800", ["0", 1], {"a": [1]}]
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         ({"scene": "../etc"}, "no scene"),
         ({"queue": "best"}, "no queue"),
         ({"count": 99}, "1 to 8"),
+        ({"count": True}, "whole number"),
         ({"avoid": "all"}, "list of pairs"),
+        ({"avoid": [["0", 1]]}, "names no two masks"),
         ({"first": ["0", 1]}, "names no two masks"),
+        ({"first": False}, "names no two masks"),
         ({"annotator": 5}, "expected text"),
+        ({"blind": 1}, "true or false"),
+        ({"only": "group:\u00b2"}, "cannot be narrowed"),
+        ({"only": "group:" + "9" * 70}, "cannot be narrowed"),
     ],
 )
 def test_malformed_requests_get_a_sentence(desk: ReviewDesk, changes: dict[str, Any], sentence: str) -> None:
@@ -213,12 +228,140 @@ def test_malformed_requests_get_a_sentence(desk: ReviewDesk, changes: dict[str, 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"pair": ["0", 1, "0", 1]}, {"pair": ["0", 99, "2", 1]}, {"decision": "maybe"}, {"seconds": "soon"}, {"seconds": -1.0}],
+    [
+        {"pair": ["0", 1, "0", 1]},
+        {"pair": ["0", 99, "2", 1]},
+        {"pair": ["0", True, "2", 1]},
+        {"pair": ["0", HUGE, "2", 1]},
+        {"pair": None},
+        {"decision": "maybe"},
+        {"decision": None},
+        {"seconds": "soon"},
+        {"seconds": -1.0},
+        {"seconds": 10**400},
+        {"saw_hint": "yes"},
+        {"saw": {"model": "m", "p_same": 2}},
+        {"saw": {"p_same": 0.5}},
+        {"saw": "tuned"},
+        {"id": "1"},
+        {"id": 5},
+        {"token": "of another pair"},
+    ],
 )
 def test_malformed_answers_store_nothing(desk: ReviewDesk, changes: dict[str, Any]) -> None:
     (card,) = cards(desk, count=1)
-    assert page.answer(desk, wish(pair=card["pair"], decision="same") | changes)["error"]
+    got = page.answer(desk, wish(pair=card["pair"], decision="same") | changes)
+    assert got["error"]
+    assert "again" not in got, "it would be sent for ever"
     assert desk.bench.labels.history() == []
+
+
+def test_whatever_comes_is_answered_by_an_object_that_json_can_hold(desk: ReviewDesk, caplog: pytest.LogCaptureFixture) -> None:
+    """Every field of every request, with every value of the list: none is a mistake of the program."""
+    (card,) = cards(desk, count=1)
+    whole = wish(pair=card["pair"], decision="same", seconds=1.0, pairs=[card["pair"]], label=1, avoid=[], first=None, blind=False)
+    whole |= {"only": "", "saw_hint": False, "saw": None, "token": card["token"], "id": str(uuid4()), "undoes": str(uuid4())}
+    for handler in (page.next_cards, page.hints, page.answer, page.undo, page.pause):
+        for value in MALFORMED:
+            if not isinstance(value, dict):
+                assert "expected an object" in handler(desk, value)["error"]
+            for name in whole:
+                got = handler(desk, whole | {name: value})
+                json.dumps(got, allow_nan=False).encode()
+                assert len(got.get("error", "")) < 1000
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize("label", [True, None, HUGE, -1, 0, 1.0, "1", [1], 2**31])
+def test_only_a_label_that_is_named_is_taken_back(desk: ReviewDesk, label: Any) -> None:
+    (card,) = cards(desk, count=1)
+    stored = page.answer(desk, wish(pair=card["pair"], decision="same"))["label"]
+    assert stored == 1
+    assert page.undo(desk, wish(label=label))["error"]
+    assert len(desk.bench.labels.current()) == 1
+
+
+def test_an_answer_sent_again_is_stored_once_and_taken_back_by_its_name(desk: ReviewDesk) -> None:
+    (card,) = cards(desk, count=1)
+    answering, undoing = str(uuid4()), str(uuid4())
+    request = wish(pair=card["pair"], token=card["token"], decision="same", id=answering)
+    first, again = page.answer(desk, request), page.answer(desk, request)
+    assert (again["label"], again["id"]) == (first["label"], answering)
+    taken = [page.undo(desk, wish(undoes=answering, id=undoing)) for _ in range(2)]
+    assert taken[0]["label"] == taken[1]["label"]
+    assert len(desk.bench.labels.history()) == 2
+    assert desk.bench.labels.current() == []
+    assert "never saved" in page.undo(desk, wish(undoes=str(uuid4()), id=str(uuid4())))["error"]
+
+
+def test_a_database_that_cannot_be_written_is_asked_again(desk: ReviewDesk) -> None:
+    (card,) = cards(desk, count=1)
+    request = wish(pair=card["pair"], decision="same", id=str(uuid4()))
+    with desk.bench.labels.engine.begin() as connection:
+        connection.execute(text("CREATE TRIGGER full BEFORE INSERT ON decisions BEGIN SELECT RAISE(ABORT, 'disk full'); END"))
+    assert page.answer(desk, request)["again"]
+    with desk.bench.labels.engine.begin() as connection:
+        connection.execute(text("DROP TRIGGER full"))
+    assert page.answer(desk, request)["label"] == 1
+
+
+def test_a_number_that_names_another_mask_by_now_is_refused(tmp_path: Path, desk: ReviewDesk) -> None:
+    card = next(card for card in cards(desk) if card["pair"][1] != card["pair"][3])
+    request = wish(pair=card["pair"], token=card["token"], decision="same", id=str(uuid4()))
+    labels = tmp_path / "scenes" / "ground_truth" / f"{NAME}.txt"
+    swapped = {str(RED_BOX): str(BLUE_BOX), str(BLUE_BOX): str(RED_BOX)}
+    labels.write_text("\n".join(swapped.get(line, line) for line in labels.read_text().split("\n")))
+    later = make_desk(tmp_path, tmp_path / "scenes")
+    assert "not those that the page showed" in page.answer(later, request)["error"]
+    assert later.bench.labels.history() == []
+
+
+def test_leases_are_a_pages_whatever_name_it_goes_by(desk: ReviewDesk) -> None:
+    # Everybody keeps the default name; one forges the holder that names and sessions made once.
+    people = [{"annotator": "me", "session": session} for session in ("one", "two", "me#one", "")]
+    held = [{unordered(card["pair"]) for card in cards(desk, count=1, **person)} for person in people]
+    assert len(set.union(*held)) == len(people)
+    page.pause(desk, wish(annotator="me", session="", avoid=[list(sum(sorted(pair), ())) for pair in held[0]]))
+    assert not held[0] & {unordered(card["pair"]) for card in cards(desk, annotator="me", session="two")}
+
+
+def test_without_a_session_each_request_is_a_page_of_its_own(desk: ReviewDesk) -> None:
+    got = [page.next_cards(desk, wish(session="", count=1)) for _ in range(2)]
+    assert got[0]["session"] != got[1]["session"]
+    assert got[0]["cards"][0]["pair"] != got[1]["cards"][0]["pair"]
+    again = page.next_cards(desk, wish(session=got[0]["session"], count=1))
+    assert again["cards"][0]["pair"] == got[0]["cards"][0]["pair"]
+
+
+def test_pairs_for_everybody_go_to_one_page_of_a_name(desk: ReviewDesk) -> None:
+    desk.choices.set_number(OVERLAP_SHARE, 1.0)
+    one, two = ({unordered(card["pair"]) for card in cards(desk, session=session, count=2)} for session in ("one", "two"))
+    other = {unordered(card["pair"]) for card in cards(desk, session="three", annotator="Bob", count=2)}
+    assert not one & two
+    assert other == one, "another person gets them too"
+
+
+def test_leases_that_ran_out_are_cleared(desk: ReviewDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(review_desk, "LEASE_S", -1.0)
+    cards(desk, count=2)
+    monkeypatch.setattr(review_desk, "LEASE_S", 60.0)
+    monkeypatch.setattr(review_desk, "CLEAR_S", 0.0)
+    cards(desk, session="two", count=1)
+    with desk.bench.labels.engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM leases")) == 1
+
+
+def test_stale_labels_are_counted_and_stop_nothing(tmp_path: Path, desk: ReviewDesk) -> None:
+    store = desk.bench.labels
+    store.add(NewLabel("Ada", NAME, MaskPair(MaskKey("77", RED_BOX), MaskKey("2", RED_BOX)), "same"))
+    store.add(NewLabel("Ada", NAME, MaskPair(MaskKey("77", RED_BOX), MaskKey("10", 9999)), "same"))
+    store.add(NewLabel("Ada", NAME, MaskPair(MaskKey("2", RED_BOX), MaskKey("10", 9999)), "different"))
+    store.add(NewLabel("Ada", "gone", MaskPair(MaskKey("2", RED_BOX), MaskKey("10", 9999)), "different"))
+    got = page.next_cards(desk, wish())
+    assert got["stale"] == 3
+    assert got["cards"]
+    assert page.next_cards(desk, wish(queue="contradictions"))["cards"] == []
+    assert page.next_cards(desk, wish(avoid=[["77", 1, "2", 1]]))["cards"]
 
 
 def test_pictures_show_the_mask(desk: ReviewDesk) -> None:

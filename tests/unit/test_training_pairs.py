@@ -108,6 +108,8 @@ def test_corrections_come_first_and_win_over_ground_truth(pool: ScenePool, data:
         "nobody could tell",
         "the scene has no such mask any more",
     ]
+    assert (found.counts()["left out"], found.counts()["left out, stale"]) == (4, 1)
+    assert "left out, stale" not in data.counts()
 
 
 def test_hash_follows_answers_and_pictures_but_not_order(pool: ScenePool, data: DataSet) -> None:

@@ -52,9 +52,11 @@ def test_orders_are_told_as_they_were_asked() -> None:
 
 
 def test_truth_says_whether_the_model_is_right() -> None:
-    assert "The model is right" in truth_html(True, verdict(0.9))
-    assert "The model is wrong" in truth_html(False, verdict(0.9))
-    assert "no ground truth" in truth_html(None, verdict(0.9))
+    assert "The model is right" in truth_html(True, {"The model": verdict(0.9)})
+    assert "The model is wrong" in truth_html(False, {"The model": verdict(0.9)})
+    assert "no ground truth" in truth_html(None, {"The model": verdict(0.9)})
+    both = truth_html(False, {"base": verdict(0.9), "<b>tuned": verdict(0.1)})
+    assert "base is wrong and &lt;b&gt;tuned is right here" in both
 
 
 def test_clicked_point() -> None:

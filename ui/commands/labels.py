@@ -20,7 +20,7 @@ from db.labels import LabelStore
 from db.session import open_database
 from engine.errors import LabelError
 from engine.strict_json import to_json_text
-from ui.label_files import SceneShelf, missing_masks, write_coco, write_dataset
+from ui.label_files import SceneShelf, missing_masks, split_stale, write_coco, write_dataset
 from ui.settings import Settings
 
 Database = Annotated[str | None, typer.Option("--db", help="SQLite file or SQLAlchemy URL; default: MASKGROUP_DB, else the app's.")]
@@ -56,6 +56,11 @@ def export_labels(
         with open_store(db) as store:
             settled = store.settled(scene)
         shelf = SceneShelf(scenes or Settings().scenes)
+        settled, stale = split_stale(settled, shelf)
+        if stale:
+            typer.echo(
+                f"{len(stale)} stale pairs were left out: their masks are not there, see `maskgroup labels audit`.", err=True
+            )
         count = write_coco(settled, shelf, out) if file_format == "coco" else write_dataset(settled, shelf, out)
         typer.echo(f"{count} {'masks' if file_format == 'coco' else 'pairs'} written to {out}.")
         return
