@@ -6,7 +6,6 @@ The holder is the page (a browser's session), never a person's name: two browser
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from db.models import LeaseRow
 from db.rows import MAX_LENGTHS, MAX_NAME, check_pair, pair_key
 from db.session import reading, writing
 from engine.errors import LabelError
+from engine.strict_json import to_json_text
 from engine.types import MaskPair
 
 
@@ -125,7 +125,7 @@ class LeaseStore:
 def lease_key(pair: MaskPair, among: str = "") -> str:
     """Return the text under which a pair is leased: one of its own for each circle in which it goes to one page."""
     key = pair_key(pair)
-    return f"among {hashlib.sha256(json.dumps([key, among]).encode()).hexdigest()}" if among else key
+    return f"among {hashlib.sha256(to_json_text([key, among]).encode()).hexdigest()}" if among else key
 
 
 def _check(scene: str, annotator: str, pairs: Sequence[MaskPair], seconds: float) -> None:

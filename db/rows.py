@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import uuid
@@ -194,7 +195,7 @@ def row_of(label: NewLabel, created_at: datetime, *, identity: str | None = None
 
 def write_beside(beside: Sequence[ShownVerdict]) -> str | None:
     """Return verdicts as the column holds them, None for none."""
-    return json.dumps([asdict(verdict) for verdict in beside], ensure_ascii=False) if beside else None
+    return to_json_text([asdict(verdict) for verdict in beside], escape=False) if beside else None
 
 
 def read_beside(text: str | None) -> tuple[ShownVerdict, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 import secrets
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 
 from db.labels import ShownVerdict
 from engine.errors import MaskgroupError
+from engine.strict_json import to_json_text
 from engine.types import MaskPair, Verdict
 from ui.judge_cards import Card, duel_html, revealed_html, score_html
 from ui.judge_page import Choice, next_choice, permalink, waiting_for
@@ -133,7 +133,7 @@ def _answer(choice: Choice, duel: Duel, html: str, verdicts: Sequence[Verdict]) 
     shown = tuple(ShownVerdict(verdict.model, verdict.prompt, verdict.p_same, verdict.ambiguity) for verdict in verdicts)
     if not shown:
         return Answer(choice, html)
-    named = json.dumps([asdict(choice), duel.token, duel.ballot, [asdict(verdict) for verdict in shown]])
+    named = to_json_text([asdict(choice), duel.token, duel.ballot, [asdict(verdict) for verdict in shown]])
     return Answer(choice, html, shown, hashlib.sha256(named.encode()).hexdigest()[:16])
 
 

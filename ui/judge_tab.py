@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any, Literal
 
 import gradio as gr
 
 from engine.errors import MaskgroupError
+from engine.strict_json import to_json_text
 from engine.types import Decision
 from ui import judge_duel as duels
 from ui import judge_page as page
@@ -32,7 +32,7 @@ CHOOSING: dict[str, Any] = {"concurrency_id": "judge-choice", "concurrency_limit
 SAVING: dict[str, Any] = {"concurrency_id": "judge-label", "concurrency_limit": 1}
 """So do saving and undoing: what is undone is the label saved last."""
 SAME_PAIR_SCRIPT = "(told, of, shown) => of === shown ? told : ''"
-BLANK_SCRIPT = f"() => [{json.dumps(ASKING_HTML)}, '', '']"
+BLANK_SCRIPT = f"() => [{to_json_text(ASKING_HTML)}, '', '']"
 """Runs in the browser with the click: no verdict stands beside a pair or a model that it is not about."""
 # An answer may come late: when another pair or model is chosen by then, its own answer follows.
 TAKE_SCRIPT = """(told, shown, model, rival, blind) => {
@@ -233,7 +233,7 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
             "is_blind": dealt.is_blind,
             "can_vote": dealt.is_open,
         }
-        return [dealt, says, json.dumps(values)]
+        return [dealt, says, to_json_text(values)]
 
     def answer(current: Choice | None, model: str, rival: str, blind: bool, before: Duel | None) -> list[Any]:
         if current is None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from engine.errors import MaskgroupError, SceneError
+from ui.escape import escape
 from ui.workbench import Workbench
 
 MAX_ITEMS = 50

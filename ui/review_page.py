@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
-import json
 import logging
 import secrets
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from db.rows import check_identity, is_storable
 from engine.crops import show_mask
 from engine.errors import LabelError, MaskError, MaskgroupError, NotSavedError
 from engine.queues import QueueKind
+from engine.strict_json import to_json_text
 from engine.types import MaskKey, MaskPair, UInt8Array, Verdict
 from ui.permissions import undo_label
 from ui.pictures import COLOR_A, COLOR_B, draw_view
@@ -305,7 +305,7 @@ def pair_token(bench: Workbench, scene: str, pair: MaskPair) -> str:
     """Return what tells a pair from any other that its numbers could come to name: its masks and how large they are."""
     ordered = pair.canonical()
     sides = [[key.view, key.mask, bench.frame(scene, key.view).mask_areas[key.mask]] for key in (ordered.a, ordered.b)]
-    return hashlib.sha256(json.dumps([scene, sides]).encode()).hexdigest()[:16]
+    return hashlib.sha256(to_json_text([scene, sides]).encode()).hexdigest()[:16]
 
 
 def verdict_values(verdict: Verdict | None) -> dict[str, Any] | None:
