@@ -113,7 +113,11 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
         swap_button = gr.Button("Swap sides  [X]", elem_id="mg-swap", scale=1)
 
     left_out = gr.HTML(left_out_list(bench), elem_id="mg-left-out")
-    demo.load(lambda: left_out_list(bench), None, left_out, show_progress="hidden", api_visibility="private")
+    @shown_as_toast
+    def list_left_out() -> str:
+        return left_out_list(bench)
+
+    demo.load(list_left_out, None, left_out, show_progress="hidden", api_visibility="private")
 
     sides: dict[str, dict[str, Any]] = {"a": {}, "b": {}}
     with gr.Row(equal_height=False):

@@ -52,7 +52,7 @@ _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
     "build_blocks": {Action.LOOK: "open_addressed"},
     "build_judge_tab": {
         Action.LOOK: "open_page click take_view take_thumbnail show_thumbnails take_mask change_scene propose take swap answer "
-        "look reveal pick_point",
+        "look reveal pick_point list_left_out",
         Action.LABEL: "saver.save",
         Action.UNDO_OWN: "undo",
         Action.VOTE: "voter.cast",
@@ -70,12 +70,12 @@ _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
     },
     "build_grouping_tab": {
         Action.LOOK: "open_page poll open_kept recolour reorder take_listed take_alike take_crop take_pixel take_in_sheet "
-        "take_point show_sheet change_scene show_list_and_sheet",
+        "take_point show_sheet change_scene show_list_and_sheet refresh",
         Action.GROUP: "start cancel",
         Action.CORRECT: "merge reject undo",
     },
     "build_train_tab": {
-        Action.LOOK: "open_page poll pick preview compare",
+        Action.LOOK: "open_page poll pick preview compare suggest_rate",
         Action.TRAIN: "start cancel resume",
         Action.PROMOTE: "promote roll_back",
         Action.DELETE: "delete",
@@ -90,7 +90,6 @@ _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
     },
 }
 HANDLERS: Mapping[str, Action] = {
-    "_nothing": Action.LOOK,
     **{
         f"{page}.{name}": action
         for page, kinds in _PAGE_HANDLERS.items()

@@ -272,7 +272,11 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     slow: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "heavy", "concurrency_limit": 1}
     viewing = quiet | VIEWING
-    model.input(lambda name: page.rate_for(name, bench, registry), model, rate, **quiet)
+    @shown_as_toast
+    def suggest_rate(name: str) -> Any:
+        return page.rate_for(name, bench, registry)
+
+    model.input(suggest_rate, model, rate, **quiet)
     start_button.click(start, [name, *settings], [name, *all_outputs], **viewing)
     preview_button.click(preview, settings, [counts, sheet], **slow)
     timer.tick(poll, [shown, sheet_of], [*run_outputs, *list_outputs], **viewing)
