@@ -139,7 +139,8 @@ def _shown(value: float) -> float | None:
 def show_counts(counts: Mapping[str, int]) -> str:
     """Return what is trained on as a small table."""
     rows = "".join(
-        f"<tr><th scope='row'>{escape(COUNT_WORDS.get(key, key))}</th><td>{escape(count)}</td></tr>" for key, count in counts.items()
+        f"<tr><th scope='row'>{escape(COUNT_WORDS.get(key, key))}</th><td>{escape(count)}</td></tr>"
+        for key, count in counts.items()
     )
     return f"<table class='mg-table'>{rows}</table><p class='mg-quiet'>In the picture: green = same object, red = different.</p>"
 
