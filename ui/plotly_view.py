@@ -114,10 +114,6 @@ def paint_patch(indices: UInt8Array, palette: UInt8Array) -> dict[str, Any]:
     return {"color": _typed(indices, "u1"), "colorscale": scale, "cmin": 0, "cmax": last}
 
 
-def _named(name: str) -> dict[str, str]:
-    return {"name": escape_plot(name)}
-
-
 def _coordinates(points: Float32Array) -> dict[str, Any]:
     return {axis: _typed(np.ascontiguousarray(points[:, k], np.float32), "f4") for k, axis in enumerate("xyz")}
 
