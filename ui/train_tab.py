@@ -137,12 +137,12 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
     ]  # fmt: skip
 
     def read_settings(values: tuple[Any, ...]) -> TrainConfig:
-        given = dict(zip(SETTING_NAMES, values, strict=True))
+        given: dict[str, Any] = dict(zip(SETTING_NAMES, values, strict=True))
         held = [] if given["judged"] == HELD_BACK else [given["judged"]]
         folders = [str(bench.open_scene(scene).scene.folder) for scene in given.pop("on") if scene not in held]
         given.pop("judged")
         kept = tuple(str(bench.open_scene(scene).scene.folder) for scene in held)
-        given.update(page.models_for(given["model"], given["parent"], bench, registry))
+        given |= page.models_for(given["model"], given["parent"], bench, registry)
         return TrainConfig(scenes=tuple(folders), evaluation_scenes=kept, **given)
 
     def show_run(current: str | None, had_sheet: str | None = None) -> list[Any]:
