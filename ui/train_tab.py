@@ -144,7 +144,7 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
         folders = [str(bench.open_scene(scene).scene.folder) for scene in given.pop("on") if scene not in held]
         given.pop("judged")
         kept = tuple(str(bench.open_scene(scene).scene.folder) for scene in held)
-        given.update(page.models_for(given["model"], given["parent"], bench, registry))
+        given |= page.models_for(given["model"], given["parent"], bench, registry)
         return TrainConfig(scenes=tuple(folders), evaluation_scenes=kept, **given)
 
     def show_run(current: str | None, had_sheet: str | None = None) -> list[Any]:

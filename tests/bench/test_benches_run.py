@@ -83,7 +83,8 @@ def check_rendering(text: str) -> None:
 
 
 def check_review_keys(text: str) -> None:
-    assert text.startswith("2 keys")
+    # On a busy machine a key may come before the next pair is there, and is not counted.
+    assert re.match(r"[12] keys, ", text)
     assert 0 < number(text, "median") <= number(text, "slowest")
 
 
