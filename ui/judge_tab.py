@@ -113,6 +113,7 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
         swap_button = gr.Button("Swap sides  [X]", elem_id="mg-swap", scale=1)
 
     left_out = gr.HTML(left_out_list(bench), elem_id="mg-left-out")
+
     @shown_as_toast
     def list_left_out() -> str:
         return left_out_list(bench)

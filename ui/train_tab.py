@@ -272,6 +272,7 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     slow: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "heavy", "concurrency_limit": 1}
     viewing = quiet | VIEWING
+
     @shown_as_toast
     def suggest_rate(name: str) -> Any:
         return page.rate_for(name, bench, registry)

@@ -79,9 +79,14 @@ def test_unknown_evidence_and_missing_geometry_are_one_sentence(tmp_path: Path) 
     assert not (tmp_path / "b").exists()
 
 
-def test_a_mask_of_another_size_is_named(tmp_path: Path) -> None:
+def test_a_mask_of_another_size_is_left_out_and_named(tmp_path: Path) -> None:
     scene = write_posed_masks(tmp_path / "room")
     Image.fromarray(np.ones((10, 10), np.uint16)).save(scene / "masks/3.png")
     done = run_command("group", scene, "--out", tmp_path / "out")
-    assert (done.code, done.out) == (2, "")
-    assert "masks/3.png: found 10x10 pixels, expected 160x90" in done.sentence
+    assert done.code == 0, done.err
+    assert "masks/3.png: found 10x10 pixels, expected 160x90" in done.err
+    groups = json.loads((tmp_path / "out" / "groups.json").read_text())
+    assert [view["view"] for view in groups["left_out"]] == ["3"]
+    assert "3" not in {mask["view"] for mask in groups["masks"]}
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["left_out_views"] == 1

@@ -47,7 +47,7 @@ def mutate(rng: Random, folder: Path) -> list[str]:
         chosen = rng.choice(MUTATIONS)
         try:
             chosen(rng, folder)
-        except (OSError, ValueError, IndexError, SyntaxError, UnicodeError):
+        except (OSError, ValueError, LookupError, TypeError, SyntaxError, EOFError, RecursionError, struct.error):
             continue  # an earlier mutation took away what this one needs
         done.append(chosen.__name__)
     return done

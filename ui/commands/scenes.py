@@ -34,7 +34,8 @@ def scenes(
         for entry in found.left_out:
             typer.echo(f"left out: {shown(entry.name)} — {entry.reason}")
     if not found.scenes:
-        what = f"{len(found.left_out)} folders, none of them a scene" if found.left_out else "no folder in it"
+        count = len(found.left_out)
+        what = f"{count} folder{'' if count == 1 else 's'}, none of them a scene" if count else "no folder in it"
         raise SceneError(
             f"{where}: found {what}, expected a folder of scene folders; see docs/scene-formats.md, or check --scenes."
         )
