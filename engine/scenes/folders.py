@@ -60,7 +60,7 @@ def parse_folders(text: str) -> list[str]:
     return cast("list[str]", listed)
 
 
-def _allowed_folders() -> tuple[Path, ...]:
+def allowed_folders() -> tuple[Path, ...]:
     """Return the folders that links may lead into: as this process was told, or the one that started it."""
     if _allowed is None:
         follow_links_into(Path(part) for part in parse_folders(os.environ.get(LINKS_VARIABLE, "")))
@@ -78,7 +78,7 @@ def inside(root: Path, *parts: str) -> Path:
         resolved = path.resolve()
     except (OSError, RuntimeError, ValueError) as error:
         raise SceneError(f"{path}: the path cannot be followed ({error}), expected a file of the scene; remove it.") from error
-    if not any(resolved.is_relative_to(folder) for folder in (root, *_allowed_folders())):
+    if not any(resolved.is_relative_to(folder) for folder in (root, *allowed_folders())):
         raise SceneError(
             f"{path}: leads to {resolved}, expected a path inside {root}; copy the file into the scene's folder, "
             "or allow links into that place with --follow-links."

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from engine.errors import SceneError
 from engine.scenes import frame_files, posed_masks, processed, replica, scannet
-from engine.scenes.folders import SceneFolder, list_names
+from engine.scenes.folders import SceneFolder, allowed_folders, list_names
 from engine.scenes.names import fault_of, is_foreign, normal_form, numeric_order, printable
 from engine.types import LeftOutView, Scene
 
@@ -256,8 +256,8 @@ def _listed_only(folder: Path) -> Found:
 
 
 def _signature(folder: Path) -> Signature:
-    """Return what changes when a scene changes: names, times and sizes of the folder's own entries."""
-    entries: list[tuple[str, int, int]] = []
+    """Return what changes when a scene changes: names, times and sizes of the folder's own entries, and where links may lead."""
+    entries = [(str(allowed), 0, 0) for allowed in allowed_folders()]
     try:
         labels = folder.parent / GROUND_TRUTH / f"{folder.name}.txt"
         for path in (folder, *(folder / name for name in list_names(folder)), labels):

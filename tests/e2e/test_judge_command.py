@@ -11,14 +11,15 @@ import pytest
 from engine.assets import SCENES_DIR
 from engine.frames import FrameSource
 from engine.scenes import find_scene
-from tests.command_line import run_command
+from tests.command_line import Done, run_command
 
 SCENE = "sh3d_living"
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str) -> Done:
     """Run the program as a process of its own."""
-    return subprocess.run([sys.executable, "-m", "ui", *arguments], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run([sys.executable, "-m", "ui", *arguments], capture_output=True, text=True, timeout=300, check=False)
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,15 @@ from PIL import Image
 
 from engine.frames import FrameSource
 from engine.scenes import open_scene
-from tests.command_line import run_command
+from tests.command_line import Done, run_command
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str | Path) -> Done:
     """Run the program as a process of its own."""
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "ui", *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False
     )
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 def test_render_writes_the_processed_format(tiny_room: Path, tmp_path: Path) -> None:
