@@ -11,12 +11,12 @@ from uuid import uuid4
 
 from sqlalchemy import Engine
 
-from db.faults import DatabaseError
-from db.labels import LabelStore
+from db.labels.store import LabelStore
 from db.runs import KINDS, RunStore
-from db.session import reading
-from db.sqlite_file import sync_folder
-from db.urls import show_url
+from db.schema.faults import DatabaseError
+from db.schema.session import reading
+from db.schema.sqlite_file import sync_folder
+from db.schema.urls import show_url
 from engine.errors import LabelError
 
 

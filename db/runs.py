@@ -12,11 +12,10 @@ from typing import Any, Literal, cast, get_args
 from sqlalchemy import Engine, delete, insert, select, update
 from sqlmodel import col
 
-from db.checks import check_text, is_row_id, shown
-from db.faults import ConflictError
-from db.models import RunRow
-from db.rows import MAX_LENGTHS, in_utc
-from db.session import reading, writing
+from db.schema.checks import MAX_LENGTHS, check_text, in_utc, is_row_id, shown
+from db.schema.faults import ConflictError
+from db.schema.models import RunRow
+from db.schema.session import reading, writing
 from engine.errors import RunError
 from engine.strict_json import to_json_text
 

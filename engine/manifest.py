@@ -30,7 +30,11 @@ BUNDLES = (
         "CC0-1.0, CC-BY-3.0 and CC-BY-3.0-US; each model in scenes/ATTRIBUTION.md",
         "room made from furniture of Debian's sweethome3d-furniture 1.8-1",
     ),
-    Bundle("comparisons/", "Apache-2.0", "made here from the bundled scene and models by python -m ui.make_shipped_comparison"),
+    Bundle(
+        "comparisons/",
+        "Apache-2.0",
+        "made here from the bundled scene and models by python -m ui.commands.make_shipped_comparison",
+    ),
     Bundle("models/", "Apache-2.0", "trained here from scratch; see the README in the model's folder"),
 )
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from db.backup import back_up
-from db.choices import ChoiceStore
-from db.exchange import import_rows
-from db.labels import LabelStore, NewLabel
-from db.leases import LeaseStore
+from db.labels.choices import ChoiceStore
+from db.labels.exchange import import_rows
+from db.labels.leases import LeaseStore
+from db.labels.store import LabelStore, NewLabel
 from db.runs import RunStore
-from db.session import open_database
+from db.schema.session import open_database
 from engine.types import MaskKey, MaskPair
 
 FORKS = multiprocessing.get_context("forkserver")

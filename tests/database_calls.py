@@ -11,13 +11,13 @@ from uuid import uuid4
 from sqlalchemy import Engine
 
 from db.backup import back_up
-from db.choices import ChoiceStore
-from db.exchange import import_rows
-from db.labels import LabelStore, NewLabel
-from db.leases import LeaseStore
+from db.labels.choices import ChoiceStore
+from db.labels.exchange import import_rows
+from db.labels.leases import LeaseStore
+from db.labels.search import Filter, names_in_use, search
+from db.labels.store import LabelStore, NewLabel
+from db.labels.tallies import tally
 from db.runs import RunStore
-from db.search import Filter, names_in_use, search
-from db.tallies import tally
 from engine.types import MaskKey, MaskPair
 
 STORES = (LabelStore, LeaseStore, RunStore, ChoiceStore)

@@ -11,7 +11,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.transform import Rotation
 
-from engine.grouping import MaskGraph
+from engine.grouping.graph import MaskGraph
 from engine.rendering import make_renderer, shade
 from engine.scenes.procedural import look_at
 from engine.types import Camera, Frame, MaskKey, MaskPair, SceneMesh

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from engine.scenes.procedural import make_room, write_replica
-from finetune.scene_pool import Role, ScenePool, open_pool
+from finetune.data.scene_pool import Role, ScenePool, open_pool
 
 NAME = "small"
 SEED = 7

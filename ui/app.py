@@ -1,7 +1,7 @@
 """The composition root: database, workbench, pages and the web server around them.
 
-Gradio is mounted in FastAPI, and `ui.guard` stands before both: it checks hosts and origins, and lets through only what the pages
-need. `ui.permissions` then asks for every handler and route whether the caller may do that.
+Gradio is mounted in FastAPI, and `ui.web.guard` stands before both: it checks hosts and origins, and lets through only what the
+pages need. `ui.web.permissions` then asks for every handler and route whether the caller may do that.
 """
 
 from __future__ import annotations
@@ -17,49 +17,48 @@ from fastapi import Depends, FastAPI, Response
 from fastapi.responses import FileResponse, JSONResponse
 from gradio.themes import Default
 
-from db.labels import LabelStore
-from db.private_files import PRIVATE_FOLDER, tighten
+from db.labels.store import LabelStore
 from db.runs import RunStore
-from db.session import open_database
+from db.schema.private_files import PRIVATE_FOLDER, tighten
+from db.schema.session import open_database
 from engine.assets import ASSETS_DIR
 from engine.errors import MaskgroupError
 from engine.strict_json import to_json_text
-from finetune.promotion import finished_runs, judge_names, name_behind
-from finetune.registry import Registry
-from ui.compare_page import PAGE as COMPARE_TAB
-from ui.compare_routes import add_compare_routes
-from ui.compare_runs import ComparisonRuns
-from ui.compare_tab import build_compare_tab
-from ui.grouping_runs import GroupingRuns
-from ui.grouping_store import GroupingStore
-from ui.grouping_tab import build_grouping_tab
-from ui.guard import Guard
-from ui.history_page import HISTORY_TAB
-from ui.history_tab import build_history_tab
-from ui.hosts import allowed_hosts
-from ui.judge_tab import build_judge_tab
-from ui.judges import Judges, name_models, shipped_models
-from ui.kept_points import open_points
-from ui.open_judge import database_setting, find_trained_on, loading_flags, open_judge
-from ui.page_session import PageSessions
-from ui.people_page import PEOPLE_TAB
-from ui.people_tab import build_people_tab
-from ui.permissions import ask_for_route, check_routes, guard_handlers
-from ui.plotly_view import CLOUD_ROUTE, PLOTLY_ROUTE, cloud_trace
-from ui.review_desk import ReviewDesk
-from ui.review_page import REVIEW_TAB
-from ui.review_tab import add_review_routes, build_review_tab
-from ui.served_folder import make_served_folder, use_for_gradio
+from finetune.runs.promotion import finished_runs, judge_names, name_behind
+from finetune.runs.registry import Registry
+from ui.components.pairs import HISTORY_TAB, REVIEW_TAB
+from ui.pages.compare.handlers import PAGE as COMPARE_TAB
+from ui.pages.compare.routes import add_compare_routes
+from ui.pages.compare.tab import build_compare_tab
+from ui.pages.grouping.tab import build_grouping_tab
+from ui.pages.history.tab import build_history_tab
+from ui.pages.judge.tab import build_judge_tab
+from ui.pages.people.handlers import PEOPLE_TAB
+from ui.pages.people.tab import build_people_tab
+from ui.pages.review.tab import add_review_routes, build_review_tab
+from ui.pages.train.tab import TRAIN_TAB, build_train_tab
+from ui.services.comparison_runs import ComparisonRuns
+from ui.services.grouping_runs import GroupingRuns
+from ui.services.judges import Judges, name_models, shipped_models
+from ui.services.open_judge import database_setting, find_trained_on, loading_flags, open_judge
+from ui.services.review_desk import ReviewDesk
+from ui.services.thresholds import open_points
+from ui.services.workbench import Workbench
 from ui.settings import Settings, default_database
-from ui.train_tab import TRAIN_TAB, build_train_tab
-from ui.uploads import UploadQuota
-from ui.votes import FILE as VOTES_FILE
-from ui.votes import VoteBox
-from ui.workbench import Workbench
+from ui.stores.blind_votes import FILE as VOTES_FILE
+from ui.stores.blind_votes import VoteBox
+from ui.stores.groupings import GroupingStore
+from ui.view3d.plotly_view import CLOUD_ROUTE, PLOTLY_ROUTE, cloud_trace
+from ui.web.guard import Guard
+from ui.web.hosts import allowed_hosts
+from ui.web.page_session import PageSessions
+from ui.web.permissions import ask_for_route, check_routes, guard_handlers
+from ui.web.served_folder import make_served_folder, use_for_gradio
+from ui.web.uploads import UploadQuota
 
 JUDGE_TAB = "judge"
 SHIPPED_COMPARISON = ASSETS_DIR / "comparisons" / "shipped"
-"""Made by `python -m ui.make_shipped_comparison`."""
+"""Made by `python -m ui.commands.make_shipped_comparison`."""
 ADDRESSED_TABS = (COMPARE_TAB, REVIEW_TAB, HISTORY_TAB, PEOPLE_TAB, TRAIN_TAB)
 """What `?tab=` of an address may open (Gradio keeps `page` for itself)."""
 MAX_UPLOAD = "10mb"

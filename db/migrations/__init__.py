@@ -1,1 +1,1 @@
-"""How the schema came to be; run by `db.session`."""
+"""How the schema came to be; run by `db.schema.session`."""

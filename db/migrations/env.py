@@ -1,10 +1,10 @@
-"""Runs migrations on the connection that `db.session.migrate` hands over."""
+"""Runs migrations on the connection that `db.schema.session.migrate` hands over."""
 
 from __future__ import annotations
 
 from alembic import context
 
-from db.models import metadata
+from db.schema.models import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)

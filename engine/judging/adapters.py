@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from engine.assets import BUNDLED_MODEL
 from engine.errors import ModelError
-from engine.judging.calibration import weights_fingerprint
+from engine.judging.calibration.fit import weights_fingerprint
 from engine.judging.memory import tensor_shapes
 from engine.strict_json import to_json_text
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Protocol, cast, get_args
 
-from engine.crops import PictureStyle
 from engine.errors import ModelError
 from engine.types import UInt8Array, Verdict
+from engine.views.crops import PictureStyle
 
 DEFAULT_PROMPT = "original"
 BUNDLED_PROMPT = "original"

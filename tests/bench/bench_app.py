@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from db.labels import LabelStore
-from db.session import open_database
+from db.labels.store import LabelStore
+from db.schema.session import open_database
 from engine.assets import SCENES_DIR
-from engine.judging import load_judge
+from engine.judging.registry import load_judge
 from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 from tests.browser.app_process import browser, find_chromium, running_app
-from ui import judge_page as page
-from ui.workbench import Workbench
+from ui.pages.judge import handlers as page
+from ui.services.workbench import Workbench
 
 REPEATS = 20
 

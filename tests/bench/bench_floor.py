@@ -14,12 +14,12 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from engine.assets import BUNDLED_MODEL, SCENES_DIR
-from engine.crops import show_mask
-from engine.frames import FrameSource
-from engine.judging import load_prompt
-from engine.judging.parsing import UNCLEAR, mass_from_logprobs, mass_from_text
+from engine.judging.base import load_prompt
+from engine.judging.served.parsing import UNCLEAR, mass_from_logprobs, mass_from_text
 from engine.scenes import find_scene
 from engine.types import MaskKey
+from engine.views.crops import show_mask
+from engine.views.frames import FrameSource
 from tests.bench.tiny_sizes import add_tiny_option
 
 PAIRS = 200

@@ -21,18 +21,18 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from engine import pipeline
 from engine.assets import SCENES_DIR
-from engine.frames import FrameSource
-from engine.geometry import tabulate_masks
-from engine.grouping_metrics import score_masks
-from engine.pipeline import GroupingOptions, GroupingRun, group_frames
+from engine.grouping import pipeline
+from engine.grouping.geometry import tabulate_masks
+from engine.grouping.metrics import score_masks
+from engine.grouping.pipeline import GroupingOptions, GroupingRun, group_frames
 from engine.rendering import make_renderer, shade
 from engine.scenes import find_scene
 from engine.scenes.procedural import make_room
 from engine.scenes.procedural_pieces import Piece
 from engine.types import Frame, MaskKey, MaskPair
-from finetune.pretrain_crops import load_pieces
+from engine.views.frames import FrameSource
+from finetune.bundled.pretrain_crops import load_pieces
 from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 from tests.grouping_rooms import SimulatedJudge, components, shake, without_geometry
 
@@ -92,8 +92,8 @@ class RememberingJudge:
     """A real judge on a scene's frames that is asked about each pair once, however many runs ask."""
 
     def __init__(self, name: str, source: FrameSource | MadeFrames) -> None:
-        from engine.judging import load_judge
-        from engine.pair_judge import FramePairJudge
+        from engine.grouping.pair_judge import FramePairJudge
+        from engine.judging.registry import load_judge
 
         self._judge = FramePairJudge(load_judge(name), source)
         self._answers: dict[MaskPair, float] = {}

@@ -22,13 +22,13 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from engine.assets import SCENES_DIR
-from engine.crops import show_mask
-from engine.frames import FrameSource
-from engine.judging import BUNDLED_MODEL, CropPair, load_prompt
-from engine.judging.qwen_vl import QwenVlJudge
+from engine.assets import BUNDLED_MODEL, SCENES_DIR
+from engine.judging.base import CropPair, load_prompt
+from engine.judging.local.qwen_vl import QwenVlJudge
 from engine.scenes import find_scene
 from engine.types import MaskKey, UInt8Array
+from engine.views.crops import show_mask
+from engine.views.frames import FrameSource
 from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 from tests.published_configs import read_published
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from sqlmodel import Session
 
-from db.audit import audit
-from db.labels import LabelStore, NewLabel
-from db.rows import row_of
-from db.session import open_database
+from db.labels.audit import audit
+from db.labels.rows import row_of
+from db.labels.store import LabelStore, NewLabel
+from db.schema.session import open_database
 from engine.types import Decision, MaskKey, MaskPair
 from tests.bench.tiny_sizes import add_tiny_option
 

@@ -19,18 +19,18 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from engine.appearance import describe_masks
 from engine.assets import SCENES_DIR
-from engine.constraints import Constraint
-from engine.frames import FrameSource
-from engine.grouping import cut
-from engine.grouping_metrics import score_masks
-from engine.label_spread import find_atoms, spread_labels
-from engine.link_values import value_links
-from engine.pipeline import GroupingOptions, GroupingRun, group_frames
-from engine.queues import LinkPool, QueueKind, order_links
+from engine.grouping.constraints import Constraint
+from engine.grouping.graph import cut
+from engine.grouping.metrics import score_masks
+from engine.grouping.pipeline import GroupingOptions, GroupingRun, group_frames
+from engine.review.label_spread import find_atoms, spread_labels
+from engine.review.link_values import value_links
+from engine.review.queues import LinkPool, QueueKind, order_links
 from engine.scenes import find_scene
 from engine.types import Frame, MaskPair
+from engine.views.appearance import describe_masks
+from engine.views.frames import FrameSource
 from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 from tests.grouping_rooms import SimulatedJudge, shake
 

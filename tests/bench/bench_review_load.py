@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from db.labels import LabelStore
-from db.session import open_database
+from db.labels.store import LabelStore
+from db.schema.session import open_database
 from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 from tests.browser.app_process import running_app
 from tests.e2e.test_review_load import CLIENTS, check_rows, label_for

@@ -15,10 +15,10 @@ from dataclasses import replace
 import numpy as np
 
 from engine.assets import SCENES_DIR
-from engine.frames import FrameSource
-from engine.pipeline import GroupingOptions, group_frames
+from engine.grouping.pipeline import GroupingOptions, group_frames
 from engine.scenes import find_scene
 from engine.types import Frame
+from engine.views.frames import FrameSource
 from tests.bench.bench_grouping import add_furniture_options, furniture_of, procedural_room, split, truth_of
 from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 from tests.grouping_rooms import shake

@@ -22,12 +22,12 @@ import trimesh
 from playwright.sync_api import Page
 
 from engine.assets import SCENES_DIR
-from engine.frames import FrameSource
 from engine.scenes import open_scene
+from engine.views.frames import FrameSource
 from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 from tests.browser.app_process import browser, find_chromium, running_app
-from ui.plotly_view import cloud_trace
-from ui.room import build_room
+from ui.view3d.plotly_view import cloud_trace
+from ui.view3d.room import build_room
 
 NAME = "sh3d_living"
 WAIT_MS = 480_000

@@ -22,17 +22,18 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from engine.appearance import BINS, LOOKS
 from engine.assets import SCENES_DIR
-from engine.crops import bounding_box, crop_on_black
-from engine.frames import FrameSource
-from engine.identical_copies import find_identical_copies
-from engine.judging import CropPair, Judge, load_judge
-from engine.judging.calibration import margin_of
+from engine.judging.base import CropPair, Judge
+from engine.judging.calibration.fit import margin_of
+from engine.judging.registry import load_judge
 from engine.scenes import open_scene
 from engine.types import NOTHING, Frame
-from finetune.pretrain_eval import Style, sample_pairs, table_of_maps
-from finetune.training_rooms import write_rooms
+from engine.views.appearance import BINS, LOOKS
+from engine.views.crops import bounding_box, crop_on_black
+from engine.views.frames import FrameSource
+from engine.views.identical_copies import find_identical_copies
+from finetune.bundled.pretrain_eval import Style, sample_pairs, table_of_maps
+from finetune.bundled.training_rooms import write_rooms
 from tests.bench.bench_grouping import print_head
 from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 

@@ -27,16 +27,17 @@ from numpy.typing import NDArray
 
 from engine.assets import SCENES_DIR, TUNED_ADAPTER
 from engine.errors import ModelError
-from engine.judging import CropPair, Judge, load_judge
+from engine.judging.base import CropPair, Judge
+from engine.judging.registry import load_judge
 from engine.types import MaskPair, UInt8Array
-from finetune import pairs as pairs_module
-from finetune.corrections import Correction
-from finetune.lora import Answerer, Picture, Question, add_adapter, load_base, prompt_of
-from finetune.pairs import DataSettings, build_data_set
-from finetune.pretrain_eval import MaskTable, Style, room_tables, sample_pairs, scene_table
-from finetune.scene_pool import ScenePool, open_pool
-from finetune.train_config import TrainConfig
-from finetune.train_loop import Trainer
+from finetune.bundled.pretrain_eval import MaskTable, Style, room_tables, sample_pairs, scene_table
+from finetune.config import TrainConfig
+from finetune.data import pairs as pairs_module
+from finetune.data.corrections import Correction
+from finetune.data.pairs import DataSettings, build_data_set
+from finetune.data.scene_pool import ScenePool, open_pool
+from finetune.training.loop import Trainer
+from finetune.training.lora import Answerer, Picture, Question, add_adapter, load_base, prompt_of
 from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 
 STYLES: tuple[Style, ...] = ("same", "random", "look_alike")

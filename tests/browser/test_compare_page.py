@@ -17,16 +17,15 @@ from playwright.sync_api import Browser, Page, expect
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
-from engine.assets import ASSETS_DIR
-from engine.comparison_run import ComparisonSettings
-from engine.judging import BUNDLED_MODEL
-from engine.judging.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids
+from engine.assets import ASSETS_DIR, BUNDLED_MODEL
+from engine.evaluation.comparison.run import ComparisonSettings
+from engine.judging.local.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids
 from tests.browser.app_process import WAIT_MS, running_app
 from tests.e2e.test_evaluate_command import run
 from tests.rounding import but_rounding
 from tests.tiny_room import NAME, write_tiny_room
-from tests.unit import test_compare_page as rulers
-from ui.judges import shipped_models
+from tests.unit.ui.pages import test_compare_page as rulers
+from ui.services.judges import shipped_models
 
 pytestmark = [
     pytest.mark.browser,

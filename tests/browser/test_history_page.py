@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from db.labels import LabelStore, NewLabel
-from db.session import open_database
+from db.labels.store import LabelStore, NewLabel
+from db.schema.session import open_database
 from engine.types import Decision, MaskKey, MaskPair
 from tests.browser.app_process import WAIT_MS, running_app
 from tests.tiny_room import BLUE_BOX, NAME, RED_BOX, VIEWS, write_tiny_room

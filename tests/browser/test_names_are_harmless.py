@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from db.labels import LabelStore, NewLabel
+from db.labels.store import LabelStore, NewLabel
 from db.runs import RunStore
-from db.session import open_database
+from db.schema.session import open_database
 from engine.types import MaskKey, MaskPair
 from tests.browser.app_process import running_app
 from tests.http_attacker import canary

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from db.labels import LabelStore, NewLabel
-from db.session import open_database
+from db.labels.store import LabelStore, NewLabel
+from db.schema.session import open_database
 from engine.types import MaskKey, MaskPair
 from tests.browser.app_process import WAIT_MS, running_app
 from tests.tiny_room import NAME, RED_BOX, VIEWS, write_tiny_room

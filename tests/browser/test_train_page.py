@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from db.runs import RunStore
-from db.session import open_database
+from db.schema.session import open_database
 from tests.browser.app_process import WAIT_MS, running_app
 from tests.browser.held_answers import answers_held
 from tests.training_room import write_training_room

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from engine.assets import SCENES_DIR
-from engine.evaluation_run import EvaluationSettings, evaluate_scene
-from engine.judging import CropPair
-from engine.pair_sampling import SamplingSettings
+from engine.evaluation.pair_sampling import SamplingSettings
+from engine.evaluation.run import EvaluationSettings, evaluate_scene
+from engine.judging.base import CropPair
 from engine.scenes import find_scene
 from engine.types import UInt8Array, Verdict
 

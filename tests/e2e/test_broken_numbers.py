@@ -61,11 +61,11 @@ def test_a_training_on_a_broken_base_fails_in_a_sentence_and_keeps_no_adapter(tm
     from dataclasses import replace
 
     from engine.strict_json import to_json_text
-    from finetune.corrections import write_corrections
-    from finetune.train_config import CONFIG_FILE
-    from finetune.worker import work
+    from finetune.config import CONFIG_FILE
+    from finetune.data.corrections import write_corrections
+    from finetune.runs.worker import work
     from tests.training_room import write_training_room
-    from tests.unit.test_training import CONFIG
+    from tests.unit.finetune.test_training import CONFIG
 
     model, _ = BROKEN["nan_in_language"](tmp_path / "model")
     scene = write_training_room(tmp_path / "scenes")

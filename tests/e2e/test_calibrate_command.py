@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from engine.judging import BUNDLED_MODEL, load_judge
+from engine.assets import BUNDLED_MODEL
 from engine.judging.base import prompt_names
+from engine.judging.registry import load_judge
 from tests.e2e.test_evaluate_command import assert_refused, run
 
 

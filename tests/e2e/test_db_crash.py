@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from db.choices import ChoiceStore
-from db.labels import LabelStore
-from db.leases import LeaseStore
+from db.labels.choices import ChoiceStore
+from db.labels.leases import LeaseStore
+from db.labels.store import LabelStore
 from db.runs import RunStore
-from db.session import open_database
+from db.schema.session import open_database
 from engine.types import MaskKey, MaskPair
 from tests.crash_writers import Writer, add_labels, change_all_tables, copy, open_new
 from tests.postgres_server import fresh_database

@@ -72,14 +72,14 @@ class Text:
 
 def grouped_room(folder: Path) -> dict[str, Any]:
     """What the grouping page's example takes for granted."""
-    from engine.explanations import explain_group
-    from engine.frames import FrameSource
-    from engine.grouping import Constraint, cut
-    from engine.judging import load_judge
-    from engine.pair_judge import FramePairJudge
-    from engine.pipeline import GroupingOptions, group_scene
+    from engine.grouping.explanations import explain_group
+    from engine.grouping.graph import Constraint, cut
+    from engine.grouping.pair_judge import FramePairJudge
+    from engine.grouping.pipeline import GroupingOptions, group_scene
+    from engine.judging.registry import load_judge
     from engine.scenes import open_scene
     from engine.types import MaskKey
+    from engine.views.frames import FrameSource
 
     scene = open_scene(write_training_room(folder))
     frames = FrameSource(scene)

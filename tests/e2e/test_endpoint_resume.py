@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.judging import load_prompt
+from engine.judging.base import load_prompt
 from tests.model_process import free_port, model_server
 from tests.rounding import but_rounding
 from ui.cli import main

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.judging import BUNDLED_MODEL
-from engine.predictions import read_predictions
+from engine.assets import BUNDLED_MODEL
+from engine.evaluation.predictions import read_predictions
 from ui.cli import main
 
 needs_model = pytest.mark.skipif(not (BUNDLED_MODEL / "config.json").is_file(), reason="the bundled model is not in this checkout")

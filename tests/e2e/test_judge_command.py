@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from engine.assets import SCENES_DIR
-from engine.frames import FrameSource
 from engine.scenes import find_scene
+from engine.views.frames import FrameSource
 from tests.command_line import Done, run_command
 
 SCENE = "sh3d_living"

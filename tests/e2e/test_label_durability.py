@@ -17,8 +17,8 @@ import pytest
 import typer
 
 from db.backup import back_up
-from db.labels import LabelStore
-from db.session import open_database
+from db.labels.store import LabelStore
+from db.schema.session import open_database
 from tests.http_attacker import Attacker
 from tests.tiny_room import NAME, write_tiny_room
 
@@ -142,7 +142,7 @@ def _note_open(event: str, arguments: tuple[Any, ...]) -> None:
 
 def test_nothing_but_sqlite_opens_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A descriptor of our own on the file would, when it is closed, take the locks of SQLite's with it."""
-    from db.labels import NewLabel
+    from db.labels.store import NewLabel
     from engine.types import MaskKey, MaskPair
     from ui.commands.labels import audit_labels, backup_labels, export_labels
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from db.labels import LabelStore, NewLabel
-from db.session import open_database
+from db.labels.store import LabelStore, NewLabel
+from db.schema.session import open_database
 from engine.errors import LabelError
 from engine.types import Decision, MaskKey, MaskPair
 from ui.commands.labels import labels

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.frames import FrameSource
 from engine.scenes import open_scene
+from engine.views.frames import FrameSource
 from tests.command_line import Done, run_command
 
 

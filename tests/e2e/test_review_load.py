@@ -10,8 +10,8 @@ from typing import Any
 
 from gradio_client import Client
 
-from db.labels import LabelStore
-from db.session import open_database
+from db.labels.store import LabelStore
+from db.schema.session import open_database
 from tests.browser.app_process import running_app
 from tests.tiny_room import NAME, write_tiny_room
 

@@ -11,10 +11,10 @@ from safetensors.torch import load_file, save_file
 
 from engine.errors import ModelError
 from engine.strict_json import to_json_text
-from finetune.train_config import TrainConfig
+from finetune.config import TrainConfig
 from tests.command_line import run_command
 from tests.model_process import free_port, model_server, write_adapter
-from ui.open_judge import open_judge
+from ui.services.open_judge import open_judge
 from ui.settings import Settings
 
 WEIGHTS = "adapter_model.safetensors"

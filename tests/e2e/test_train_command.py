@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 
 from db.runs import Run, RunStore
-from db.session import open_database
+from db.schema.session import open_database
 from engine.errors import ModelError, RunError
-from engine.judging import load_judge
-from finetune.events import EventWriter
-from finetune.export import export_adapter, export_merged
-from finetune.processes import request_cancel, worker_state
-from finetune.registry import FINISHED, Registry
-from finetune.train_config import TrainConfig
-from finetune.verdict import decide
+from engine.judging.registry import load_judge
+from finetune.config import TrainConfig
+from finetune.runs.events import EventWriter
+from finetune.runs.export import export_adapter, export_merged
+from finetune.runs.processes import request_cancel, worker_state
+from finetune.runs.registry import FINISHED, Registry
+from finetune.training.before_and_after import decide
 from tests.training_room import write_training_room
 
 WAIT_S = 240
@@ -176,8 +176,8 @@ def test_cancel_flag_of_a_run_without_process_harms_nothing(registry: Registry) 
     ],
 )
 def test_promotion_rules(fixed: int, broken: int, recall: float, rule: str, is_promoted: bool) -> None:
-    from engine.comparison import MetricDifference, SceneComparison, mcnemar
-    from engine.evaluation import Estimate
+    from engine.evaluation.comparison.paired import MetricDifference, SceneComparison, mcnemar
+    from engine.evaluation.metrics import Estimate
 
     gain = (fixed - broken) / 200
     metrics = {

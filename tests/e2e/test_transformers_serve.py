@@ -13,9 +13,10 @@ import pytest
 
 from engine.assets import BUNDLED_MODEL
 from engine.errors import ModelError
-from engine.judging import CropPair, load_judge
-from engine.judging.endpoint import AnswerForm, EndpointJudge
-from engine.judging.parsing import TEXT_FLOOR
+from engine.judging.base import CropPair
+from engine.judging.registry import load_judge
+from engine.judging.served.endpoint import AnswerForm, EndpointJudge
+from engine.judging.served.parsing import TEXT_FLOOR
 from tests.model_process import free_port, wait_until_up
 
 MISSING = [package for package in ("openai", "requests", "uvicorn") if find_spec(package) is None]

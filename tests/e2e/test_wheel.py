@@ -84,7 +84,7 @@ def first_mask(program: Path, folder: Path) -> int:
     """Return a mask of the bundled scene's view 0, and see that the code that found it is the installed one."""
     script = (
         "import engine.assets as a, pathlib; from engine.scenes import find_scene;"
-        "from engine.frames import FrameSource;"
+        "from engine.views.frames import FrameSource;"
         "frame = FrameSource(find_scene('sh3d_living', a.SCENES_DIR)).frame('0');"
         "print(pathlib.Path(a.__file__).parent); print(max(frame.mask_areas, key=frame.mask_areas.get))"
     )

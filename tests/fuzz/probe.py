@@ -16,9 +16,9 @@ from typing import Literal
 import psutil
 
 from engine.errors import MaskError, RenderError, SceneError
-from engine.frames import FrameSource
 from engine.scenes import open_scene, survey_scenes
 from engine.types import HasNotes
+from engine.views.frames import FrameSource
 
 CPU_S = 5
 MEMORY_BYTES = 10**9

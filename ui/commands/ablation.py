@@ -8,16 +8,15 @@ from typing import Annotated, cast
 
 import typer
 
-from engine.evaluation import Scores
-from engine.evaluation_run import EvaluationSettings, evaluate_scene
-from engine.judging import load_prompt
-from engine.judging.base import prompt_names
-from engine.pair_sampling import NegativeMode, SamplingSettings
+from engine.evaluation.metrics import Scores
+from engine.evaluation.pair_sampling import NegativeMode, SamplingSettings
+from engine.evaluation.run import EvaluationSettings, evaluate_scene
+from engine.judging.base import load_prompt, prompt_names
 from engine.scenes import find_scene
 from engine.strict_json import to_json_text
 from ui.commands.evaluate import ProgressBars
-from ui.open_judge import MODEL_HELP, find_judge, open_judge
-from ui.scene_options import FollowLinksOption
+from ui.commands.scene_options import FollowLinksOption
+from ui.services.open_judge import MODEL_HELP, find_judge, open_judge
 from ui.settings import Settings
 
 COLUMNS = ("accuracy", "precision", "recall", "specificity", "f1", "twin_accuracy", "ece", "swap_disagreement", "ambiguity_rate")

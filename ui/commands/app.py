@@ -10,12 +10,12 @@ from typing import Annotated
 
 import typer
 
-from db.urls import show_url
+from db.schema.urls import show_url
 from engine.errors import MaskgroupError
-from ui.hosts import allowed_hosts
-from ui.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption
-from ui.scene_options import FollowLinksOption
+from ui.commands.scene_options import FollowLinksOption
+from ui.services.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption
 from ui.settings import Settings
+from ui.web.hosts import allowed_hosts
 
 
 def app(
@@ -64,7 +64,7 @@ def serve(settings: Settings) -> None:
     import uvicorn
 
     from ui.app import build_app
-    from ui.http_protocol import GuardedProtocol
+    from ui.web.http_protocol import GuardedProtocol
 
     # What the app writes (pictures, votes, runs, comparisons) is its owner's alone.
     os.umask(0o077)

@@ -11,22 +11,22 @@ from typing import Annotated
 import typer
 
 from engine.assets import BUNDLED_MODEL
-from engine.calibration_run import CalibrationRun, calibrate, check_scene_count
-from engine.evaluation_run import EvaluationSettings, evaluate_scene
-from engine.judging import load_prompt
-from engine.pair_sampling import NEGATIVE_MODES, SamplingSettings
-from engine.predictions import PREDICTIONS, Prediction, read_predictions
+from engine.evaluation.calibration_run import CalibrationRun, calibrate, check_scene_count
+from engine.evaluation.pair_sampling import NEGATIVE_MODES, SamplingSettings
+from engine.evaluation.predictions import PREDICTIONS, Prediction, read_predictions
+from engine.evaluation.run import EvaluationSettings, evaluate_scene
+from engine.judging.base import load_prompt
 from engine.scenes import find_scene
 from engine.strict_json import to_json_text
 from engine.types import Scene
-from finetune.checking_rooms import write_checking_rooms
+from finetune.bundled.checking_rooms import write_checking_rooms
 from ui.commands.evaluate import ProgressBars
-from ui.kept_calibrations import find_home, save_at_home
-from ui.kept_points import open_points
-from ui.open_judge import MODEL_HELP, find_judge, open_judge
-from ui.reliability_plot import write_reliability_page, write_reliability_picture
-from ui.scene_options import FollowLinksOption
+from ui.commands.reliability_plot import write_reliability_page, write_reliability_picture
+from ui.commands.scene_options import FollowLinksOption
+from ui.services.open_judge import MODEL_HELP, find_judge, open_judge
+from ui.services.thresholds import open_points
 from ui.settings import Settings
+from ui.stores.calibrations import find_home, save_at_home
 
 DEFAULT_OUT = Path("out/calibration")
 

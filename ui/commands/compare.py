@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from engine.comparison import ALL, SceneComparison, compare_folders, to_report, trained_models
-from engine.evaluation import METRICS
+from engine.evaluation.comparison.paired import ALL, SceneComparison, compare_folders, to_report, trained_models
+from engine.evaluation.metrics import METRICS
 from engine.strict_json import to_json_text
 
 

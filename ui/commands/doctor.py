@@ -12,10 +12,11 @@ from typing import Annotated
 import psutil
 import typer
 
+from engine.assets import BUNDLED_MODEL
 from engine.errors import MaskgroupError
-from engine.judging import BUNDLED_MODEL, load_judge
+from engine.judging.local.published import PUBLISHED_SIZES
 from engine.judging.memory import free_bytes, in_gb, needed_bytes
-from engine.judging.published import PUBLISHED_SIZES
+from engine.judging.registry import load_judge
 from engine.scenes import list_scenes
 from engine.strict_json import to_json_text
 from ui.settings import Settings

@@ -9,16 +9,16 @@ from typing import Annotated, Any, cast
 import typer
 from tqdm import tqdm
 
-from engine.comparison import TRAINED_FIELD
-from engine.evaluation import METRICS, Scores, to_report
-from engine.evaluation_run import EvaluationSettings, evaluate_scene
-from engine.frames import FrameSource
-from engine.pair_sampling import NegativeMode, SamplingSettings
-from engine.predictions import EvaluationError
+from engine.evaluation.comparison.paired import TRAINED_FIELD
+from engine.evaluation.metrics import METRICS, Scores, to_report
+from engine.evaluation.pair_sampling import NegativeMode, SamplingSettings
+from engine.evaluation.predictions import EvaluationError
+from engine.evaluation.run import EvaluationSettings, evaluate_scene
 from engine.scenes import find_scene
 from engine.strict_json import to_json_text
-from ui.kept_points import ThresholdOption, choose_threshold
-from ui.open_judge import (
+from engine.views.frames import FrameSource
+from ui.commands.scene_options import FollowLinksOption, list_left_out, tell_left_out
+from ui.services.open_judge import (
     MODEL_HELP,
     DeviceOption,
     DtypeOption,
@@ -29,7 +29,7 @@ from ui.open_judge import (
     find_trained_on,
     open_judge,
 )
-from ui.scene_options import FollowLinksOption, list_left_out, tell_left_out
+from ui.services.thresholds import ThresholdOption, choose_threshold
 from ui.settings import Settings
 
 

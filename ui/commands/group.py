@@ -8,22 +8,22 @@ from typing import Annotated, get_args
 import typer
 from tqdm import tqdm
 
-from engine.asking import PairJudge
 from engine.errors import MaskgroupError
-from engine.frames import FrameSource
-from engine.grouping import Evidence
-from engine.grouping_files import summarise_metrics, write_grouping
-from engine.operating_point import USUAL_THRESHOLD
-from engine.pair_judge import FramePairJudge
-from engine.pipeline import GroupingOptions, Progress, group_scene
+from engine.grouping.files import summarise_metrics, write_grouping
+from engine.grouping.graph import Evidence
+from engine.grouping.judge_rounds import PairJudge
+from engine.grouping.pair_judge import FramePairJudge
+from engine.grouping.pipeline import GroupingOptions, Progress, group_scene
+from engine.judging.calibration.operating_point import USUAL_THRESHOLD
 from engine.scenes import find_scene
 from engine.strict_json import to_json_text
+from engine.views.frames import FrameSource
 from ui.commands.render import parse_size
-from ui.kept_points import ThresholdOption, choose_threshold
-from ui.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption, choose_options, open_judge
-from ui.scene_options import FollowLinksOption, list_left_out
-from ui.scene_page import write_scene_page
+from ui.commands.scene_options import FollowLinksOption, list_left_out
+from ui.services.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption, choose_options, open_judge
+from ui.services.thresholds import ThresholdOption, choose_threshold
 from ui.settings import Settings
+from ui.view3d.scene_page import write_scene_page
 
 
 def group(

@@ -8,16 +8,25 @@ from typing import Annotated
 
 import typer
 
-from engine.crops import show_mask
 from engine.errors import MaskError
-from engine.frames import FrameSource
-from engine.judging import CropPair, load_prompt
+from engine.judging.base import CropPair, load_prompt
 from engine.scenes import find_scene
 from engine.strict_json import to_json_text
 from engine.types import MaskKey, MaskPair, Scene, Verdict
-from ui.kept_points import ThresholdOption, choose_threshold
-from ui.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption, choose_options, find_judge, open_judge
-from ui.scene_options import FollowLinksOption, tell_left_out
+from engine.views.crops import show_mask
+from engine.views.frames import FrameSource
+from ui.commands.scene_options import FollowLinksOption, tell_left_out
+from ui.services.open_judge import (
+    MODEL_HELP,
+    DeviceOption,
+    DtypeOption,
+    FourBitOption,
+    LoaderOption,
+    choose_options,
+    find_judge,
+    open_judge,
+)
+from ui.services.thresholds import ThresholdOption, choose_threshold
 from ui.settings import Settings
 
 

@@ -13,14 +13,14 @@ from uuid import uuid4
 
 import typer
 
-from db.audit import AuditReport, audit
 from db.backup import back_up
-from db.exchange import FileFormat, export_rows, import_rows
-from db.labels import LabelStore
-from db.session import open_database
+from db.labels.audit import AuditReport, audit
+from db.labels.exchange import FileFormat, export_rows, import_rows
+from db.labels.store import LabelStore
+from db.schema.session import open_database
 from engine.errors import LabelError
 from engine.strict_json import to_json_text
-from ui.label_files import SceneShelf, missing_masks, split_stale, write_coco, write_dataset
+from ui.services.label_files import SceneShelf, missing_masks, split_stale, write_coco, write_dataset
 from ui.settings import Settings
 
 Database = Annotated[str | None, typer.Option("--db", help="SQLite file or SQLAlchemy URL; default: MASKGROUP_DB, else the app's.")]

@@ -11,12 +11,12 @@ import typer
 from tqdm import tqdm
 
 from engine.errors import RenderError
-from engine.export import write_frames
-from engine.frames import FrameSource
 from engine.rendering import BACKENDS, BackendName, choose_backend
 from engine.scenes import find_scene
 from engine.strict_json import to_json_text
-from ui.scene_options import FollowLinksOption, list_left_out, tell_left_out
+from engine.views.export import write_frames
+from engine.views.frames import FrameSource
+from ui.commands.scene_options import FollowLinksOption, list_left_out, tell_left_out
 from ui.settings import Settings
 
 MAX_SIDE_PX = 8192

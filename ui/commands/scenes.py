@@ -10,7 +10,7 @@ import typer
 from engine.errors import SceneError
 from engine.scenes import SceneInfo, SceneList, survey_scenes
 from engine.strict_json import to_json_text
-from ui.scene_options import MAX_SAID, FollowLinksOption, list_left_out
+from ui.commands.scene_options import MAX_SAID, FollowLinksOption, list_left_out
 from ui.settings import Settings
 
 

@@ -9,20 +9,20 @@ from typing import Annotated, Any, cast
 import typer
 from tqdm import tqdm
 
-from db.labels import LabelStore
+from db.labels.store import LabelStore
 from db.runs import Run, RunStore
-from db.session import open_database
+from db.schema.session import open_database
 from engine.errors import RunError
 from engine.scenes import find_scene, list_scenes
 from engine.strict_json import to_json_text
-from finetune.base_choice import choose_models
-from finetune.events import Event
-from finetune.figures import COMPARE, HEADLINE, headline, warn_of_seen
-from finetune.model_card import name_of
-from finetune.processes import LOG_FILE
-from finetune.registry import FINISHED, Registry
-from finetune.train_config import BUNDLED_RATE, Backend, NegativeChoice, PromotionRule, TrainConfig, default_rate
-from ui.scene_options import FollowLinksOption
+from finetune.config import BUNDLED_RATE, Backend, NegativeChoice, PromotionRule, TrainConfig, default_rate
+from finetune.runs.base_choice import choose_models
+from finetune.runs.events import Event
+from finetune.runs.figures import COMPARE, HEADLINE, headline, warn_of_seen
+from finetune.runs.model_card import name_of
+from finetune.runs.processes import LOG_FILE
+from finetune.runs.registry import FINISHED, Registry
+from ui.commands.scene_options import FollowLinksOption
 from ui.settings import Settings
 
 POLL_S = 0.3

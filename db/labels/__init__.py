@@ -1,0 +1,1 @@
+"""Labels and what is derived from them."""

@@ -1,0 +1,56 @@
+"""Choices that hold for everybody who labels in a database, such as the share of pairs that several people get."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from sqlalchemy import Engine
+
+from db.schema.checks import check_text, shown
+from db.schema.faults import ConflictError
+from db.schema.models import ChoiceRow
+from db.schema.session import read_session, write_session
+from engine.errors import LabelError
+from engine.strict_json import to_json_text
+
+OVERLAP_SHARE = "overlap_share"
+MAX_CHOICE_NAME = 80
+
+
+class ChoiceStore:
+    """Choices of one database; safe to share between threads and processes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def number(self, name: str, default: float) -> float:
+        """Return a number, `default` where nobody chose one.
+
+        Raises:
+            LabelError: If the name is malformed or the database cannot be read.
+        """
+        check_text(name, "A choice's name", MAX_CHOICE_NAME)
+        with read_session(self._engine) as session:
+            row = session.get(ChoiceRow, name)
+            return default if row is None else float(json.loads(row.value))
+
+    def set_number(self, name: str, value: float) -> None:
+        """Choose a number, for everybody from now on.
+
+        Raises:
+            LabelError: If name or value is malformed, or the database cannot be written.
+        """
+        check_text(name, "A choice's name", MAX_CHOICE_NAME)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+            raise LabelError(f"The choice {name} is {shown(value)}, expected a number; correct it.")
+        try:
+            self._put(name, value)
+        except ConflictError:
+            # Somebody else made the row between our look and our write; now it is there to be changed.
+            self._put(name, value)
+
+    def _put(self, name: str, value: float) -> None:
+        with write_session(self._engine) as session:
+            session.merge(ChoiceRow(name=name, value=to_json_text(value)))
+            session.commit()

@@ -1,0 +1,1 @@
+"""Tables, and how a database is found, opened, protected and brought up to date."""

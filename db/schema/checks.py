@@ -1,0 +1,64 @@
+"""Checks of what callers hand to the stores: numbers of rows, names, limits. Runs no query."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from engine.errors import LabelError, MaskgroupError
+
+MAX_ID = 2**31 - 1
+MAX_LENGTHS = {"scene": 200, "model": 200, "prompt": 80, "queue": 80, "source": 80}
+"""Characters of the texts that go with labels and runs."""
+
+
+def is_row_id(value: object) -> bool:
+    """Return whether a value can be the number of a row: True is no 1, and no table holds more rows than 31 bits count."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_ID
+
+
+def check_text(value: object, what: str, longest: int | None = None, *, error: type[MaskgroupError] = LabelError) -> None:
+    """Refuse what is no text that a database keeps.
+
+    Args:
+        value: What came.
+        what: What it is, for the sentence: "An annotator's name".
+        longest: Most characters; then there must be one at least. None = any number.
+        error: What to raise.
+    """
+    if not isinstance(value, str):
+        raise error(f"{what} is {shown(value)}, expected text; correct it.")
+    if longest is not None and not 0 < len(value) <= longest:
+        raise error(f"{what} has 1 to {longest} characters, this one has {len(value)}; shorten it.")
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise error(f"{what} holds a NUL or half a character, which no database keeps; remove it.")
+
+
+def check_limit(value: object, what: str) -> None:
+    """Refuse what is no number of rows.
+
+    Raises:
+        LabelError: If it is no whole number, or negative.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_ID:
+        raise LabelError(f"{what} is {shown(value)}, expected a whole number from 0; correct it.")
+
+
+def shown(value: object) -> str:
+    """Return a value as a message may hold it, however long it is."""
+    if isinstance(value, str):
+        return repr(value) if len(value) <= 60 else f"{value[:50]!r}... ({len(value)} characters)"
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
+        return f"a number of {value.bit_length()} bits"
+    if isinstance(value, list | dict | tuple | set | bytes):
+        return f"a {type(value).__name__} of {len(value)}"
+    return repr(value)[:60]
+
+
+def shown_name(name: object) -> str:
+    """Return a field's name as a message may hold it: a plain one as it is."""
+    return name if isinstance(name, str) and name.isidentifier() and len(name) <= 60 else shown(name)
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Return a stored time in UTC: SQLite gives times back without their zone, PostgreSQL in the server's."""
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""How good a judge is: pairs to ask, predictions, scores, reliability."""

@@ -1,0 +1,1 @@
+"""Two judges on the same pairs and scenes, compared."""

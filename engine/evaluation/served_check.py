@@ -1,0 +1,85 @@
+"""Makes sure that a server really serves the adapter that lies here: both answer a few pairs of the bundled room.
+
+A server that was not told to may leave out an adapter's part in the vision tower, or serve an older adapter under the same name,
+and says nothing about it to whoever asks. Its answers tell: they are held against those of the adapter as it lies here, whole
+and without its tower part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.assets import SCENES_DIR
+from engine.errors import ModelError
+from engine.judging.base import CropPair, Judge
+from engine.scenes import find_scene
+from engine.types import Float64Array, MaskKey, Verdict
+from engine.views.crops import PictureStyle, show_mask
+from engine.views.frames import FrameSource
+
+if TYPE_CHECKING:
+    from engine.judging.local.qwen_vl import QwenVlJudge
+
+SCENE, VIEWS = "sh3d_living", ("1", "2")
+OBJECTS = 6
+"""Objects that both views show, the largest ones; each is paired with itself and with the next."""
+TOLERANCE = 0.05
+"""Mean distance of P(same) from which on two judges are not the same weights: bfloat16 on one side makes about 0.01."""
+PLAIN_DISTANCE = 0.002
+"""Below it two judges agree, whatever else is near."""
+
+
+def bundled_pairs(style: PictureStyle = "on_black") -> list[CropPair]:
+    """Return pairs of the bundled room's largest objects in two views: the same object, and two neighbours by size, in turn."""
+    scene = find_scene(SCENE, SCENES_DIR)
+    frames = FrameSource(scene)
+    first, second = (frames.frame(view) for view in VIEWS)
+    both = {mask: min(area, second.mask_areas[mask]) for mask, area in first.mask_areas.items() if mask in second.mask_areas}
+    shared = sorted(both, key=lambda mask: (-both[mask], mask))[:OBJECTS]
+    left, right = ([show_mask(frame, MaskKey(frame.view, mask), style=style) for mask in shared] for frame in (first, second))
+    return [CropPair(left[i], right[j % len(shared)]) for i in range(len(shared)) for j in (i, i + 1)]
+
+
+def check_served(served: Judge, local: QwenVlJudge, pairs: Sequence[CropPair], *, gives_numbers: bool = True) -> None:
+    """Hold a served adapter against the local one.
+
+    Args:
+        served: The judge behind the server.
+        local: The adapter that the server should serve, loaded here. Its tower part is taken out: it is of no use afterwards.
+        pairs: What both are asked.
+        gives_numbers: Whether the server gives probabilities; else only its answers are compared.
+
+    Raises:
+        ModelError: If they do not agree.
+    """
+    said, whole = _raw(served.judge(pairs)), _raw(local.judge(pairs))
+    if not gives_numbers:
+        wrong = int(((said >= 0.5) != (whole >= 0.5))[np.abs(whole - 0.5) > 0.2].sum())
+        if wrong:
+            raise ModelError(f"{_head(served)} answers {wrong} of {len(pairs)} pairs of the bundled room otherwise; {_ADVICE}")
+        return
+    distance = float(np.abs(said - whole).mean())
+    if distance <= PLAIN_DISTANCE:
+        return
+    if local.leave_tower_out() and float(np.abs(said - _raw(local.judge(pairs))).mean()) < distance / 2:
+        raise ModelError(
+            f"{_head(served)} answers like that adapter without its part in the vision tower (P(same) is off by {distance:.3f} on "
+            f"average); start the server with --enable-tower-connector-lora, or train with --language-only."
+        )
+    if distance > TOLERANCE:
+        raise ModelError(f"{_head(served)} answers otherwise (P(same) is off by {distance:.3f} on average); {_ADVICE}")
+
+
+_ADVICE = "see that the server has loaded this adapter on its own base, under a name that it never had before."
+
+
+def _head(served: Judge) -> str:
+    return f"The server's {served.name!r} is not the adapter of that name here: it"
+
+
+def _raw(verdicts: Sequence[Verdict]) -> Float64Array:
+    """Return P(same) before calibration, which belongs to whoever asks, (N,) float64."""
+    return np.array([v.p_same if v.uncalibrated is None else v.uncalibrated for v in verdicts])

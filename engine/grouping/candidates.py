@@ -1,0 +1,205 @@
+"""Which pairs of masks are worth a link, and what geometry says about each. Never looks at all pairs.
+
+Two masks are candidates when points of one land on the other in the other's view, or when both land on one mask of a third
+view. Without geometry: nearest neighbours of appearance embeddings. Every view that sees both masks testifies whether it shows
+them as one mask (view consensus, as in MaskClustering, Yan et al., CVPR 2024). Weights are made elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.grouping.geometry import Landings, MaskTable
+from engine.types import BoolArray, Float32Array, Float64Array, Int32Array
+
+MIN_SHARE = 0.1
+"""Less of a mask than this landing on another is rim and noise."""
+MAX_PER_MASK = 24
+"""Links kept for one mask: its strongest ones."""
+CHUNK = 20_000
+BRIDGE_OVERLAP = 0.75
+"""Overlap that the one link of a mask over several objects counts for: enough to hold it, too little to pull."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairEvidence:
+    """Candidate pairs and what is known about them without any judge.
+
+    Attributes:
+        pairs: (E, 2) int32 rows of masks, first < second, no repeats.
+        overlap: (E,) float32 mean share of each mask's visible points that land on the other, [0, 1]; NaN where neither
+            view sees the other mask.
+        agree: (E,) int32 views that show both masks as one.
+        witnesses: (E,) int32 views that see both.
+        similarity: (E,) float32 cosine of appearance embeddings, NaN where there are none.
+        gap_m: (E,) float32 metres between two parts of a surface that seems to go on from one into the other, NaN for all others.
+    """
+
+    pairs: Int32Array
+    overlap: Float32Array
+    agree: Int32Array
+    witnesses: Int32Array
+    similarity: Float32Array
+    gap_m: Float32Array
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def with_continuations(self, pairs: Int32Array, gap_m: Float32Array) -> PairEvidence:
+        """Return the evidence with links (C, 2) between parts of one surface, (C,) metres apart; known pairs stay as they are."""
+        known = np.isin(code_pairs(np.sort(pairs, axis=1)), code_pairs(self.pairs))
+        pairs, gap_m = np.sort(pairs, axis=1)[~known], gap_m[~known]
+        if len(pairs) == 0:
+            return self
+        nan, zero = np.full(len(pairs), np.nan, np.float32), np.zeros(len(pairs), np.int32)
+        added = PairEvidence(pairs, nan, zero, zero, nan, gap_m)
+        order = np.argsort(code_pairs(np.concatenate([self.pairs, pairs])), kind="stable")
+        return PairEvidence(*(np.concatenate([getattr(self, f.name), getattr(added, f.name)])[order] for f in fields(self)))
+
+
+def propose_by_geometry(
+    table: MaskTable, landings: Landings, *, pose_error_m: float = 0.0, undersegmented: BoolArray | None = None
+) -> PairEvidence:
+    """Propose pairs by where masks land; the gate widens with the pose error.
+
+    Args:
+        table: The masks.
+        landings: Where they land in other views.
+        pose_error_m: Error that is left after repair, metres; lowers the share at which a pair becomes a candidate.
+        undersegmented: (N,) masks that cover several objects: the one link of each says that it belongs to what it covers most.
+    """
+    gate = MIN_SHARE / (1 + pose_error_m / 0.03)
+    strong = landings.shares >= gate
+    rows, onto, shares = landings.rows[strong], landings.onto[strong], landings.shares[strong]
+    kept = _strongest(rows, shares, len(table))
+    rows, onto = rows[kept], onto[kept]
+    pairs = unique_pairs(np.concatenate([np.stack([rows, onto], axis=1), _share_a_mask(table, landings)]))
+    agree, witnesses = count_witnesses(table, landings, pairs)
+    overlap = _overlaps(table, landings, pairs)
+    if undersegmented is not None:
+        bridges = undersegmented[pairs].any(axis=1)
+        overlap[bridges], agree[bridges], witnesses[bridges] = BRIDGE_OVERLAP, 1, 1
+    unknown = np.full(len(pairs), np.nan, np.float32)
+    return PairEvidence(pairs, overlap, agree, witnesses, unknown, unknown)
+
+
+def propose_by_appearance(table: MaskTable, embeddings: Float32Array, *, neighbours: int = 10) -> PairEvidence:
+    """Propose each mask's nearest neighbours in other views.
+
+    Args:
+        table: The masks.
+        embeddings: (N, D) float32, any scale; one row for each mask.
+        neighbours: Pairs for one mask.
+    """
+    unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-9)
+    found: list[Int32Array] = []
+    step = 2000
+    for start in range(0, len(unit), step):
+        similar = unit[start : start + step] @ unit.T
+        similar[table.view_of[start : start + step, None] == table.view_of[None, :]] = -np.inf
+        k = min(neighbours, similar.shape[1])
+        near = np.argpartition(-similar, k - 1, axis=1)[:, :k]
+        rows = np.repeat(np.arange(start, start + len(similar)), k)
+        finite = np.isfinite(similar[rows - start, near.ravel()])
+        found.append(np.stack([rows, near.ravel()], axis=1)[finite].astype(np.int32))
+    pairs = unique_pairs(np.concatenate(found)) if found else np.zeros((0, 2), np.int32)
+    similarity = np.einsum("ed,ed->e", unit[pairs[:, 0]], unit[pairs[:, 1]]).astype(np.float32)
+    zeros = np.zeros(len(pairs), np.int32)
+    unknown = np.full(len(pairs), np.nan, np.float32)
+    return PairEvidence(pairs, unknown, zeros, zeros, similarity, unknown)
+
+
+def unique_pairs(pairs: Int32Array) -> Int32Array:
+    """Return (E, 2) pairs with the smaller row first, sorted, without repeats or loops."""
+    if len(pairs) == 0:
+        return np.zeros((0, 2), np.int32)
+    low, high = pairs.min(axis=1).astype(np.int64), pairs.max(axis=1).astype(np.int64)
+    codes = np.unique((low << 32 | high)[low != high])
+    return np.stack([codes >> 32, codes & 0xFFFFFFFF], axis=1).astype(np.int32)
+
+
+def code_pairs(pairs: Int32Array) -> NDArray[np.int64]:
+    """Return one number for each of (E, 2) pairs."""
+    return pairs[:, 0].astype(np.int64) << 32 | pairs[:, 1].astype(np.int64)
+
+
+def _strongest(rows: Int32Array, shares: Float32Array, count: int) -> BoolArray:
+    """Mark each row's `MAX_PER_MASK` largest shares; ties are spread, or one side of an object would take all places."""
+    spread = (np.arange(len(rows)) * 0.6180339887) % 1 * 0.3
+    order = np.lexsort((-(shares + spread), rows))
+    starts = np.searchsorted(rows[order], np.arange(count))
+    place = np.arange(len(rows)) - starts[rows[order]]
+    kept = np.zeros(len(rows), bool)
+    kept[order[place < MAX_PER_MASK]] = True
+    return kept
+
+
+def _share_a_mask(table: MaskTable, landings: Landings) -> Int32Array:
+    """Pairs of masks of one view that land on one mask of another: the pieces of an over-segmented object."""
+    rows, views = np.nonzero(landings.dominant >= 0)
+    onto = landings.dominant[rows, views].astype(np.int64)
+    codes = onto * len(table.views) + table.view_of[rows]
+    order = np.argsort(codes, kind="stable")
+    codes, rows = codes[order], rows[order]
+    found: list[Int32Array] = []
+    # Pieces of one object in one view are few: runs longer than this are a wall behind everything.
+    for gap in range(1, 6):
+        together = codes[:-gap] == codes[gap:]
+        found.append(np.stack([rows[:-gap][together], rows[gap:][together]], axis=1).astype(np.int32))
+    return np.concatenate(found)
+
+
+def count_witnesses(table: MaskTable, landings: Landings, pairs: Int32Array) -> tuple[Int32Array, Int32Array]:
+    """Count the views that show both masks of each pair as one, and the views that see both, (E,) int32 each.
+
+    A view in which a mask is scattered over several masks does not testify.
+    """
+    seen = landings.dominant.copy()
+    rows = np.arange(len(table))
+    seen[rows, table.view_of] = rows
+    agree, witnesses = np.zeros(len(pairs), np.int32), np.zeros(len(pairs), np.int32)
+    for start in range(0, len(pairs), CHUNK):
+        part = slice(start, start + CHUNK)
+        a, b = seen[pairs[part, 0]], seen[pairs[part, 1]]
+        both = (a >= 0) & (b >= 0)
+        witnesses[part] = both.sum(axis=1)
+        agree[part] = (both & (a == b)).sum(axis=1)
+    return agree, witnesses
+
+
+def _overlaps(table: MaskTable, landings: Landings, pairs: Int32Array) -> Float32Array:
+    """Mean of both directions' shares; a direction whose view does not see the mask is left out."""
+    codes = landings.rows.astype(np.int64) << 32 | landings.onto.astype(np.int64)
+    order = np.argsort(codes)
+    codes, shares = codes[order], landings.shares[order]
+    total = np.zeros(len(pairs), np.float64)
+    directions = np.zeros(len(pairs), np.float64)
+    for first, second in ((0, 1), (1, 0)):
+        a, b = pairs[:, first], pairs[:, second]
+        wanted = a.astype(np.int64) << 32 | b.astype(np.int64)
+        place = np.minimum(np.searchsorted(codes, wanted), max(0, len(codes) - 1))
+        found = codes[place] == wanted if len(codes) else np.zeros(len(pairs), bool)
+        seen = landings.dominant[a, table.view_of[b]] != -1
+        total += np.where(found & seen, shares[place] if len(codes) else 0, 0)
+        directions += seen
+    return np.where(directions > 0, total / np.maximum(directions, 1), np.nan).astype(np.float32)
+
+
+def physical_sizes(table: MaskTable) -> Float64Array:
+    """Edge of a square as large as each mask's surface, (N,) float64 metres; NaN without depth."""
+    sizes = np.full(len(table), np.nan)
+    for view in table.views:
+        if view.depth is None or view.camera is None:
+            continue
+        rows = view.index_map.ravel()
+        valid = (rows >= 0) & (view.depth.ravel() > 0)
+        rows, depth = rows[valid], view.depth.ravel()[valid].astype(np.float64)
+        if len(rows) == 0:
+            continue
+        area = np.bincount(rows - rows.min(), weights=(depth**2) / (view.camera.fx * view.camera.fy))
+        present = np.flatnonzero(area)
+        sizes[present + rows.min()] = np.sqrt(area[present])
+    return sizes

@@ -1,0 +1,414 @@
+"""From a scene to 3D instances: runs the stages in order, reports progress, stops when asked, and writes the results.
+
+Stages: frames, poses, overlap, judge, cut, 3D, scores. Each stage's own module holds the method.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from engine.errors import MaskgroupError, SceneError
+from engine.grouping.candidates import PairEvidence, physical_sizes, propose_by_appearance, propose_by_geometry
+from engine.grouping.constraints import Constraint
+from engine.grouping.continuation import find_continuations
+from engine.grouping.depth_units import find_depth_factor
+from engine.grouping.geometry import MaskTable, follow_masks, sample_masks, tabulate_masks
+from engine.grouping.graph import SPLIT_MAX_ERROR_M, Evidence, Grouping, MaskGraph, build_graph, cut
+from engine.grouping.instances import InstanceCloud, fuse_cloud, label_mesh
+from engine.grouping.judge_rounds import MaskEmbedder, PairJudge, ask_in_rounds
+from engine.grouping.metrics import MaskScores, PointScores, score_masks, score_points
+from engine.grouping.registration import Registration, register_views
+from engine.grouping.similarity import MIN_KNOWN, find_look_alikes, likeness_of, weigh_likeness
+from engine.grouping.undersegmented import find_undersegmented, without_testimony
+from engine.types import NOTHING, Float32Array, Frame, Int32Array, LeftOutView, MaskKey, MaskPair, Scene, UInt8Array
+from engine.views.appearance import describe_masks
+from engine.views.frames import FrameSource
+
+logger = logging.getLogger(__name__)
+
+Stage = Literal["frames", "poses", "overlap", "judge", "cut", "3D", "scores"]
+PLAUSIBLE_DEPTH_M = (0.15, 50.0)
+POOR_POSES_M = 0.03
+MANY_UNDERSEGMENTED = 0.005
+"""Share of masks over several objects that is worth a warning; fewer are listed only."""
+LEFT_OUT_SAID = 3
+"""Left-out views that a warning names; the result lists all."""
+VISION_WEIGHT = 0.25
+"""What a judge's embeddings count for beside colours among the neighbours of a mask without geometry; see docs/grouping.md."""
+
+
+class GroupingCancelled(MaskgroupError):
+    """A person stopped the run."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands: stage, share of the stage done in [0, 1], pairs asked, seconds so far."""
+
+    stage: Stage
+    share: float
+    asked: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class GroupingOptions:
+    """How to group.
+
+    Attributes:
+        evidence: What the links' weights come from. Pairs are chosen by geometry wherever there is any.
+        budget: Calls of the judge in all; None = a few for each mask.
+        repair: Whether poses may be repaired.
+        lift: Whether groups are carried over to the mesh or a cloud.
+    """
+
+    evidence: Evidence = "geometry"
+    budget: int | None = None
+    repair: bool = True
+    lift: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class GroupingRun:
+    """What a run gave. `graph` with other constraints can be cut again without any of the other stages.
+
+    Attributes:
+        options: How it was run.
+        table: The masks, with the poses that were used.
+        registration: What was found about the poses.
+        graph: Masks and links.
+        grouping: The groups.
+        cloud: Points with their groups, None where there is neither mesh nor depth.
+        truth: (N,) int32 object of each mask, -1 = unknown; None without ground truth.
+        mask_scores: Scores over masks, None without ground truth.
+        point_scores: Scores over the mesh's vertices, None without their ground truth.
+        undersegmented: Masks that seem to cover several objects.
+        left_out: Views of the scene that could not be used, and why.
+        calls: Pairs that the judge was asked.
+        seconds: Wall-clock time of each stage.
+        warnings: Sentences about what looks wrong with the scene.
+    """
+
+    options: GroupingOptions
+    table: MaskTable
+    registration: Registration
+    graph: MaskGraph
+    grouping: Grouping
+    cloud: InstanceCloud | None
+    truth: Int32Array | None
+    mask_scores: MaskScores | None
+    point_scores: PointScores | None
+    calls: int
+    seconds: dict[str, float]
+    warnings: tuple[str, ...]
+    undersegmented: tuple[MaskKey, ...] = ()
+    left_out: tuple[LeftOutView, ...] = ()
+
+
+@runtime_checkable
+class HasGroundTruth(Protocol):
+    """A scene reader that knows which object each pixel shows, apart from the masks."""
+
+    def read_ground_truth_map(self, name: str) -> Int32Array | None:
+        """Return (H, W) int32 objects, -1 = unlabelled, or None where the view has none."""
+        ...
+
+
+@dataclass
+class _Clock:
+    """Times the stages, passes progress on and stops where asked."""
+
+    report: Callable[[Progress], None]
+    is_cancelled: Callable[[], bool]
+    started: float = field(default_factory=time.perf_counter)
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
+    stage: Stage = "frames"
+    asked: int = 0
+
+    @contextmanager
+    def time(self, stage: Stage) -> Generator[None]:
+        self.stage = stage
+        before = time.perf_counter()
+        self.tick(0.0)
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - before
+
+    def tick(self, share: float) -> None:
+        if self.is_cancelled():
+            raise GroupingCancelled(f"Grouping was stopped in the stage {self.stage!r}; start it again to get a result.")
+        self.report(Progress(self.stage, share, self.asked, time.perf_counter() - self.started))
+
+    def tick_calls(self, done: int, total: int) -> None:
+        self.asked = done
+        self.tick(done / max(1, total))
+
+
+def group_scene(
+    scene: Scene,
+    frames: FrameSource,
+    *,
+    options: GroupingOptions | None = None,
+    judge: PairJudge | None = None,
+    constraints: Sequence[Constraint] = (),
+    report: Callable[[Progress], None] = lambda _: None,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> GroupingRun:
+    """Group all masks of a scene.
+
+    Args:
+        scene: The scene.
+        frames: Gives its frames.
+        options: How to group.
+        judge: Whom to ask; needed where `options.evidence` is not "geometry".
+        constraints: What people said, oldest first.
+        report: Called with progress, from this thread.
+        is_cancelled: Asked often; True stops the run.
+
+    Raises:
+        GroupingCancelled: If the run was stopped.
+        MaskgroupError: If evidence was asked for that is not there.
+    """
+    clock = _Clock(report, is_cancelled)
+    loaded: list[Frame] = []
+    with clock.time("frames"):
+        for frame in frames.usable(scene.view_names):
+            loaded.append(frame)
+            clock.tick(len(loaded) / len(scene.view_names))
+    with clock.time("scores"):
+        truth = find_truth(scene, loaded)
+    return group_frames(
+        loaded,
+        scene=scene,
+        left_out=frames.left_out,
+        truth=truth,
+        options=options,
+        judge=judge,
+        constraints=constraints,
+        clock=clock,
+    )
+
+
+def group_frames(
+    frames: Sequence[Frame],
+    *,
+    scene: Scene | None = None,
+    left_out: Sequence[LeftOutView] = (),
+    truth: Int32Array | None = None,
+    embeddings: Float32Array | None = None,
+    options: GroupingOptions | None = None,
+    judge: PairJudge | None = None,
+    constraints: Sequence[Constraint] = (),
+    clock: _Clock | None = None,
+) -> GroupingRun:
+    """Group the masks of frames that are loaded already; see `group_scene`.
+
+    Args:
+        frames: The views; masks are numbered in this order, then by id.
+        scene: Gives the mesh, where there is one.
+        left_out: Views of the scene that are not among `frames` because they cannot be used.
+        truth: (N,) int32 object of each mask, for scores.
+        embeddings: (N, D) float32 appearance of each mask, used where there is no geometry; None = its colours and,
+            where the judge has a vision tower, what that sees.
+        options: How to group.
+        judge: Whom to ask.
+        constraints: What people said.
+        clock: Progress of the run that this belongs to.
+    """
+    options = options or GroupingOptions()
+    clock = clock or _Clock(lambda _: None, lambda: False)
+    if options.evidence != "geometry" and judge is None:
+        raise MaskgroupError(
+            f"Evidence {options.evidence!r} needs a judge and none was given; choose a model or the evidence 'geometry'."
+        )
+    with clock.time("frames"):
+        table = tabulate_masks(frames)
+    if options.evidence == "geometry" and not table.has_geometry and len(table.views) > 1:
+        raise MaskgroupError(
+            "The scene has no depth, poses or intrinsics in at least two views, which grouping by geometry needs; "
+            "add them, or group with the evidence 'vlm'."
+        )
+    warnings = [*_tell_left_out(scene, left_out, len(frames)), *_doubt_input(table)]
+    with clock.time("poses"):
+        registration = register_views(table, repair=options.repair, tick=clock.tick)
+        table = table.with_poses(registration.poses)
+    error = registration.error_after_m
+    if error > POOR_POSES_M:
+        warnings.append(
+            f"Poses and depth disagree by about {error * 100:.0f} cm between views and could not be repaired; "
+            "check depth_scale.txt, the intrinsics and the poses."
+        )
+    with clock.time("overlap"):
+        points = sample_masks(table) if table.has_geometry else []
+        landings = follow_masks(table, points=points, pose_error_m=error) if table.has_geometry else None
+        undersegmented = np.zeros(len(table), bool)
+        look_alikes, alike, likeness = np.zeros((0, 2), np.int32), np.zeros(0), None
+        if landings is not None:
+            if error < SPLIT_MAX_ERROR_M:  # beyond it, small masks scatter whatever they show
+                undersegmented = find_undersegmented(table, landings)
+            sound = without_testimony(table, landings, undersegmented) if undersegmented.any() else landings
+            evidence = propose_by_geometry(table, sound, pose_error_m=error, undersegmented=undersegmented)
+        else:
+            embeddings = _describe(table, frames, embeddings, judge)
+            evidence = propose_by_appearance(table, embeddings)
+            look_alikes = find_look_alikes(table, embeddings)
+            alike = likeness_of(embeddings, look_alikes)
+            if len(look_alikes) >= MIN_KNOWN:
+                likeness = weigh_likeness(evidence, alike)
+        if len(evidence) == 0 and len(table.views) > 1 and len(table) > 1:
+            warnings.append("No mask is seen by a second view, so every mask is a group of its own; check the poses and the depth.")
+        sizes = physical_sizes(table) if table.has_geometry else None
+        use_geometry = options.evidence != "vlm" and table.has_geometry
+
+        def build(evidence: PairEvidence, use_geometry: bool) -> MaskGraph:
+            return build_graph(
+                table.keys,
+                table.view_of,
+                table.areas,
+                evidence,
+                sizes_m=sizes,
+                pose_error_m=error,
+                use_geometry=use_geometry,
+                likeness=likeness,
+            )
+
+        if landings is not None:
+            parts = cut(build(evidence, True)).labels
+            continued = find_continuations(table, points, parts, colors=[frame.rgb for frame in frames], pose_error_m=error)
+            evidence = evidence.with_continuations(continued.pairs, continued.gaps_m)
+        graph = build(evidence, use_geometry)
+    calls = 0
+    if judge is not None and options.evidence != "geometry":
+        with clock.time("judge"):
+            known = [
+                (MaskPair(table.keys[a], table.keys[b]), like)
+                for (a, b), like in zip(look_alikes.tolist(), alike.tolist(), strict=True)
+            ]
+            asked = ask_in_rounds(graph, judge, budget=options.budget, look_alikes=known, tick=clock.tick_calls)
+            graph, calls = asked.graph, asked.calls
+            clock.asked = calls
+    with clock.time("cut"):
+        grouping = cut(graph, constraints=constraints)
+    if undersegmented.sum() > MANY_UNDERSEGMENTED * len(table):
+        warnings.append(
+            f"{int(undersegmented.sum())} of {len(table)} masks seem to cover several objects: each stands with the object that it "
+            "shows most of; split them for a cleaner result."
+        )
+    cloud, point_scores = None, None
+    mesh = scene.mesh if scene is not None and options.lift else None
+    if options.lift:
+        with clock.time("3D"):
+            if mesh is not None and table.has_geometry:
+                cloud = label_mesh(mesh, table, grouping.labels, pose_error_m=error)
+            else:
+                colors: list[UInt8Array] = [frame.rgb for frame in frames]
+                cloud = fuse_cloud(table, grouping.labels, colors=colors)
+    with clock.time("scores"):
+        mask_scores = score_masks(truth, grouping.labels) if truth is not None else None
+        if cloud is not None and mesh is not None and mesh.vertex_instances is not None:
+            confidences = [group.confidence for group in grouping.groups]
+            point_scores = score_points(mesh.vertex_instances, cloud.labels, confidences)
+    return GroupingRun(
+        options=options,
+        table=table,
+        registration=registration,
+        graph=graph,
+        grouping=grouping,
+        cloud=cloud,
+        truth=truth,
+        mask_scores=mask_scores,
+        point_scores=point_scores,
+        left_out=tuple(left_out),
+        undersegmented=tuple(table.keys[row] for row in np.flatnonzero(undersegmented).tolist()),
+        calls=calls,
+        seconds={stage: round(seconds, 4) for stage, seconds in clock.seconds.items()},
+        warnings=tuple(warnings),
+    )
+
+
+def _describe(table: MaskTable, frames: Sequence[Frame], embeddings: Float32Array | None, judge: PairJudge | None) -> Float32Array:
+    """Return how each mask looks, (N, D) float32."""
+    if embeddings is None:
+        described = [describe_masks(frame) for frame in frames]
+        embeddings = np.concatenate(described) if described else np.zeros((0, 1), np.float32)
+        seen = judge.embed(table.keys) if isinstance(judge, MaskEmbedder) else None
+        if seen is not None:
+            embeddings = np.concatenate([embeddings, VISION_WEIGHT * seen], axis=1)
+    return embeddings
+
+
+def _tell_left_out(scene: Scene | None, left_out: Sequence[LeftOutView], used: int) -> Iterator[str]:
+    """Say which views are missing, and what was guessed when the scene's files were read, a sentence each."""
+    if left_out:
+        named = " ".join(f"{view.name} — {view.reason}" for view in left_out[:LEFT_OUT_SAID])
+        more = f" And {len(left_out) - LEFT_OUT_SAID} more." if len(left_out) > LEFT_OUT_SAID else ""
+        yield f"{len(left_out)} of {used + len(left_out)} views were left out: {named}{more}"
+    if scene is not None:
+        yield from scene.notes
+
+
+def _doubt_input(table: MaskTable) -> Iterator[str]:
+    """Say what looks wrong with the input, a sentence each."""
+    if len(table) == 0:
+        yield "The scene has no masks: there is nothing to group."
+    if len(table.views) == 1:
+        yield "The scene has one view, so every mask is a group of its own."
+    depths = [view.depth[view.depth > 0] for view in table.views if view.depth is not None]
+    depths = [d[:: max(1, len(d) // 1000)] for d in depths if len(d)]
+    if depths:
+        typical, (least, most) = float(np.median(np.concatenate(depths))), PLAUSIBLE_DEPTH_M
+        if not least <= typical <= most:
+            yield (
+                f"Depth has a median of {typical:.3g} m, expected {least:g} to {most:g} m for a room; "
+                "write the right number of units a metre into depth_scale.txt."
+            )
+    factor = find_depth_factor(table)
+    if factor is not None:
+        words = f"{factor:.3g} times too large" if factor > 1 else f"{1 / factor:.3g} times too small"
+        yield (
+            f"Depth looks about {words} for the poses: divided by {factor:.3g}, depths of different views agree; "
+            f"multiply the number in depth_scale.txt by {factor:.3g} (it is 1000 where there is no such file)."
+        )
+    if depths and len(depths) < len(table.views):
+        yield f"{len(table.views) - len(depths)} of {len(table.views)} views have no depth: their masks cannot be followed."
+
+
+def find_truth(scene: Scene, frames: Sequence[Frame]) -> Int32Array | None:
+    """Return the object of each mask, (N,) int32 in table order, -1 = unknown; None where the scene has no ground truth.
+
+    Rendered masks carry the object's id; masks of other origin take the object most of their pixels show.
+    """
+    reader = scene.reader
+    truth: list[int] = []
+    found = False
+    for frame in frames:
+        ids = sorted(frame.mask_areas)
+        if isinstance(reader, HasGroundTruth):
+            try:
+                objects = reader.read_ground_truth_map(frame.view)
+            except SceneError as error:
+                logger.warning("The ground truth of view %r is not used: %s", frame.view, error)
+                objects = None
+            if objects is None:
+                truth.extend([NOTHING] * len(ids))
+                continue
+            from engine.views.frames import resize_nearest
+
+            height, width = frame.instance_map.shape
+            objects = resize_nearest(objects, width, height)
+            for mask in ids:
+                under, counts = np.unique(objects[frame.instance_map == mask], return_counts=True)
+                truth.append(int(under[counts.argmax()]))
+            found = True
+        elif scene.format == "processed" or (scene.mesh is not None and scene.mesh.vertex_instances is not None):
+            truth.extend(ids)
+            found = True
+        else:
+            return None
+    return np.asarray(truth, np.int32) if found else None

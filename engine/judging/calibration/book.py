@@ -1,0 +1,66 @@
+"""Calibrations of judges that have no folder of their own to keep one in: bundled models, models of the hub, models on a server.
+
+One JSON file of the user's data folder, by what the judge is called, then by prompt. Where the weights can be seen, a calibration
+counts only for those that it was fitted on; of a model behind a name alone nothing tells that it was replaced.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ModelError
+from engine.files import write_atomically
+from engine.judging.calibration.fit import Calibration, read_calibration_file, read_fields
+
+BOOK_FILE = "calibrations.json"
+
+
+class CalibrationBook:
+    """The calibrations of one user.
+
+    Args:
+        folder: The data folder; made when the first calibration is kept.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / BOOK_FILE
+
+    def get(self, judge: str, prompt: str, *, weights: str | None = None) -> Calibration | None:
+        """Return a judge's calibration for a prompt, None where there is none for these weights.
+
+        Args:
+            judge: What the judge is called.
+            prompt: Reference of the prompt.
+            weights: Fingerprint of its weights, None where they cannot be seen.
+
+        Raises:
+            ModelError: If the file is broken.
+        """
+        entry = self._read().get(judge)
+        if not isinstance(entry, dict) or entry.get("weights") != weights:
+            return None
+        fields = (entry.get("prompts") or {}).get(prompt)
+        return None if fields is None else read_fields(prompt, fields, self.path)
+
+    def save(self, judge: str, calibration: Calibration, *, weights: str | None = None) -> Path:
+        """Keep a judge's calibration beside those for its other prompts, and return the file.
+
+        Raises:
+            ModelError: If the file is broken or cannot be written.
+        """
+        content = self._read()
+        there = content.get(judge)
+        kept = there["prompts"] if isinstance(there, dict) and there.get("weights") == weights else {}
+        kept[calibration.prompt] = {name: value for name, value in asdict(calibration).items() if name != "prompt"}
+        content[judge] = {"weights": weights, "prompts": kept}
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path, {"judges": content})
+        except OSError as error:
+            raise ModelError(f"The calibration of {judge!r} cannot be written to {self.path} ({error.strerror}).") from error
+        return self.path
+
+    def _read(self) -> dict[str, Any]:
+        return read_calibration_file(self.path, "judges").get("judges", {})

@@ -1,0 +1,1 @@
+"""Judges whose weights run in this process."""

@@ -1,0 +1,154 @@
+"""Reads many pairs with a Qwen3-VL language model: what precedes a pair's second crop is read once for each first crop.
+
+A question is `head, crop A, middle, crop B, tail`. Everything up to and with `middle` depends on A alone: its keys and values
+are computed once (the *prefix*) and taken up by every pair that starts with A. Prefixes and continuations are packed by length, so
+that little is padded; padding is on the right and masked, which a causal model's real tokens never see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from engine.judging.local.vision_cache import CropFeatures
+
+PASS_TOKENS = {"cpu": 2048, "cuda": 16384}
+"""Most tokens, padding and prefixes included, in one pass of the language model: a CPU likes short passes, a GPU long ones."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Right-padded rows of tokens, ready for the language model.
+
+    Attributes:
+        ids: (rows, length) int64 token ids; crops are runs of the image token.
+        positions: (3, rows, length) int64 rotary positions (time, row, column).
+        mask: (rows, length) int64, 1 = a real token.
+        levels: (1 + deepstack levels, image tokens of all rows, width).
+    """
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    mask: torch.Tensor
+    levels: torch.Tensor
+
+
+class PairReader:
+    """Asks one Qwen3-VL about pairs of crops whose vision features are known.
+
+    Args:
+        core: `Qwen3VLForConditionalGeneration`, without a PEFT wrapper around it (adapters inside it are used).
+        pass_tokens: Most tokens in one pass; default: as the device likes.
+    """
+
+    def __init__(self, core: Any, *, pass_tokens: int | None = None) -> None:
+        self._core = core
+        self._device = core.get_input_embeddings().weight.device
+        self._pass_tokens = pass_tokens or PASS_TOKENS.get(self._device.type, PASS_TOKENS["cpu"])
+        self.prefixes_read = 0
+        """Prefixes computed so far."""
+
+    def read(
+        self, pairs: Sequence[tuple[CropFeatures, CropFeatures]], question: Sequence[int]
+    ) -> Iterator[tuple[list[int], torch.Tensor]]:
+        """Read every pair.
+
+        Args:
+            pairs: Features of (A, B).
+            question: Token ids with one image token for each crop.
+
+        Yields:
+            Places in `pairs`, and the next token's logits there, (places, vocabulary); every place once, in no order.
+        """
+        image = self._core.config.image_token_id
+        first, second = (place for place, token in enumerate(question) if token == image)
+        before, after = question[:second], question[second:]
+        assert first < len(before)
+        by_first: dict[int, list[int]] = {}
+        for place, (a, _) in enumerate(pairs):
+            by_first.setdefault(id(a), []).append(place)
+        groups = sorted(by_first.values(), key=lambda places: pairs[places[0]][0].tokens)
+        sizes = [len(before) + pairs[places[0]][0].tokens for places in groups]
+        for start, stop in pack(sizes, self._pass_tokens):
+            prefixes = [pairs[places[0]][0] for places in groups[start:stop]]
+            rows = self._rows(prefixes, before, [0] * len(prefixes))
+            past = self._run(rows, None).past_key_values
+            self.prefixes_read += len(prefixes)
+            members = [(row, place) for row, places in enumerate(groups[start:stop]) for place in places]
+            yield from self._continue(pairs, members, after, past, rows)
+
+    def _continue(
+        self,
+        pairs: Sequence[tuple[CropFeatures, CropFeatures]],
+        members: list[tuple[int, int]],
+        question: Sequence[int],
+        past: Any,
+        prefixes: _Rows,
+    ) -> Iterator[tuple[list[int], torch.Tensor]]:
+        members.sort(key=lambda member: pairs[member[1]][1].tokens)
+        sizes = [prefixes.ids.shape[1] + len(question) + pairs[place][1].tokens for _, place in members]
+        # Where a prefix ends, the next position is one more than its largest (its padding repeats position 0).
+        next_position = prefixes.positions.amax(dim=(0, 2)).add(1).tolist()
+        for start, stop in pack(sizes, self._pass_tokens):
+            batch = members[start:stop]
+            own = [row for row, _ in batch]
+            rows = self._rows([pairs[place][1] for _, place in batch], question, [next_position[row] for row in own])
+            index = torch.tensor(own, device=self._device)
+            taken = DynamicCache(config=self._core.config)
+            for layer, kept in enumerate(past.layers):
+                taken.update(kept.keys[index], kept.values[index], layer)
+            states = self._run(rows, taken, torch.cat([prefixes.mask[index], rows.mask], dim=1)).last_hidden_state
+            last = rows.mask.sum(dim=1) - 1
+            yield [place for _, place in batch], self._core.lm_head(states[torch.arange(len(batch), device=self._device), last])
+
+    def _rows(self, crops: Sequence[CropFeatures], question: Sequence[int], starts: Sequence[int]) -> _Rows:
+        """Put one crop where each row's question has its image token."""
+        image = self._core.config.image_token_id
+        place = list(question).index(image)
+        length = len(question) - 1 + max(crop.tokens for crop in crops)
+        ids = torch.zeros((len(crops), length), dtype=torch.int64)
+        positions = torch.zeros((3, len(crops), length), dtype=torch.int64)
+        mask = torch.zeros_like(ids)
+        known: dict[tuple[int, int, int], tuple[torch.Tensor, torch.Tensor]] = {}
+        for row, (crop, start) in enumerate(zip(crops, starts, strict=True)):
+            if crop.grid not in known:
+                one = torch.tensor([[*question[:place], *[image] * crop.tokens, *question[place + 1 :]]])
+                where, _ = self._core.model.get_rope_index(
+                    one, image_grid_thw=torch.tensor([crop.grid]), mm_token_type_ids=(one == image).int()
+                )
+                known[crop.grid] = one[0], where[:, 0]
+            one, where = known[crop.grid]
+            ids[row, : len(one)], positions[:, row, : len(one)], mask[row, : len(one)] = one, where + start, 1
+        levels = torch.cat([crop.levels for crop in crops], dim=1)
+        return _Rows(ids.to(self._device), positions.to(self._device), mask.to(self._device), levels)
+
+    def _run(self, rows: _Rows, past: Any, mask: torch.Tensor | None = None) -> Any:
+        is_image = rows.ids == self._core.config.image_token_id
+        embeds = self._core.get_input_embeddings()(rows.ids)
+        embeds[is_image] = rows.levels[0].to(embeds.dtype)
+        return self._core.model.language_model(
+            inputs_embeds=embeds,
+            attention_mask=rows.mask if mask is None else mask,
+            position_ids=rows.positions,
+            past_key_values=past,
+            visual_pos_masks=is_image,
+            deepstack_visual_embeds=list(rows.levels[1:]),
+            use_cache=True,
+        )
+
+
+def pack(sizes: Sequence[int], limit: int) -> Iterator[tuple[int, int]]:
+    """Cut ascending sizes into runs whose padded total, rows x longest, stays within `limit`; a run has at least one row.
+
+    Yields:
+        (start, stop) of each run.
+    """
+    start = 0
+    for stop in range(1, len(sizes) + 1):
+        if stop == len(sizes) or sizes[stop] * (stop + 1 - start) > limit:
+            yield start, stop
+            start = stop

@@ -1,0 +1,223 @@
+"""Judges with a local image-text-to-text model of transformers: the bundled one, any Qwen3-VL of the hub, or a folder.
+
+One prefill a pair, no decoding: P(same) is the softmax over the yes- and no-tokens of the next-token distribution.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.errors import ModelError
+from engine.judging.base import AMBIGUOUS_ABOVE, DEFAULT_PROMPT, CropPair, Prompt, load_prompt
+from engine.judging.calibration.fit import Calibration, load_calibration
+from engine.judging.local.loading import load_model
+from engine.judging.local.prefixes import PairReader
+from engine.judging.local.vision_cache import shared_cache
+from engine.judging.sources import LoadOptions
+from engine.types import Verdict, no_probability
+
+YES_WORDS = ("yes", "Yes", " yes", " Yes", "YES")
+NO_WORDS = ("no", "No", " no", " No", "NO")
+CHUNK = 256
+"""Pairs whose features are held at once."""
+
+
+class QwenVlJudge:
+    """A loaded model with its processor.
+
+    Args:
+        model: An image-text-to-text model of transformers, on its device.
+        processor: The processor that belongs to it (images, tokenizer, chat template).
+        name: Stored with every verdict.
+        prompt: What is asked.
+        batch_size: Pairs in one forward pass of a model that is no Qwen3-VL; Qwen3-VL's passes are limited by tokens.
+        both_orders: Ask (a, b) and (b, a), and average their logits.
+        calibration: Makes P(same) of a share of right answers; used only with the prompt that it was fitted on.
+
+    Raises:
+        ModelError: If the tokenizer has no single tokens for yes and no.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        *,
+        name: str,
+        prompt: Prompt,
+        batch_size: int = 16,
+        both_orders: bool = False,
+        calibration: Calibration | None = None,
+    ) -> None:
+        self.name = name
+        self.prompt = prompt
+        self.both_orders = both_orders
+        self.calibration = calibration if calibration is not None and calibration.prompt == prompt.reference else None
+        self._model = model
+        self._processor = processor
+        self._batch_size = batch_size
+        self._yes_ids = answer_token_ids(processor.tokenizer, YES_WORDS)
+        self._no_ids = answer_token_ids(processor.tokenizer, NO_WORDS)
+        if not self._yes_ids or not self._no_ids:
+            raise ModelError(f"The tokenizer of {name!r} has no single tokens for yes and no; pick a Qwen3-VL model.")
+        # Left padding keeps the answer at position -1 for every pair of a batch.
+        processor.tokenizer.padding_side = "left"
+        core = _core(model)
+        is_qwen3_vl = core.config.model_type == "qwen3_vl"
+        self.vision = shared_cache(core.model.visual, processor.image_processor) if is_qwen3_vl else None
+        self._reader = PairReader(core) if is_qwen3_vl else None
+
+    def leave_tower_out(self) -> bool:
+        """Take an adapter's part in the vision tower out, for good; returns whether it had one."""
+        found = [p for name, p in self._model.named_parameters() if "lora_B" in name and ".visual." in name]
+        with torch.no_grad():
+            for parameter in found:
+                parameter.zero_()
+        if found and self.vision is not None:
+            self.vision.clear()
+        return bool(found)
+
+    def judge(self, pairs: Sequence[CropPair]) -> list[Verdict]:
+        """Return one verdict for each pair, in order; the time of a chunk is shared equally by its pairs.
+
+        Raises:
+            ModelError: If the model answers with numbers that are none.
+        """
+        verdicts: list[Verdict] = []
+        for start in range(0, len(pairs), CHUNK):
+            verdicts += self._judge_chunk(pairs[start : start + CHUNK])
+        return verdicts
+
+    @torch.inference_mode()
+    def _judge_chunk(self, pairs: Sequence[CropPair]) -> list[Verdict]:
+        started = time.perf_counter()
+        asked = [*pairs, *(CropPair(pair.b, pair.a) for pair in pairs)] if self.both_orders else list(pairs)
+        answers = self._answers(asked, self.prompt.text)
+        unclear = (_mass_elsewhere(answers) > AMBIGUOUS_ABOVE).nonzero().flatten().tolist() if self.prompt.forced else []
+        if unclear:
+            answers[unclear] = self._answers([asked[i] for i in unclear], self.prompt.forced_text)
+        by_order = answers.view(-1, len(pairs), 2)
+        raw = by_order[..., 0] - by_order[..., 1]
+        margins = raw if self.calibration is None else self.calibration.apply(raw)
+        p_same, p_raw = torch.sigmoid(margins.mean(dim=0)).tolist(), torch.sigmoid(raw.mean(dim=0)).tolist()
+        p_by_order = torch.sigmoid(margins)
+        disagreement = (p_by_order[0] - p_by_order[-1]).abs().tolist()
+        ambiguity = _mass_elsewhere(by_order).mean(dim=0).tolist()
+        forced = {i % len(pairs) for i in unclear}
+        latency = (time.perf_counter() - started) / len(pairs)
+        return [
+            Verdict(
+                p_same=p_same[i],
+                ambiguity=ambiguity[i],
+                model=self.name,
+                prompt=self.prompt.reference,
+                latency_s=latency,
+                swap_disagreement=disagreement[i] if self.both_orders else None,
+                forced=i in forced,
+                uncalibrated=None if self.calibration is None else p_raw[i],
+            )
+            for i in range(len(pairs))
+        ]
+
+    def _answers(self, pairs: Sequence[CropPair], question: str) -> torch.Tensor:
+        """Return log-probabilities of yes and of no, (pairs, 2) float32 on the CPU.
+
+        Raises:
+            ModelError: If one of them is no finite number: a softmax of finite numbers has none.
+        """
+        answers = self._ask(pairs, question)
+        if not answers.isfinite().all():
+            raise no_probability(self.name, float(answers[~answers.isfinite()][0]))
+        return answers
+
+    def _ask(self, pairs: Sequence[CropPair], question: str) -> torch.Tensor:
+        text = self._processor.apply_chat_template(_messages(question), tokenize=False, add_generation_prompt=True)
+        if self.vision is None or self._reader is None:
+            return self._plain_answers(pairs, text).cpu()
+        features = self.vision.features([crop for pair in pairs for crop in (pair.a, pair.b)])
+        ids = self._processor.tokenizer.encode(text, add_special_tokens=False)
+        answers = torch.empty((len(pairs), 2), device=self._model.device)
+        for places, logits in self._reader.read(list(zip(features[::2], features[1::2], strict=True)), ids):
+            answers[places] = self._yes_no(logits)
+        return answers.cpu()
+
+    def _plain_answers(self, pairs: Sequence[CropPair], text: str) -> torch.Tensor:
+        """The same with every crop encoded for every pair: for any architecture."""
+        answers: list[torch.Tensor] = []
+        for start in range(0, len(pairs), self._batch_size):
+            batch = pairs[start : start + self._batch_size]
+            inputs = self._processor(
+                text=[text] * len(batch),
+                images=[image for pair in batch for image in (pair.a, pair.b)],
+                input_data_format="channels_last",
+                padding=True,
+                return_tensors="pt",
+            ).to(self._model.device)
+            answers.append(self._yes_no(self._model(**inputs, logits_to_keep=1, use_cache=False).logits[:, -1]))
+        return torch.cat(answers)
+
+    def _yes_no(self, logits: torch.Tensor) -> torch.Tensor:
+        log_probs = logits.float().log_softmax(dim=-1)
+        return torch.stack([log_probs[:, ids].logsumexp(dim=-1) for ids in (self._yes_ids, self._no_ids)], dim=-1)
+
+
+def _mass_elsewhere(answers: torch.Tensor) -> torch.Tensor:
+    """Return the probability on neither, (...) float, from log-probabilities of yes and no, (..., 2) float."""
+    return (1 - answers.exp().sum(dim=-1)).clamp(0, 1)
+
+
+def _core(model: Any) -> Any:
+    """The model inside a PEFT wrapper, or the model itself."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def answer_token_ids(tokenizer: Any, words: Sequence[str]) -> list[int]:
+    """Return the ids of those `words` that the tokenizer keeps as one token, without repeats, in order."""
+    encoded = [tokenizer.encode(word, add_special_tokens=False) for word in words]
+    return list(dict.fromkeys(ids[0] for ids in encoded if len(ids) == 1))
+
+
+def load_qwen_vl(
+    source: str | Path,
+    *,
+    name: str,
+    adapter: Path | None = None,
+    prompt: str = DEFAULT_PROMPT,
+    both_orders: bool = False,
+    options: LoadOptions | None = None,
+    calibration: Calibration | None = None,
+) -> QwenVlJudge:
+    """Load a model by folder or hub id, optionally with a LoRA adapter.
+
+    Args:
+        source: Folder of a saved model, or a hub id such as "Qwen/Qwen3-VL-2B-Instruct".
+        name: Stored with every verdict.
+        adapter: Folder of a PEFT adapter trained on this model, or None.
+        prompt: Name of a prompt.
+        both_orders: Ask both orders of a pair and average their logits.
+        options: Device, dtype and loader.
+        calibration: Used instead of the one beside the weights.
+
+    Raises:
+        ModelError: If the model or the adapter cannot be loaded.
+    """
+    loaded = load_model(source, name=name, adapter=adapter, options=options)
+    asked = load_prompt(prompt)
+    return QwenVlJudge(
+        loaded.model,
+        loaded.processor,
+        name=name,
+        prompt=asked,
+        both_orders=both_orders,
+        calibration=load_calibration(adapter or source, asked) if calibration is None else calibration,
+    )
+
+
+def _messages(question: str) -> list[dict[str, Any]]:
+    content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": question}]
+    return [{"role": "user", "content": content}]

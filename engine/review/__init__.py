@@ -1,0 +1,1 @@
+"""Which pair to show a person next, and what an answer is worth."""

@@ -1,0 +1,72 @@
+"""Lets a person's answer on one pair count for the masks that surely go with it.
+
+Where poses are off, all links between two parts of an object are wrong together: one "same" between two of its masks, as a
+constraint alone, is outvoted by them. So masks that hang together tightly form an atom, and what was said of a pair is said of
+their atoms, as evidence and not as a constraint: the pair itself stays bound, its neighbours may still go elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from engine.grouping.constraints import Constraint
+from engine.grouping.graph import Grouping, MaskGraph
+from engine.types import Int32Array
+
+TIGHT = 1.0
+"""Log-odds from which a link inside a group holds an atom together."""
+SPREAD = 5.0
+"""Log-odds that an answer adds to the other links between two atoms: more than geometry claims at most."""
+
+
+def find_atoms(graph: MaskGraph, grouping: Grouping) -> Int32Array:
+    """Return the atom of each mask, (N,) int32: parts of groups that hang together by tight links.
+
+    Args:
+        graph: Masks and links.
+        grouping: Their groups before anybody said anything.
+    """
+    pairs, count = graph.evidence.pairs, len(graph.keys)
+    tight = (grouping.labels[pairs[:, 0]] == grouping.labels[pairs[:, 1]]) & (graph.weights() >= TIGHT)
+    links = coo_matrix((np.ones(int(tight.sum())), (pairs[tight, 0], pairs[tight, 1])), shape=(count, count))
+    return np.asarray(connected_components(links, directed=False)[1], np.int32)
+
+
+def spread_labels(graph: MaskGraph, atoms: Int32Array, constraints: Sequence[Constraint]) -> MaskGraph:
+    """Return the graph with what people said spread over the links between atoms.
+
+    Atoms called the same count as one from then on. Two atoms of which as much was said for as against get nothing.
+
+    Args:
+        graph: Masks and links without any of it.
+        atoms: (N,) int32 from `find_atoms`.
+        constraints: What people said.
+    """
+    rows = {key: row for row, key in enumerate(graph.keys)}
+    net: Counter[tuple[int, int]] = Counter()
+    for said in constraints:
+        if said.a in rows and said.b in rows:
+            one, two = sorted((int(atoms[rows[said.a]]), int(atoms[rows[said.b]])))
+            net[one, two] += 1 if said.together else -1
+    joined = np.asarray([key for key, sign in net.items() if sign > 0], np.int32).reshape(-1, 2)
+    apart = [key for key, sign in net.items() if sign < 0]
+    count = int(atoms.max(initial=-1)) + 1
+    links = coo_matrix((np.ones(len(joined)), (joined[:, 0], joined[:, 1])), shape=(count, count))
+    part = np.asarray(connected_components(links, directed=False)[1], np.int64)
+    torn = {tuple(sorted((int(part[a]), int(part[b])))) for a, b in apart}
+    ends = atoms[graph.evidence.pairs]
+    a, b = part[ends[:, 0]], part[ends[:, 1]]
+    shift = np.where((a == b) & (ends[:, 0] != ends[:, 1]), SPREAD, 0.0)
+    if torn:
+        codes = np.asarray([low * count + high for low, high in torn])
+        is_torn = np.isin(np.minimum(a, b) * count + np.maximum(a, b), codes)
+        # What was called the same and different at once says nothing about its other masks.
+        shift = np.where(is_torn, np.where(a == b, 0.0, -SPREAD), shift)
+    scale = graph.geometry_scale if graph.geometry_scale > 0 else 1.0
+    return replace(graph, geometry=graph.geometry + shift / scale)

@@ -1,0 +1,1 @@
+"""Views of a scene as the judge and the grouping see them: frames, crops, export."""

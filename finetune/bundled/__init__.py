@@ -1,0 +1,1 @@
+"""How the bundled judge is made from nothing, and the rooms and furniture that it learns from."""

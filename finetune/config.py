@@ -1,0 +1,167 @@
+"""What a training was asked to do. Frozen, written to the run's folder as JSON; knows nothing about how it is done."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from engine.errors import RunError
+
+Backend = Literal["auto", "peft", "unsloth"]
+NegativeChoice = Literal["hard", "random"]
+PromotionRule = Literal["mcnemar", "interval", "always", "never"]
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+RESERVED_NAMES = ("base", "tuned")
+CONFIG_FILE = "config.json"
+BUNDLED_RATE = 5e-4
+"""Learning rate for the bundled model: at 2e-4, chosen for 8 billion parameters, 126 steps left its answers as they were."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Every setting of a training; the LoRA's are those of the original where nothing else is said.
+
+    Attributes:
+        scenes: Folders of the scenes to train on.
+        evaluation_scenes: Folders of scenes to be judged before and after, and never trained on; empty = objects of `scenes` that
+            are held back for it.
+        model: Base model, whole weights: "base", a folder or a hub id. `finetune.runs.base_choice` finds it for any judge's name.
+        parent: The judge to beat, which also finds the hard negatives: "base", "tuned", a run's name, a folder or a hub id. Its
+            weights are not built upon.
+        pairs: Training pairs, half of them the same object; corrections come first, the rest is generated.
+        epochs: How often each pair is seen, each time in both orders.
+        negatives: "hard" = of the same class, and those that the judge to beat gets wrong; "random" = any other object.
+        use_labels: Whether corrections are used.
+        evaluation_pairs: Pairs of the verdict, over all its scenes.
+        validation_pairs: Held-out pairs: about 120 of them make the curve, all of them the calibration.
+        rank, alpha, dropout, learning_rate: The LoRA's.
+        warmup: Share of the steps in which the learning rate rises.
+        weight_decay: AdamW's.
+        batch_pairs: Pairs in one step; each is seen in both orders.
+        language_only: Leave the vision tower as it is, so that its features are computed once and shared with the base.
+        augment: Pictures of each mask in training: 1 = as it is; more add variants with other light and ragged borders.
+        backend: "peft", "unsloth" (NVIDIA only), or "auto" = unsloth where it can run, except for the bundled model.
+        device: "auto", "cpu", "cuda", "mps".
+        seed: Of everything random.
+        checkpoint_every: Steps between checkpoints.
+        promotion: When the run becomes the tuned model: "mcnemar" = more right answers with p < `significance`; "interval" = the
+            95 % interval of the accuracy's difference lies above 0; "always"; "never".
+        significance: Largest p-value that counts as better.
+        max_recall_loss: A run that loses more recall than this is not promoted.
+    """
+
+    scenes: tuple[str, ...]
+    evaluation_scenes: tuple[str, ...] = ()
+    model: str = "base"
+    parent: str = "base"
+    pairs: int = 1000
+    epochs: int = 2
+    negatives: NegativeChoice = "hard"
+    use_labels: bool = True
+    evaluation_pairs: int = 600
+    validation_pairs: int = 360
+    rank: int = 16
+    alpha: int = 16
+    dropout: float = 0.05
+    learning_rate: float = 2e-4
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    batch_pairs: int = 16
+    language_only: bool = False
+    augment: int = 1
+    backend: Backend = "auto"
+    device: str = "auto"
+    seed: int = 0
+    checkpoint_every: int = 20
+    promotion: PromotionRule = "mcnemar"
+    significance: float = 0.05
+    max_recall_loss: float = 0.02
+
+    def __post_init__(self) -> None:
+        """Refuse what no training can do.
+
+        Raises:
+            RunError: If a setting is out of range.
+        """
+        least = {
+            "pairs": 2, "epochs": 1, "evaluation_pairs": 2, "validation_pairs": 2, "rank": 1, "alpha": 1, "batch_pairs": 1,
+            "augment": 1, "checkpoint_every": 1, "seed": 0,
+        }  # fmt: skip
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                raise RunError(f"{name} is {getattr(self, name)}, expected {low} or more; correct it.")
+        for name, top in {
+            "dropout": 0.95,
+            "warmup": 1.0,
+            "significance": 1.0,
+            "max_recall_loss": 1.0,
+            "weight_decay": 10.0,
+        }.items():
+            value = getattr(self, name)
+            if not (math.isfinite(value) and 0 <= value <= top):
+                raise RunError(f"{name} is {value}, expected 0 to {top:g}; correct it.")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise RunError(f"learning_rate is {self.learning_rate}, expected a number above 0; correct it.")
+        choices = {"negatives": NegativeChoice, "backend": Backend, "promotion": PromotionRule}
+        for name, kinds in choices.items():
+            if getattr(self, name) not in get_args(kinds):
+                raise RunError(f"{name} is {getattr(self, name)!r}, expected {', '.join(get_args(kinds))}; correct it.")
+        if not self.scenes:
+            raise RunError("No scene to train on was given; name at least one.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> TrainConfig:
+        """Read what `to_json` gave; unknown names are refused.
+
+        Raises:
+            RunError: If a name or a value is not known.
+        """
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise RunError(
+                f"The training's settings have {', '.join(unknown)}, which this version does not know; update maskgroup."
+            )
+        ready: dict[str, Any] = dict(values)
+        for name in ("scenes", "evaluation_scenes"):
+            ready[name] = tuple(str(folder) for folder in ready.get(name, ()))
+        try:
+            return cls(**ready)
+        except TypeError as error:
+            raise RunError(f"The training's settings are incomplete ({error}); start a new run.") from error
+
+
+def default_rate(model: str) -> float:
+    """Return the learning rate for a base where none is given."""
+    return BUNDLED_RATE if model == "base" else TrainConfig.learning_rate
+
+
+def read_config(run_dir: Path) -> TrainConfig:
+    """Read a run's settings.
+
+    Raises:
+        RunError: If they are missing or broken.
+    """
+    path = run_dir / CONFIG_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({error}); start a new run.") from error
+    return TrainConfig.from_json(values)
+
+
+def check_run_name(name: str) -> None:
+    """Refuse names that cannot be a folder's, or that mean something else.
+
+    Raises:
+        RunError: If the name is not usable.
+    """
+    if not RUN_NAME.fullmatch(name) or name in RESERVED_NAMES:
+        raise RunError(f"{name!r} cannot name a run: use 1 to 80 letters, digits, '.', '_' and '-', but not 'base' or 'tuned'.")

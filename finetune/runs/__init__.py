@@ -1,0 +1,1 @@
+"""Runs of trainings: stages, process, registry, promotion, export."""

@@ -1,0 +1,51 @@
+"""What a training would see and how long it would take, without starting one: counts, the sample sheet, a short calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from engine.types import UInt8Array
+from finetune.config import TrainConfig
+from finetune.data.corrections import SettledLabel
+from finetune.data.pairs import build_data_set
+from finetune.data.sample_sheet import draw_sheet
+from finetune.data.scene_pool import open_pool
+from finetune.runs.stages import build_trainer, data_settings, scenes_of
+from finetune.training.lora import prompt_of
+
+CALIBRATION_PAIRS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """What a training would be.
+
+    Attributes:
+        counts: How many pairs come from where, by plain names.
+        sheet: Some of the pairs, (H, W, 3) uint8.
+        steps: Steps of the optimizer.
+        seconds: Seconds that all steps take, from a few that were timed; reading scenes and judging come on top.
+    """
+
+    counts: dict[str, int]
+    sheet: UInt8Array
+    steps: int
+    seconds: float
+
+
+def preview_training(config: TrainConfig, labels: Sequence[SettledLabel]) -> Preview:
+    """Look at a training before it is started; its hard negatives are those by class, as nobody is asked yet.
+
+    Raises:
+        MaskgroupError: If it cannot be done.
+    """
+    pools = [open_pool(folder, role=role, style=prompt_of(config).picture) for folder, role in scenes_of(config)]
+    data = build_data_set(pools, labels if config.use_labels else [], data_settings(config))
+    by_name = {pool.name: pool for pool in pools}
+    sheet = draw_sheet(data.training, lambda scene, key: by_name[scene].crops[key])
+    few = replace(data, training=data.training[:CALIBRATION_PAIRS], validation=data.validation[:2])
+    trainer, _ = build_trainer(config, few, pools, None)
+    seconds = trainer.time_steps()
+    steps = -(-len(data.training) // config.batch_pairs) * config.epochs
+    return Preview(data.counts(), sheet, steps, seconds * steps)

@@ -1,0 +1,155 @@
+"""Which run is the tuned model now, and what a judge's name stands for.
+
+One small file beside the runs, replaced whole: any process may promote (the worker does when a run is better) and every other
+sees it at its next question, without a restart. Knows nothing about the database.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.assets import TUNED_ADAPTER
+from engine.errors import ModelError, RunError
+from engine.files import write_atomically
+from engine.judging.base import default_prompt
+from finetune.config import RESERVED_NAMES, read_config
+
+POINTER_FILE = "tuned.json"
+TUNED = "tuned"
+
+
+@dataclass(frozen=True)
+class JudgeSource:
+    """What to load for a judge's name.
+
+    Attributes:
+        name: Stored with every verdict: a run's own name, never "tuned" for a run, so that verdicts of two runs are never mixed.
+        model: "base", a folder or a hub id.
+        adapter: Folder of the adapter, or None.
+        prompt: Name of the prompt that it was trained on.
+    """
+
+    name: str
+    model: str
+    adapter: Path | None
+    prompt: str
+
+
+def promoted_runs(runs_dir: Path) -> list[str]:
+    """Return the runs that have been the tuned model, the one that is now last; empty = the one that is shipped, if any."""
+    path = runs_dir / POINTER_FILE
+    if not path.is_file():
+        return []
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))["history"]
+        return [str(name) for name in names]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is broken ({error}); remove it and promote a run again.") from error
+
+
+def tuned_run(runs_dir: Path) -> str | None:
+    """Return the run that is the tuned model now, None where none was promoted."""
+    history = promoted_runs(runs_dir)
+    return history[-1] if history else None
+
+
+def promote(runs_dir: Path, name: str) -> None:
+    """Make a run the tuned model.
+
+    Raises:
+        RunError: If the run has no adapter.
+    """
+    if not (runs_dir / name / "adapter" / "adapter_config.json").is_file():
+        raise RunError(f"The run {name!r} has no adapter yet; finish its training first.")
+    with _locked(runs_dir):
+        history = promoted_runs(runs_dir)
+        if history[-1:] != [name]:
+            _write(runs_dir, [*history, name])
+
+
+def roll_back(runs_dir: Path) -> str | None:
+    """Make what was the tuned model before it again; returns that run, None = the shipped one.
+
+    Raises:
+        RunError: If no run is promoted.
+    """
+    with _locked(runs_dir):
+        history = promoted_runs(runs_dir)
+        if not history:
+            raise RunError("No run is promoted, so there is nothing to roll back.")
+        _write(runs_dir, history[:-1])
+    return history[-2] if len(history) > 1 else None
+
+
+def forget(runs_dir: Path, name: str) -> None:
+    """Take a run that is deleted out of the history.
+
+    Raises:
+        RunError: If it is the tuned model now.
+    """
+    with _locked(runs_dir):
+        history = promoted_runs(runs_dir)
+        if history[-1:] == [name]:
+            raise RunError(f"{name!r} is the tuned model now; roll back or promote another run, then delete it.")
+        if name in history:
+            kept = [other for other in history if other != name]
+            # Without it two neighbours may be equal; one of them is enough.
+            _write(runs_dir, [other for i, other in enumerate(kept) if i == 0 or kept[i - 1] != other])
+
+
+def resolve_judge(name: str, runs_dir: Path) -> JudgeSource:
+    """Return what a judge's name stands for: "base", "tuned", a run, else a folder or a hub id as it is.
+
+    Raises:
+        ModelError: If it is "tuned" and there is none, or a run without an adapter.
+    """
+    if name == TUNED:
+        run = tuned_run(runs_dir)
+        if run is not None:
+            return resolve_judge(run, runs_dir)
+        if not TUNED_ADAPTER.is_dir():
+            raise ModelError("There is no tuned model yet; retrain first, or use 'base'.")
+        return JudgeSource(TUNED, "base", TUNED_ADAPTER, default_prompt(TUNED))
+    run_dir = runs_dir / name
+    if name in RESERVED_NAMES or "/" in name or name.startswith(".") or not (run_dir / "config.json").is_file():
+        return JudgeSource(name, name, None, default_prompt(name))
+    if not (run_dir / "adapter" / "adapter_config.json").is_file():
+        raise ModelError(f"The run {name!r} has no adapter: its training was not finished; resume it, or use another model.")
+    config = read_config(run_dir)
+    return JudgeSource(name, config.model, run_dir / "adapter", default_prompt(config.model))
+
+
+def finished_runs(runs_dir: Path) -> list[str]:
+    """Return the names of runs with an adapter, sorted."""
+    return sorted(path.parent.parent.name for path in runs_dir.glob("[!.]*/adapter/adapter_config.json"))
+
+
+def judge_names(runs_dir: Path) -> list[str]:
+    """Return the names that trainings added: "tuned" once a run is promoted, then the runs that can judge."""
+    return [*([TUNED] if tuned_run(runs_dir) else []), *finished_runs(runs_dir)]
+
+
+def name_behind(name: str, runs_dir: Path) -> str:
+    """Return the run that "tuned" stands for now, any other name as it is."""
+    return (tuned_run(runs_dir) or TUNED) if name == TUNED else name
+
+
+@contextmanager
+def _locked(runs_dir: Path) -> Generator[None]:
+    runs_dir.mkdir(parents=True, exist_ok=True)
+    fd = os.open(runs_dir / f".{POINTER_FILE}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _write(runs_dir: Path, history: list[str]) -> None:
+    write_atomically(runs_dir / POINTER_FILE, {"history": history})

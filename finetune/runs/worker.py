@@ -1,0 +1,96 @@
+"""The process of one training: `python -m finetune.runs.worker RUN_DIR`. Waits for its turn, trains, and says how it ended.
+
+Whatever happens ends in one sentence in the run's events, unless the process is killed; then whoever looks next finds it dead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from engine.errors import MaskgroupError
+from finetune.runs.events import EventWriter, Outcome
+from finetune.runs.processes import WORKER_FILE, heartbeat, is_cancel_requested, request_cancel, turn, write_identity
+
+LOG = logging.getLogger(__name__)
+EXIT_CODES: dict[Outcome, int] = {"done": 0, "cancelled": 0, "failed": 1}
+
+
+def work(run_dir: Path) -> Outcome:
+    """Do a run, in this process."""
+    events = EventWriter(run_dir)
+
+    def is_cancelled() -> bool:
+        return is_cancel_requested(run_dir)
+
+    with heartbeat(run_dir):
+        events.write("stage", "waiting for its turn")
+        with turn(run_dir, is_cancelled=is_cancelled) as is_ours:
+            outcome, words, verdict = _train(run_dir, is_ours=is_ours)
+        try:
+            events.write("end", words, outcome=outcome, promoted=bool(verdict.get("promoted", False)))
+        except OSError:
+            # The disk is full: whoever looks finds no end and a process that is gone.
+            LOG.exception("the end could not be written: %s", words)
+    return outcome
+
+
+def _train(run_dir: Path, *, is_ours: bool) -> tuple[Outcome, str, dict[str, Any]]:
+    if not is_ours:
+        return "cancelled", "Cancelled before it began.", {}
+    # torch takes seconds and memory: a run that waits does not pay for it.
+    from finetune.runs.stages import Cancelled, TrainingRun
+
+    try:
+        verdict = TrainingRun(run_dir, is_cancelled=lambda: is_cancel_requested(run_dir)).run()
+    except Cancelled:
+        return "cancelled", "Cancelled; resume it to go on from its last checkpoint.", {}
+    except MaskgroupError as error:
+        return "failed", str(error), {}
+    except Exception as error:
+        # Nobody reads a worker's traceback: the sentence goes to the page, the rest to the log.
+        LOG.exception("the training failed")
+        return "failed", explain(error), {}
+    return "done", str(verdict["reason"]), verdict
+
+
+def explain(error: BaseException) -> str:
+    """Return one sentence for people about an error that is not ours."""
+    import torch
+
+    text = str(error)
+    is_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text
+    if is_memory or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return "Memory ran out; lower the pairs a step, train the language model only, or close other programs, then resume it."
+    if (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)) or "No space left on device" in text:
+        return "The disk is full; free some space, then resume it from its last checkpoint."
+    return f"The training failed by a mistake of the program ({type(error).__name__}); its log has the details. Please report it."
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m finetune.runs.worker", description=__doc__)
+    parser.add_argument("run_dir", type=Path)
+    run_dir: Path = parser.parse_args().run_dir.resolve()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        request_cancel(run_dir)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    if not (run_dir / WORKER_FILE).is_file():
+        import os
+
+        write_identity(run_dir, os.getpid())
+    return EXIT_CODES[work(run_dir)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

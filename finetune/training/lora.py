@@ -1,0 +1,249 @@
+"""Loads a base model for training, puts a LoRA adapter into it, and answers about batches of pairs with gradients.
+
+A batch is built exactly as the judge's prompt becomes one: training and judging see the same numbers (a test holds them equal).
+Knows nothing about scenes, files of a run, or schedules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.assets import BUNDLED_MODEL
+from engine.errors import ModelError
+from engine.judging.base import Prompt, default_prompt, load_prompt
+from engine.judging.local.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids
+from engine.judging.local.vision_cache import encode_equal
+from engine.types import UInt8Array
+from finetune.config import TrainConfig
+
+LANGUAGE_LAYERS = r".*language_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+VISION_LAYERS = r".*visual\..*\.(attn\.qkv|attn\.proj|linear_fc1|linear_fc2)"
+Grid = tuple[int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One crop, ready for the model.
+
+    Attributes:
+        grid: Patches as (time, rows, columns).
+        patches: (patches, values) float, or None where `levels` are known.
+        levels: (1 + deepstack levels, tokens, width) features, or None where the tower is trained.
+    """
+
+    grid: Grid
+    patches: Tensor | None
+    levels: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """Two pictures in the order in which they are shown, the answer, and how much it weighs."""
+
+    a: Picture
+    b: Picture
+    is_same: bool
+    weight: float = 1.0
+
+
+def base_source(model: str) -> str | Path:
+    """Return the folder or hub id of a base model by its name.
+
+    Raises:
+        ModelError: If it is an adapter's name.
+    """
+    if model == "base":
+        return BUNDLED_MODEL
+    if model == "tuned":
+        raise ModelError("'tuned' is an adapter, not a base; train on 'base', a model folder or a hub id.")
+    return model
+
+
+def load_base(config: TrainConfig) -> tuple[Any, Any, torch.device]:
+    """Load a base and its processor onto the device of the training.
+
+    Raises:
+        ModelError: If it cannot be loaded, or is no Qwen3-VL.
+    """
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    device = pick_device(config.device)
+    source = base_source(config.model)
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    try:
+        processor = AutoProcessor.from_pretrained(source)
+        model: Any = AutoModelForImageTextToText.from_pretrained(source, dtype=dtype, use_safetensors=True)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[:1]
+        raise ModelError(
+            f"The model {config.model!r} could not be loaded: {reason[0] if reason else type(error).__name__}"
+        ) from error
+    if model.config.model_type != "qwen3_vl":
+        raise ModelError(f"{config.model!r} is a {model.config.model_type}; only Qwen3-VL models can be trained, choose one.")
+    return model.to(device), processor, device
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device to train on.
+
+    Raises:
+        ModelError: If it is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ModelError("There is no NVIDIA GPU that PyTorch can use here; train with the device 'cpu' or 'auto'.")
+    return torch.device(name)
+
+
+def lora_targets(config: TrainConfig) -> str:
+    """Return the regular expression of the layers that get adapters: attention and MLP of the language model, and of the tower."""
+    return LANGUAGE_LAYERS if config.language_only else f"{LANGUAGE_LAYERS}|{VISION_LAYERS}"
+
+
+def add_adapter(model: Any, config: TrainConfig) -> Any:
+    """Wrap a base with a fresh adapter, the same one for the same seed; returns PEFT's model."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(config.seed)
+    lora = LoraConfig(
+        r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=lora_targets(config), bias="none"
+    )
+    return get_peft_model(model, lora)
+
+
+def trained_weights(model: Any) -> dict[str, Tensor]:
+    """Return the adapter's parameters by name."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+class Answerer:
+    """Answers questions with gradients.
+
+    Args:
+        model: PEFT's model around a Qwen3-VL, or the Qwen3-VL itself.
+        processor: Its processor.
+        prompt: What is asked.
+        trains_vision: Whether gradients go through the tower; otherwise its features are computed once per picture.
+    """
+
+    def __init__(self, model: Any, processor: Any, prompt: Prompt, *, trains_vision: bool) -> None:
+        self.model = model
+        self._core = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self._processor = processor
+        self._trains_vision = trains_vision
+        self._device = self._core.get_input_embeddings().weight.device
+        content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": prompt.text}]
+        text = processor.apply_chat_template([{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True)
+        self._ids: list[int] = processor.tokenizer.encode(text, add_special_tokens=False)
+        image = self._core.config.image_token_id
+        self._places = [i for i, token in enumerate(self._ids) if token == image]
+        self._answers = [answer_token_ids(processor.tokenizer, words) for words in (YES_WORDS, NO_WORDS)]
+        if len(self._places) != 2 or not all(self._answers):
+            raise ModelError("The model's chat template or tokenizer does not fit a question about two images; pick a Qwen3-VL.")
+        self._rows: dict[tuple[Grid, Grid], tuple[Tensor, Tensor]] = {}
+
+    @torch.no_grad()
+    def picture(self, crop: UInt8Array) -> Picture:
+        """Prepare a crop, (h, w, 3) uint8: its patches, or its features where the tower is not trained."""
+        prepared = self._processor.image_processor(images=[crop], input_data_format="channels_last", return_tensors="pt")
+        time, rows, columns = (int(n) for n in prepared["image_grid_thw"][0])
+        return Picture((time, rows, columns), prepared["pixel_values"], None)
+
+    @torch.no_grad()
+    def with_features(self, pictures: Sequence[Picture], *, batch: int = 64) -> list[Picture]:
+        """Return pictures with the tower's features instead of their patches, where the tower is not trained."""
+        if self._trains_vision:
+            return list(pictures)
+        done: dict[int, Picture] = {}
+        for grid, members in _by_grid(pictures).items():
+            for start in range(0, len(members), batch):
+                chosen = members[start : start + batch]
+                levels = self._encode([pictures[i] for i in chosen], grid)
+                # Copies: a view would keep its whole batch in memory.
+                done |= {i: Picture(grid, None, levels[:, row].clone()) for row, i in enumerate(chosen)}
+        return [done[i] for i in range(len(pictures))]
+
+    def log_odds(self, questions: Sequence[Question]) -> tuple[Tensor, Tensor]:
+        """Return log P(yes) and log P(no) of the answer's token for each question, two (N,) float32 tensors."""
+        pictures = list({id(p): p for q in questions for p in (q.a, q.b)}.values())
+        levels = self._levels(pictures)
+        rows = [self._row(question.a.grid, question.b.grid) for question in questions]
+        longest = max(len(ids) for ids, _ in rows)
+        shape = (len(questions), longest)
+        ids = torch.zeros(shape, dtype=torch.int64)
+        mask = torch.zeros(shape, dtype=torch.int64)
+        positions = torch.zeros((3, *shape), dtype=torch.int64)
+        for i, (row, where) in enumerate(rows):
+            ids[i, : len(row)], mask[i, : len(row)], positions[:, i, : len(row)] = row, 1, where
+        ids, mask, positions = (tensor.to(self._device) for tensor in (ids, mask, positions))
+        seen = torch.cat([levels[id(p)] for q in questions for p in (q.a, q.b)], dim=1)
+        is_image = ids == self._core.config.image_token_id
+        embeds = self._core.get_input_embeddings()(ids).masked_scatter(is_image[..., None], seen[0])
+        states = self._core.model.language_model(
+            inputs_embeds=embeds,
+            attention_mask=mask,
+            position_ids=positions,
+            visual_pos_masks=is_image,
+            deepstack_visual_embeds=list(seen[1:]),
+            use_cache=False,
+        ).last_hidden_state
+        last = states[torch.arange(len(questions), device=self._device), mask.sum(dim=1) - 1]
+        logs = self._core.lm_head(last).float().log_softmax(dim=-1)
+        yes, no = (logs[:, tokens].logsumexp(dim=-1) for tokens in self._answers)
+        return yes, no
+
+    def loss(self, questions: Sequence[Question]) -> Tensor:
+        """Return the mean cross-entropy of the answer's token alone, over the whole vocabulary, weighted."""
+        yes, no = self.log_odds(questions)
+        same = torch.tensor([question.is_same for question in questions], device=yes.device)
+        weights = torch.tensor([question.weight for question in questions], device=yes.device)
+        return -(torch.where(same, yes, no) * weights).sum() / weights.sum()
+
+    def length(self, question: Question) -> int:
+        """Return the number of tokens that a question becomes."""
+        return len(self._row(question.a.grid, question.b.grid)[0])
+
+    def _levels(self, pictures: Sequence[Picture]) -> Mapping[int, Tensor]:
+        found = {id(p): p.levels for p in pictures if p.levels is not None}
+        missing = [p for p in pictures if p.levels is None]
+        for grid, members in _by_grid(missing).items():
+            levels = self._encode([missing[i] for i in members], grid)
+            found |= {id(missing[i]): levels[:, row] for row, i in enumerate(members)}
+        return found
+
+    def _encode(self, pictures: Sequence[Picture], grid: Grid) -> Tensor:
+        patches = torch.stack([p.patches for p in pictures if p.patches is not None])
+        return encode_equal(self._core.model.visual, patches, grid)
+
+    def _row(self, a: Grid, b: Grid) -> tuple[Tensor, Tensor]:
+        """Return token ids (length,) and rotary positions (3, length) of a question about pictures of two grids."""
+        if (a, b) not in self._rows:
+            image, merge = self._core.config.image_token_id, self._core.model.visual.spatial_merge_size
+            counts = [grid[0] * grid[1] * grid[2] // merge**2 for grid in (a, b)]
+            first, second = self._places
+            ids = [*self._ids[:first], *[image] * counts[0], *self._ids[first + 1 : second], *[image] * counts[1]]
+            row = torch.tensor([[*ids, *self._ids[second + 1 :]]])
+            where, _ = self._core.model.get_rope_index(
+                row, image_grid_thw=torch.tensor([a, b]), mm_token_type_ids=(row == image).int()
+            )
+            self._rows[a, b] = row[0], where[:, 0]
+        return self._rows[a, b]
+
+
+def _by_grid(pictures: Sequence[Picture]) -> dict[Grid, list[int]]:
+    found: dict[Grid, list[int]] = {}
+    for i, picture in enumerate(pictures):
+        found.setdefault(picture.grid, []).append(i)
+    return found
+
+
+def prompt_of(config: TrainConfig) -> Prompt:
+    """Return what a run's model is asked, in training as in judging."""
+    return load_prompt(default_prompt(config.model))

@@ -1,0 +1,156 @@
+"""The People and History pages' handlers on a tiny room and a real database, without Gradio."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from db.labels.search import Filter, names_in_use, search
+from db.labels.store import LabelStore, NewLabel
+from db.schema.session import open_database
+from engine.errors import LabelError
+from engine.types import Decision, MaskKey, MaskPair
+from tests.tiny_room import BLUE_BOX, NAME, RED_BOX, write_tiny_room
+from ui.pages.history import handlers as history
+from ui.pages.people import handlers as people
+from ui.services.grouping_runs import GroupingRuns
+from ui.services.review_desk import ReviewDesk
+from ui.services.workbench import Workbench
+
+RED = MaskPair(MaskKey("0", RED_BOX), MaskKey("2", RED_BOX))
+MIXED = MaskPair(MaskKey("0", RED_BOX), MaskKey("2", BLUE_BOX))
+
+pytest_plugins = ["tests.databases"]
+
+
+def unused_judge() -> None:
+    raise AssertionError("these pages ask no judge")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> ReviewDesk:
+    write_tiny_room(tmp_path / "scenes")
+    store = LabelStore(open_database(str(tmp_path / "labels.db")))
+    bench = Workbench(tmp_path / "scenes", store, unused_judge)  # type: ignore[arg-type]
+    return ReviewDesk(bench, GroupingRuns(bench))
+
+
+def say(desk: ReviewDesk, annotator: str, pair: MaskPair, decision: Decision, *, scene: str = NAME) -> int:
+    return desk.bench.labels.add(NewLabel(annotator, scene, pair, decision, seconds=2.0)).id
+
+
+def test_disagreement_is_shown_and_settled_by_gold(desk: ReviewDesk) -> None:
+    desk.evidence.wait(NAME)
+    say(desk, "Ada", RED, "same")
+    say(desk, "<b>Bob", RED.swapped(), "different")
+    number, key, shown = people.show_disagreement(desk, 5)
+    assert number == 0
+    assert "&lt;b&gt;Bob" in shown
+    assert "<b>Bob" not in shown
+    assert str(RED_BOX) not in shown + key
+    effect = people.settle(desk, key, "same", annotator="Cleo")
+    assert "group" in effect
+    assert people.disagreements(desk) == []
+    assert desk.bench.labels.settled(NAME)[0].basis == "gold"
+    rows = {row[0]: row for row in people.people_rows(desk, people.agreement(desk))}
+    assert (rows["Ada"][4:], rows["<b>Bob"][4:]) == (["1", "100%", "0"], ["1", "0%", "0"])
+    assert people.between_rows(people.agreement(desk)) == [["<b>Bob", "Ada", "1", "0%", "0.00"]]
+    with pytest.raises(LabelError, match="no disagreement"):
+        people.settle(desk, key, "same", annotator="Cleo")
+
+
+def test_gold_goes_to_the_pair_that_was_shown_or_to_none(desk: ReviewDesk) -> None:
+    desk.evidence.wait(NAME)
+    for pair in (RED, MIXED):
+        say(desk, "Ada", pair, "same")
+        say(desk, "Bob", pair, "different")
+    _, first, _ = people.show_disagreement(desk, 0)
+    _, second, _ = people.show_disagreement(desk, 1)
+    # Somebody else settles the pair on screen: the list shrinks, and the other pair, which nobody has seen, takes its place.
+    people.settle(desk, first, "same", annotator="Cleo")
+    for key in (first, "", "x", "-1", "99999999"):
+        with pytest.raises(LabelError, match="settled meanwhile"):
+            people.settle(desk, key, "different", annotator="Dan")
+    assert [found.pair for found in people.disagreements(desk)] == [MIXED.canonical()]
+    # Labels that came since then do not matter, in whatever order they name the masks.
+    say(desk, "Eve", MIXED.swapped(), "same")
+    people.settle(desk, second, "different", annotator="Dan")
+    gold = [(label.pair, label.decision) for label in desk.bench.labels.current(NAME) if label.is_gold]
+    assert gold == [(RED.canonical(), "same"), (MIXED.canonical(), "different")]
+
+
+def test_overlap_share_holds_for_all(desk: ReviewDesk) -> None:
+    people.set_overlap_share(desk, 30)
+    assert people.overlap_share(desk) == 30
+    with pytest.raises(LabelError, match="0 to 100"):
+        people.set_overlap_share(desk, 101)
+
+
+def test_history_finds_and_filters(database: str) -> None:
+    store = LabelStore(open_database(database))
+    first = store.add(NewLabel("Ada", "room_1", RED, "same"))
+    second = store.add(NewLabel("Ada", "room_1", RED, "different", queue="impact"))
+    other = store.add(NewLabel("Bob", "hall", MIXED, "skip"))
+
+    def found(**wanted: object) -> list[int]:
+        return [entry.label.id for entry in search(store.engine, Filter(**wanted))]  # type: ignore[arg-type]
+
+    assert found() == [other.id, second.id, first.id]
+    assert found(only_counting=True) == [other.id, second.id]
+    assert found(scene="hall") == found(annotator="Bob") == found(decision="skip") == [other.id]
+    assert found(text="IMPACT") == [second.id]
+    assert found(text="room_") == [second.id, first.id]
+    assert found(text="%") == []
+    assert found(text=str(first.id), scene="room_1", limit=1, decision="same") == [first.id]
+    assert [entry.counts for entry in search(store.engine, Filter())] == [True, True, False]
+    assert names_in_use(store.engine) == (["hall", "room_1"], ["Ada", "Bob"])
+
+
+def test_changing_ones_mind_keeps_the_row_and_tells_the_effect(desk: ReviewDesk) -> None:
+    desk.evidence.wait(NAME)
+    wrong = say(desk, "Ada", RED, "different")
+    new, words = history.change(desk, wrong, "same", annotator="Ada")
+    assert "change their group" in words or "changes its group" in words
+    assert [row.id for row in desk.bench.labels.history(NAME)] == [wrong, new]
+    assert [row.decision for row in desk.bench.labels.current(NAME)] == ["same"]
+    undone, words = history.change(desk, new, None, annotator="Ada")
+    assert desk.bench.labels.get(undone).undoes == new
+    assert [row.decision for row in desk.bench.labels.current(NAME)] == ["different"]
+    with pytest.raises(LabelError, match="undone before"):
+        history.change(desk, new, None, annotator="Ada")
+
+
+def test_details_hold_all_that_was_said_and_links_that_open_it(desk: ReviewDesk) -> None:
+    first = say(desk, "Ada", RED, "same")
+    second = say(desk, "<script>", RED.swapped(), "different")
+    shown = history.details(desk, first)
+    assert f"row {second}" in shown
+    assert "&lt;script&gt;" in shown
+    assert str(RED_BOX) not in shown
+    links = [part.split("'")[0] for part in shown.replace("&amp;", "&").split("href='")[1:]]
+    opened = [
+        history.read_address(desk.bench, {name: values[0] for name, values in parse_qs(urlsplit(link).query).items()})
+        for link in links
+    ]
+    assert any(address.pair == RED for address in opened)
+    assert any(address.scene == NAME and address.pair is None for address in opened)
+    assert {address.label for address in opened} >= {first, second}
+
+
+@pytest.mark.parametrize(
+    "query", [{"label": "x"}, {"scene": "nowhere", "a": "0:1", "b": "2:1"}, {"scene": NAME, "a": "0:1", "b": "2:x"}, {}]
+)
+def test_address_of_what_does_not_exist_opens_the_plain_page(desk: ReviewDesk, query: dict[str, str]) -> None:
+    address = history.read_address(desk.bench, query)
+    assert (address.label, address.pair) == (None, None)
+
+
+def test_rows_of_scenes_and_masks_that_are_gone_are_still_listed(desk: ReviewDesk) -> None:
+    gone = say(desk, "Ada", MaskPair(MaskKey("0", 5), MaskKey("99", 6)), "same", scene="gone")
+    lost = say(desk, "Ada", MaskPair(MaskKey("0", 5), MaskKey("2", RED_BOX)), "same")
+    rows = history.table(desk.bench, history.find(desk, Filter()))
+    assert [row[0] for row in rows] == [str(lost), str(gone)]
+    assert all("not there now" in row[3] for row in rows)
+    assert "not there now" in history.details(desk, gone)

@@ -1,0 +1,151 @@
+"""What the Retrain page says, without Gradio."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from db.runs import Run, RunStatus
+from engine.errors import RunError
+from finetune.runs.events import Event
+from finetune.runs.processes import WorkerState
+from finetune.runs.promotion import judge_names, name_behind, promote
+from ui.pages.train import handlers as page
+from ui.services.judges import Judges
+
+METRIC = {"before": 0.7, "after": 0.8, "difference": 0.1, "low": 0.05, "high": 0.15}
+VERDICT = {
+    "promoted": True,
+    "reason": "Better <b>by</b> 10.",
+    "pairs": 200,
+    "metrics": {"accuracy": METRIC, "recall": {**METRIC, "difference": -0.01, "low": -0.03, "high": 0.01}},
+    "seconds": 130.0,
+    "peak_memory_mb": 1800,
+    "data_hash": "ab" * 32,
+    "counts": {"training": 10},
+}
+
+
+def run_of(status: RunStatus = "done", *, name: str = "run-1", note: str = "", **result: Any) -> Run:
+    now = datetime.now(UTC)
+    return Run(1, "u", "training", name, status, now, now, None, {"pairs": 1000, "parent": "base"}, result, note)
+
+
+def event(kind: Any, text: str = "", at: float = 0.0, **values: Any) -> Event:
+    return Event(kind, time.time() + at, text, values)
+
+
+def test_names_and_sentences_are_escaped() -> None:
+    evil = run_of("failed", name="<img src=x>", note="<script>1</script>", note_="x", verdict=VERDICT)
+    for html in (page.show_progress(evil, [], None), page.show_registry([evil], None), page.show_verdict(evil)):
+        assert "<img src=x>" not in html
+        assert "<script>" not in html
+        assert "<b>by</b>" not in html
+
+
+def test_progress_tells_stage_steps_and_time_left() -> None:
+    steps = [event("step", at=float(i - 10), step=i, total=40, loss=0.5) for i in range(1, 11)]
+    events = [event("stage", "training", at=-30), *steps]
+    words = page.show_progress(run_of("running"), events, WorkerState("alive", 1))
+    assert "training, step 10 of 40, about 30 s left" in words
+    assert "width:25%" in words
+    assert "may hang" in page.show_progress(run_of("running"), events, WorkerState("silent", 1))
+    assert "waits" in page.show_progress(run_of("queued"), [], None)
+    assert "No training" in page.show_progress(None, [], None)
+    assert "stopped. Cancelled." in page.show_progress(run_of("cancelled", note="Cancelled."), [], None)
+
+
+def test_curves_take_the_latest_of_repeated_steps() -> None:
+    events = [
+        event("step", step=1, total=2, loss=0.9),
+        event("step", step=2, total=2, loss=0.8),
+        event("step", step=2, total=2, loss=0.7),
+    ]
+    events.append(event("validation", step=2, accuracy=0.5, recall=0.6, specificity=None, loss=0.7))
+    loss, held = json.loads(page.draw_curves(events))
+    assert loss["data"][0]["y"] == [0.9, 0.7]
+    assert [line["y"] for line in held["data"]] == [[0.5], [0.6], [None]]
+    assert page.draw_curves([]) == "[]"
+
+
+def test_verdict_marks_only_what_is_sure() -> None:
+    html = page.show_verdict(run_of(verdict=VERDICT))
+    assert "It became the tuned model" in html
+    assert html.count("mg-better") == 1
+    assert "mg-worse" not in html
+    assert "+10.0 (+5.0 to +15.0)" in html
+    assert page.show_verdict(None) == ""
+
+
+def test_registry_marks_the_tuned_run_and_draws_its_curve() -> None:
+    html = page.show_registry([run_of(verdict=VERDICT, curve=[0.5, 0.75, 1.0], note="mine & yours")], "run-1")
+    assert "run-1 ★ tuned" in html
+    assert "70.0% → 80.0%" in html
+    assert "2.0,18.0 42.0,10.0 82.0,2.0" in html
+    assert "mine &amp; yours" in html
+    assert page.sparkline([0.5]) == ""
+
+
+def test_counts_are_plain_words() -> None:
+    events = [event("log", "data set", training=10, validation=2)]
+    assert page.find_counts(None, events) == {"training": 10, "validation": 2}
+    assert "pairs to learn from" in page.show_counts(page.find_counts(None, events))
+    assert page.find_counts(run_of(verdict=VERDICT), []) == {"training": 10}
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(5, "5 s"), (125, "2 min 5 s"), (7500, "2 h 5 min"), (-3, "0 s")])
+def test_times_in_words(seconds: float, words: str) -> None:
+    assert page.in_words(seconds) == words
+
+
+def test_no_run_picked_is_said() -> None:
+    with pytest.raises(RunError, match="pick one"):
+        page.need_run(None)
+
+
+def test_promoted_run_answers_as_tuned_at_once(tmp_path: Any) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "adapter").mkdir(parents=True)
+        (tmp_path / name / "adapter" / "adapter_config.json").write_text("{}")
+    opened: list[str] = []
+
+    class Stub:
+        def __init__(self, name: str) -> None:
+            opened.append(name)
+            self.name = name
+
+    judges: Any = Judges(
+        Stub,  # type: ignore[arg-type]
+        "base",
+        others=lambda: judge_names(tmp_path),
+        behind=lambda name: name_behind(name, tmp_path),
+    )
+    assert judges.names() == ["base", "one", "two"]
+    promote(tmp_path, "one")
+    assert judges.get("tuned").name == "one"
+    promote(tmp_path, "two")
+    assert judges.get("tuned").name == "two"
+    assert judges.get("one").name == "one"
+    assert opened == ["one", "two"]
+
+
+def test_one_headline_and_every_other_figure_is_named() -> None:
+    words = page.show_verdict(run_of(verdict=VERDICT))
+    assert "<b>70.0% → 80.0% of 200 frozen pairs right</b>" in words
+    assert "this figure decides, and is the one to quote" in words
+    assert "Compare page" in words
+    assert "frozen pairs right" in page.show_registry([run_of(verdict=VERDICT)], None)
+    curves = json.loads(page.draw_curves([event("validation", step=0, accuracy=0.5, recall=0.5, specificity=0.5, loss=1.0)]))
+    assert "its last point is not the verdict's figure" in curves[1]["hint"]
+
+
+def test_who_was_trained_on_what_judges_it_is_marked() -> None:
+    seen = {**VERDICT, "trained_on": {"before": ["<attic>"], "after": ["cellar", "barn"]}}
+    words = page.show_verdict(run_of(verdict=seen))
+    assert "base was trained on &lt;attic&gt;, by which it is judged here: its figures flatter it." in words
+    assert "run-1 was trained on cellar, barn, by which it is judged here" in words
+    assert "was trained on" not in page.show_verdict(run_of(verdict=VERDICT))

@@ -1,0 +1,107 @@
+"""Pairs of masks as pages name, link and show them. Masks go by their number in the view, as ids may give the truth away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+from urllib.parse import urlencode
+
+from engine.errors import MaskError, MaskgroupError
+from engine.types import MaskKey, MaskPair
+from ui.escape import escape
+from ui.services.workbench import Workbench
+
+REVIEW_TAB, HISTORY_TAB = "review", "history"
+"""What `?tab=` of an address calls the pages that a pair can be opened on, beside the Judge page, which needs no name."""
+PICTURE_ROUTE = "/review/picture"
+MAX_NUMBER, MAX_QUOTED = 1e9, 80
+"""Of what came with a request: the size of a number, and the characters that an error repeats."""
+
+
+def read_pair(bench: Workbench, scene: str, values: object) -> MaskPair:
+    """Return the masks that [VIEW, NUMBER, VIEW, NUMBER] names.
+
+    Raises:
+        MaskError: If there are none such.
+    """
+    pair = find_pair(bench, scene, values)
+    if pair is None:
+        raise MaskError(f"{shorten(values)} names no two masks of scene {scene!r}; expected [VIEW, NUMBER, VIEW, NUMBER].")
+    return pair
+
+
+def find_pair(bench: Workbench, scene: str, values: object) -> MaskPair | None:
+    """Return the masks that [VIEW, NUMBER, VIEW, NUMBER] names, None where one is not there.
+
+    Raises:
+        MaskError: If it names nothing at all.
+    """
+    listed: Sequence[object] = cast("Sequence[object]", values) if isinstance(values, list | tuple) else ()
+    keys: list[MaskKey] = []
+    for view, number in (listed[:2], listed[2:]) if len(listed) == 4 else ((None, None),):
+        if not isinstance(view, str) or not isinstance(number, int) or isinstance(number, bool):
+            raise MaskError(f"{shorten(values)} names no two masks of scene {scene!r}; expected [VIEW, NUMBER, VIEW, NUMBER].")
+        mask = bench.mask_by_number(scene, view, number) if view in bench.views(scene) else None
+        if mask is not None:
+            keys.append(MaskKey(view, mask))
+    return MaskPair(*keys) if len(keys) == 2 and keys[0] != keys[1] else None
+
+
+def shorten(value: object) -> str:
+    """Return what came, for a sentence about it."""
+    words = ascii(value) if not isinstance(value, int) or abs(value) < MAX_NUMBER else "a number of many digits"
+    return words if len(words) <= MAX_QUOTED else f"{words[:MAX_QUOTED]}…"
+
+
+def pair_values(bench: Workbench, scene: str, pair: MaskPair) -> list[Any]:
+    """Return a pair as [VIEW, NUMBER, VIEW, NUMBER]."""
+    return [
+        *(pair.a.view, bench.mask_number(scene, pair.a)),
+        *(pair.b.view, bench.mask_number(scene, pair.b)),
+    ]
+
+
+def pair_link(bench: Workbench, scene: str, pair: MaskPair, *, tab: str | None = None) -> str:
+    """Return the address that opens a pair, on the Judge page or on another one."""
+    values = pair_values(bench, scene, pair)
+    sides = {"scene": scene, "a": f"{values[0]}:{values[1]}", "b": f"{values[2]}:{values[3]}"}
+    return "?" + urlencode({"tab": tab, **sides} if tab else sides)
+
+
+def review_link(bench: Workbench, scene: str, pair: MaskPair) -> str:
+    """Return the address that opens a pair on the Review page."""
+    return pair_link(bench, scene, pair, tab=REVIEW_TAB)
+
+
+def picture_address(scene: str, key: MaskKey, number: int, *, kind: str, side: int) -> str:
+    """Return where a mask's picture is."""
+    return f"{PICTURE_ROUTE}?" + urlencode({"scene": scene, "view": key.view, "number": number, "kind": kind, "side": side})
+
+
+def pictures_html(bench: Workbench, scene: str, pair: MaskPair) -> str:
+    """Return both masks as HTML, crops and views, with a link that opens the pair on the Review page."""
+    try:
+        values = pair_values(bench, scene, pair)
+        sides = ((pair.a, values[1], 0), (pair.b, values[3], 1))
+        images = "".join(
+            f"<img src='{escape(picture_address(scene, key, number, kind=kind, side=side))}' "
+            f"alt='{words} of {escape(str_of(key))}' "
+            f"style='height:180px;margin:2px;background:#000;border-top:4px solid {'#008cff' if side else '#ff800e'}'>"
+            for key, number, side in sides
+            for kind, words in (("crop", "crop"), ("view", "view"))
+        )
+    except (MaskgroupError, OSError):
+        gone = f"The masks {pair.a} and {pair.b} of scene {scene} are not there now: what was said of them is stale."
+        return f"<p>⚠ {escape(gone)}</p>"
+    review, here = (pair_link(bench, scene, pair, tab=tab) for tab in (REVIEW_TAB, HISTORY_TAB))
+    links = (
+        f"<a href='{escape(review)}'>review this pair</a> · "
+        f"<a href='{escape(here)}'>link to this pair</a> · "
+        f"<a href='?{escape(urlencode({'tab': HISTORY_TAB, 'scene': scene}))}'>link to this scene</a>"
+    )
+    return f"<div>{images}</div><p>{links}</p>"
+
+
+def str_of(key: MaskKey) -> str:
+    """Return a mask's view in words; its id may give the truth away."""
+    return f"the mask in view {key.view}"

@@ -1,0 +1,124 @@
+"""The gallery of pairs that one model or both got wrong: pictures, words, and the ways to judging and labelling."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import numpy as np
+from PIL import Image
+
+from engine.errors import MaskgroupError
+from engine.evaluation.comparison.paired import ComparedPair, Outcome
+from engine.evaluation.comparison.report import kind_words
+from engine.evaluation.comparison.run import FinishedComparison
+from engine.evaluation.predictions import Prediction
+from engine.types import UInt8Array
+from ui.components.pairs import pair_link, review_link
+from ui.escape import escape
+from ui.services.workbench import Workbench
+from ui.view3d.pictures import COLOR_A, COLOR_B, frame_crop
+
+FLIPS: tuple[tuple[str, Outcome], ...] = (("fixed", "fixed"), ("broken", "broken"), ("both wrong", "both_wrong"))
+"""What the page calls each outcome that it shows."""
+MAX_FLIPS = 60
+CROP = 150
+JPEG_QUALITY = 85
+
+
+@dataclass(frozen=True, eq=False)
+class Flip:
+    """A pair in the gallery: both crops side by side, (h, w, 3) uint8, and the pair."""
+
+    picture: UInt8Array
+    pair: ComparedPair
+
+
+def list_flips(bench: Workbench, found: FinishedComparison | None, outcome: Outcome) -> list[Flip]:
+    """Return the pairs with an outcome, those first on which the models are furthest apart; scenes that are gone are left out."""
+    if found is None:
+        return []
+    flips: list[Flip] = []
+    for pair in _with_outcome(found, outcome)[:MAX_FLIPS]:
+        try:
+            crops = [frame_crop(bench.crop(pair.scene, key), size=CROP) for key in (pair.a.pair.a, pair.a.pair.b)]
+        except MaskgroupError:
+            continue
+        flips.append(Flip(side_by_side(crops), pair))
+    return flips
+
+
+def _with_outcome(found: FinishedComparison, outcome: Outcome) -> list[ComparedPair]:
+    pairs = [pair for scene in found.scenes for pair in scene.pairs if pair.outcome == outcome]
+    return sorted(pairs, key=lambda pair: -abs((pair.a.p_same or 0) - (pair.b.p_same or 0)))
+
+
+def side_by_side(crops: list[UInt8Array]) -> UInt8Array:
+    """Join two square crops, each under its mask's colour."""
+    tops = [np.full((5, CROP, 3), color, np.uint8) for color in (COLOR_A, COLOR_B)]
+    gap = np.full((CROP + 5, 6, 3), 255, np.uint8)
+    return np.hstack([np.vstack([tops[0], crops[0]]), gap, np.vstack([tops[1], crops[1]])])
+
+
+def gallery_html(bench: Workbench, found: FinishedComparison | None, outcome: Outcome) -> str:
+    """Return the gallery as HTML; each pair is one click from the Judge page and from labelling."""
+    if found is None:
+        return ""
+    flips = list_flips(bench, found, outcome)
+    total = len(_with_outcome(found, outcome))
+    if not flips:
+        return "<p>None.</p>" if total == 0 else f"<p>{total}, in scenes that are not here any more.</p>"
+    more = f"<p>The {len(flips)} of {total} on which the models are furthest apart.</p>" if total > len(flips) else ""
+    return f"{more}<div class='mg-flips'>{''.join(_flip_html(bench, found, flip) for flip in flips)}</div>"
+
+
+def _flip_html(bench: Workbench, found: FinishedComparison, flip: Flip) -> str:
+    pair = flip.pair
+    names = [bench.mask_name(pair.scene, key) for key in (pair.a.pair.a, pair.a.pair.b)]
+    where = escape(f"{names[0]} and {names[1]} of {pair.scene}")
+    links = (
+        f"<a class='mg-link mg-to-judge' href='{escape(judge_address(bench, found, pair))}'>Judge page</a> "
+        f"<a class='mg-link mg-to-label' href='{escape(label_address(bench, pair))}'>Label</a>"
+    )
+    return (
+        f"<figure class='mg-flip'><img src='{to_jpeg_url(flip.picture)}' alt='{where}' title='{where}'>"
+        f"<figcaption>{caption_html(found, pair)}</figcaption><div class='mg-links'>{links}</div></figure>"
+    )
+
+
+def caption_html(found: FinishedComparison, pair: ComparedPair) -> str:
+    """Return the truth and what both models said of a pair, as HTML."""
+    truth = "same object" if pair.a.is_same else f"different ({kind_words(pair)})"
+    a, b = (f"{escape(name)} {_said(prediction)}" for name, prediction in zip(_names(found), (pair.a, pair.b), strict=True))
+    return f"<b>Truly {escape(truth)}</b><br>{a} → {b}"
+
+
+def _names(found: FinishedComparison) -> tuple[str, str]:
+    return found.settings.model_a, found.settings.model_b
+
+
+def _said(prediction: Prediction) -> str:
+    p = "" if prediction.p_same is None else f" {prediction.p_same:.0%}"
+    words = "unclear" if prediction.said_same is None else "same" if prediction.said_same else "different"
+    mark = "<span class='mg-better'>right</span>" if prediction.is_right else "<span class='mg-worse'>wrong</span>"
+    return f"{words}{p} {mark}"
+
+
+def judge_address(bench: Workbench, found: FinishedComparison, pair: ComparedPair) -> str:
+    """Return the query string that opens a pair on the Judge page, with the two models of the comparison."""
+    models = urlencode({"model": found.settings.model_a, "rival": found.settings.model_b})
+    return f"{pair_link(bench, pair.scene, pair.a.pair)}&{models}"
+
+
+def label_address(bench: Workbench, pair: ComparedPair) -> str:
+    """Return the query string that opens a pair on the Review page, where it is labelled."""
+    return review_link(bench, pair.scene, pair.a.pair)
+
+
+def to_jpeg_url(picture: UInt8Array) -> str:
+    """Return a picture, (h, w, 3) uint8, as a data URL."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="JPEG", quality=JPEG_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,133 @@
+"""The sentences of the 3D grouping page, as HTML: progress, what a run found, what a correction changed, why masks are together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from db.runs import Run
+from engine.grouping.constraints import Contradiction
+from engine.grouping.explanations import explain_group
+from engine.grouping.graph import Group
+from engine.types import MaskKey
+from ui.escape import escape
+from ui.services.grouping_result import Result, RunState
+from ui.services.workbench import Workbench
+from ui.view3d.pictures import COLOR_A, COLOR_B
+
+MAX_LINKS = 12
+STAGES = ("frames", "poses", "overlap", "judge", "cut", "3D", "scores")
+STAGE_WORDS = {
+    "frames": "Reading views and masks",
+    "poses": "Checking and repairing poses",
+    "overlap": "Following masks into other views",
+    "judge": "Asking the judge",
+    "cut": "Forming groups",
+    "3D": "Carrying groups over to the room",
+    "scores": "Scoring against ground truth",
+}
+EVIDENCE_WORDS = {"geometry": "geometry", "both": "geometry and the judge", "vlm": "the judge"}
+
+
+def show_progress(state: RunState | None) -> str:
+    """Return where a run stands, as HTML."""
+    if state is None:
+        return "<p>Press <b>Run</b> to group all masks of the scene into objects.</p>"
+    if state.status != "running":
+        return f"<p role='status'>{escape(state.message)}</p>" if state.message else ""
+    progress = state.progress
+    if progress is None:
+        return f"<p role='status'>{'Opening the kept groups' if state.opens_kept else 'Starting'} ...</p>"
+    words = [f"<b>{STAGE_WORDS[progress.stage]}</b> {progress.share:.0%}", f"{progress.seconds:.0f} s so far"]
+    elapsed = time.monotonic() - state.stage_started
+    if 0.05 < progress.share < 1 and elapsed > 1:
+        words.append(f"about {elapsed * (1 / progress.share - 1):.0f} s left in this stage")
+    if progress.asked:
+        words.append(f"{progress.asked} pairs asked")
+    done = 100 * (STAGES.index(progress.stage) + progress.share) / len(STAGES)
+    return f"<div role='status'>{', '.join(words)}<div class='mg-bar'><span style='width:{done:.0f}%'></span></div></div>"
+
+
+def show_summary(result: Result, *, name: Callable[[MaskKey], str] = str) -> str:
+    """Return what the run found and what the latest correction changed, as HTML.
+
+    Args:
+        result: The groups.
+        name: How masks are called on the page: their ids may give the truth away.
+    """
+    run, groups = result.run, result.grouping.groups
+    words = [f"<b>{len(groups)} groups</b> of {len(run.table)} masks in {len(run.table.views)} views"]
+    words.append(f"ARI {result.ari:.3f}" if result.ari is not None else "no ground truth, so no score")
+    evidence = EVIDENCE_WORDS[run.options.evidence]
+    words.append(f"evidence: {evidence}, {run.calls} pairs asked, {sum(run.seconds.values()):.1f} s")
+    found = run.registration
+    if found.accepted:
+        words.append(f"poses repaired: {100 * found.error_before_m:.1f} cm off before, {100 * found.error_after_m:.1f} cm after")
+    lines = [f"<p>{'; '.join(words)}.</p>"]
+    change = result.last
+    if change is not None:
+        ari = ""
+        if change.ari_before is not None and change.ari_after is not None:
+            ari = f", ARI {change.ari_before:.3f} → {change.ari_after:.3f}"
+        moved = f"{change.moved} mask{'' if change.moved == 1 else 's'} moved"
+        lines.append(f"<p class='mg-change'><b>{escape(change.words)}:</b> {moved}{ari} ({change.seconds:.2f} s).</p>")
+    for contradiction in result.grouping.contradictions[-3:]:
+        lines.append(f"<p role='alert'>⚠ {escape(tell_contradiction(contradiction, name))}</p>")
+    lines.extend(f"<p>⚠ {escape(warning)}</p>" for warning in run.warnings)
+    return "".join(lines)
+
+
+def stale_html(labels: int, corrections: int) -> str:
+    """Return a sentence on labels and corrections about masks that are not there any more, "" without any."""
+    told = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((labels, "label"), (corrections, "correction")) if n]
+    if not told:
+        return ""
+    return f"<p>⚠ Stale: {' and '.join(told)} of this scene name masks that are not there now; the groups go without them.</p>"
+
+
+def show_groups(bench: Workbench, scene: str, result: Result, group: Group | None, other: Group | None) -> str:
+    """Return what is known of the picked groups, as HTML: size, confidence, and the links with their evidence."""
+    if group is None:
+        return "<p>Click a group in the list, a point of the room, or a mask in a view: its masks light up everywhere.</p>"
+    lines = [
+        f"<p>{_dot(COLOR_A)} <b>{result.name(group.id)}</b>: {count_masks(group)}, confidence {group.confidence:.2f}. "
+        "The crops begin with the least sure."
+    ]
+    if other is not None:
+        lines.append(f" {_dot(COLOR_B)} Picked before: <b>{result.name(other.id)}</b>, {count_masks(other)}.")
+    lines.append("</p>")
+    links = explain_group(result.run.graph, result.grouping, group.id, constraints=result.constraints, limit=MAX_LINKS)
+    if links:
+        items = "".join(
+            f"<li>{'' if link.joined else '<b>not joined:</b> '}{escape(bench.mask_name(scene, link.a))} and "
+            f"{escape(bench.mask_name(scene, link.b))}: {escape(link.evidence)}</li>"
+            for link in links
+        )
+        lines.append(f"<details><summary>Why these masks? The {len(links)} strongest links</summary><ul>{items}</ul></details>")
+    return "".join(lines)
+
+
+def name_kept_run(run: Run) -> str:
+    """Return a kept run's line in the list of runs, e.g. "23 Nov 01:02, geometry: 105 groups, ARI 1.000"."""
+    summary = {**run.result.get("summary", {}), **run.config.get("now", {})}
+    evidence = EVIDENCE_WORDS.get(run.config.get("evidence", ""), "?")
+    ari = summary.get("ari")
+    score = f", ARI {ari:.3f}" if isinstance(ari, float) else ""
+    said = run.config.get("corrections", {}).get("steps", [[]])
+    corrected = f", {len(said) - 1} corrections" if len(said) > 1 else ""
+    return f"{run.created_at.astimezone():%d %b %H:%M}, {evidence}: {summary.get('groups', '?')} groups{score}{corrected}"
+
+
+def tell_contradiction(contradiction: Contradiction, name: Callable[[MaskKey], str]) -> str:
+    """Return the shortest chain of constraints that cannot hold together, in words."""
+    steps = [f"{name(c.a)} and {name(c.b)} are {'the same' if c.together else 'different'}" for c in contradiction.cycle]
+    return f"These cannot all be true: {'; '.join(steps)}. The last one was set aside; undo one of them."
+
+
+def count_masks(group: Group) -> str:
+    """Return "1 mask" or "12 masks"."""
+    return f"{len(group.masks)} mask{'' if len(group.masks) == 1 else 's'}"
+
+
+def _dot(color: tuple[int, int, int]) -> str:
+    return "<span style='color:rgb({},{},{})'>●</span>".format(*color)

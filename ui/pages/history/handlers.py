@@ -1,0 +1,156 @@
+"""The History page's handlers: find rows, show one with all that was said of its pair, change it, say what that changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from db.labels.search import Filter, Found, search
+from db.labels.store import Label, NewLabel
+from engine.errors import LabelError, MaskgroupError
+from engine.types import Decision, MaskPair
+from ui.components.pairs import HISTORY_TAB, pictures_html, read_pair
+from ui.components.wording import DECISION_WORDS
+from ui.escape import escape
+from ui.services.review_desk import ReviewDesk
+from ui.services.workbench import Workbench
+from ui.web.permissions import undo_label
+
+HEADERS = ["row", "when (UTC)", "scene", "pair", "said", "by", "queue", "seconds", "counts"]
+
+
+@dataclass(frozen=True)
+class Address:
+    """What the page's address asks for: a row, a pair, or a scene's rows."""
+
+    label: int | None = None
+    scene: str | None = None
+    pair: MaskPair | None = None
+
+
+def read_address(bench: Workbench, query: dict[str, str]) -> Address:
+    """Return what an address names; what does not exist is left out."""
+    scene = query.get("scene")
+    pair = None
+    if scene in bench.scene_names() and "a" in query and "b" in query:
+        assert scene is not None
+        sides = [side.rpartition(":") for side in (query["a"], query["b"])]
+        try:
+            pair = read_pair(bench, scene, [part for view, _, mask in sides for part in (view, int(mask))])
+        except (ValueError, MaskgroupError):
+            pair = None
+    return Address(read_row(query.get("label", "")), scene, pair)
+
+
+def table(bench: Workbench, found: list[Found]) -> list[list[str]]:
+    """Return the rows of the page's table, in the order of `HEADERS`."""
+    return [
+        [
+            str(entry.label.id),
+            f"{entry.label.created_at:%Y-%m-%d %H:%M:%S}",
+            entry.label.scene,
+            bench.pair_words(entry.label.scene, entry.label.pair),
+            said(entry.label),
+            entry.label.annotator,
+            entry.label.queue,
+            "" if entry.label.seconds is None else f"{entry.label.seconds:.1f}",
+            counts_words(bench, entry),
+        ]
+        for entry in found
+    ]
+
+
+def find(desk: ReviewDesk, wanted: Filter) -> list[Found]:
+    """Return the rows that fit, newest first."""
+    return search(desk.bench.labels.engine, wanted)
+
+
+def said(label: Label) -> str:
+    """Return what a row says."""
+    if label.undoes is not None:
+        return f"took back row {label.undoes}"
+    return DECISION_WORDS[label.decision] + (" (gold)" if label.is_gold else "")
+
+
+def counts_words(bench: Workbench, found: Found) -> str:
+    """Return whether a row counts; a stale one counts for nothing until its masks are there again."""
+    if not found.counts:
+        return "no"
+    return "yes" if bench.has_pair(found.label.scene, found.label.pair) else "stale"
+
+
+def details(desk: ReviewDesk, label_id: int) -> str:
+    """Return one row as HTML: both masks, all that was said of the pair, links.
+
+    Raises:
+        LabelError: If there is no such row.
+    """
+    label = get_label(desk, label_id)
+    bench = desk.bench
+    told = bench.labels.history(label.scene, pair=label.pair)
+    settled = next((entry for entry in bench.labels.settled(label.scene) if entry.pair == label.pair.canonical()), None)
+    lines = [
+        f"<li{' class=mg-this' if row.id == label.id else ''}><a href='{label_link(row.id)}'>row {row.id}</a>: "
+        f"{escape(said(row))}, "
+        f"{escape(row.annotator)}, {row.created_at:%Y-%m-%d %H:%M:%S} UTC{hint_then(row)}</li>"
+        for row in reversed(told)
+    ]
+    counts = (
+        "Nothing counts for this pair now."
+        if settled is None
+        else f"This pair counts as <b>{DECISION_WORDS[settled.decision]}</b> ({settled.basis})."
+    )
+    return f"<div class='mg-history'>{pictures_html(bench, label.scene, label.pair)}<p>{counts}</p><ul>{''.join(lines)}</ul></div>"
+
+
+def hint_then(row: Label) -> str:
+    """Return every verdict that was shown when a row was written, "" for none."""
+    shown = [(verdict.model, verdict.p_same) for verdict in row.shown if verdict.p_same is not None]
+    if not shown:
+        return ""
+    said = ", ".join(f"{p_same:.0%} to the same ({escape(model)})" for model, p_same in shown)
+    return f"; shown beside it: {said}"
+
+
+def label_link(label_id: int) -> str:
+    """Return the address of a row."""
+    return "?" + urlencode({"tab": HISTORY_TAB, "label": label_id})
+
+
+def get_label(desk: ReviewDesk, label_id: int | None) -> Label:
+    """Return a row.
+
+    Raises:
+        LabelError: If there is none of this number.
+    """
+    label = None if label_id is None else desk.bench.labels.get(label_id)
+    if label is None:
+        raise LabelError(f"There is no row {label_id} in the history; choose one from the table.")
+    return label
+
+
+def read_row(text: str) -> int | None:
+    """Return a row's number as the page holds it, None without one."""
+    return int(text) if text.isdecimal() and len(text) < 10 else None
+
+
+def change(desk: ReviewDesk, label_id: int | None, decision: Decision | None, *, annotator: str) -> tuple[int, str]:
+    """Change one's mind about a row's pair, or (None) take the row back; the row itself stays.
+
+    Returns:
+        The new row's number, and what it changed, in words.
+
+    Raises:
+        MaskgroupError: If there is no such row, or it was taken back before.
+    """
+    label = get_label(desk, label_id)
+    name = annotator.strip() or "me"
+    before = desk.bench.labels.settled(label.scene)
+    if decision is None:
+        new = undo_label(desk.bench.labels, label.id, name)
+    else:
+        new = desk.bench.labels.add(
+            NewLabel(name, label.scene, label.pair, decision, queue="history", source="history", is_gold=label.is_gold)
+        )
+    after = desk.bench.labels.settled(label.scene)
+    return new.id, f"Row {new.id} written. {desk.effect_words(label.scene, before, after)}"

@@ -1,0 +1,117 @@
+"""The History page: layout and wiring only. What happens is in `ui.pages.history.handlers`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from db.labels.search import Filter, names_in_use
+from engine.types import Decision
+from ui.errors import shown_as_toast
+from ui.pages.history import handlers as page
+from ui.pages.history.handlers import Address
+from ui.services.review_desk import ReviewDesk
+
+ALL = ("all", "")
+CHANGES: tuple[tuple[Decision | None, str, str], ...] = (
+    ("same", "It is the same object", "same"),
+    ("different", "They are different", "different"),
+    ("unsure", "Not sure", "unsure"),
+    (None, "Take this row back", "undo"),
+)
+# From the click on a row until its details are there, nothing can be said: it would be said of the row before. The clicks are
+# counted, so that the details of an earlier one do not end this.
+WAIT_SCRIPT = f"""() => {{
+    window.mgHistoryAwaited = (window.mgHistoryAwaited || 0) + 1;
+    return Array({len(CHANGES)}).fill({{__type__: 'update', interactive: false}});
+}}"""
+GO_ON_SCRIPT = f"""(row) => {{
+    window.mgHistoryAwaited = Math.max(0, (window.mgHistoryAwaited || 0) - 1);
+    return Array({len(CHANGES)}).fill({{__type__: 'update', interactive: row !== '' && window.mgHistoryAwaited === 0}});
+}}"""
+DECISIONS = [ALL, ("same", "same"), ("different", "different"), ("not sure", "unsure"), ("skipped", "skip")]
+
+
+def build_history_tab(demo: gr.Blocks, tab: gr.Tab, desk: ReviewDesk, annotator: gr.Textbox) -> None:
+    """Lay out the page inside `tab`; `annotator` holds the name under which labels are changed."""
+    # The browser holds it, so it is the number of the row whose details a person sees.
+    shown_row = gr.Textbox(visible="hidden", elem_id="mg-history-row")
+    with gr.Row(elem_classes="mg-bar-row"):
+        text = gr.Textbox(label="Search", placeholder="a view, a person, a row's number", elem_id="mg-history-text", scale=2)
+        scene = gr.Dropdown(label="Scene", choices=[ALL], value="", elem_id="mg-history-scene")
+        person = gr.Dropdown(label="Person", choices=[ALL], value="", elem_id="mg-history-person")
+        decision = gr.Dropdown(label="Said", choices=DECISIONS, value="", elem_id="mg-history-decision")
+        counting = gr.Checkbox(label="Only what counts now", elem_id="mg-history-counting")
+    rows = gr.Dataframe(headers=page.HEADERS, label="Rows, newest first", interactive=False, max_height=320, elem_id="mg-history")
+    details = gr.HTML("<p>Choose a row to see its masks and all that was said of them.</p>", elem_id="mg-history-details")
+    with gr.Row():
+        buttons: list[tuple[Decision | None, gr.Button]] = [
+            (what, gr.Button(words, elem_id=f"mg-history-{name}", interactive=False)) for what, words, name in CHANGES
+        ]
+    changed = gr.Markdown(elem_id="mg-history-changed")
+    # One queue for the whole page: answers come in the order in which they were asked for, so the last one is of the last click.
+    quiet: dict[str, Any] = {
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        "concurrency_id": "history",
+        "concurrency_limit": 1,
+    }
+    filters = [text, scene, person, decision, counting]
+    says = [button for _, button in buttons]
+
+    def find(words: str, place: str, who: str, what: str, only: bool) -> list[list[str]]:
+        wanted = Filter(place or None, who or None, _as_decision(what), words, only)
+        return page.table(desk.bench, page.find(desk, wanted))
+
+    def show(label_id: int) -> tuple[str, str]:
+        return str(label_id), page.details(desk, label_id)
+
+    @shown_as_toast
+    def select(event: gr.SelectData) -> tuple[str, str]:
+        return show(int(event.row_value[0]))
+
+    @shown_as_toast
+    def open_page(request: gr.Request) -> tuple[Any, ...]:
+        query = dict(request.query_params)
+        address = page.read_address(desk.bench, query) if query.get("tab") == page.HISTORY_TAB else Address()
+        scenes, people = names_in_use(desk.bench.labels.engine)
+        place = address.scene if address.scene in scenes else ""
+        listed = page.table(desk.bench, page.find(desk, Filter(scene=place or None)))
+        told = desk.bench.labels.history(address.scene, pair=address.pair) if address.pair is not None else []
+        label_id = address.label or (told[-1].id if told else None)
+        opened: list[Any] = [gr.skip()] * (2 + len(says))
+        if label_id is not None and desk.bench.labels.get(label_id) is not None:
+            opened = [*show(label_id), *[gr.update(interactive=True) for _ in says]]
+        return gr.update(choices=[ALL, *scenes], value=place), gr.update(choices=[ALL, *people], value=""), listed, *opened
+
+    @shown_as_toast
+    def list_names() -> tuple[Any, ...]:
+        scenes, people = names_in_use(desk.bench.labels.engine)
+        return gr.update(choices=[ALL, *scenes]), gr.update(choices=[ALL, *people])
+
+    def changer(what: Decision | None) -> Any:
+        @shown_as_toast
+        def change(row: str, name: str) -> tuple[str, str, str]:
+            new, effect = page.change(desk, page.read_row(row), what, annotator=name)
+            return effect, *show(new)
+
+        return change
+
+    # One listener for all filters: it never runs twice at once, and a filter changed meanwhile is looked at afterwards.
+    gr.on([*(chooser.input for chooser in filters[1:]), text.submit], find, filters, rows, trigger_mode="always_last", **quiet)
+    rows.select(None, None, says, js=WAIT_SCRIPT, **quiet)
+    # Every row that is clicked is asked for: of a click dropped or put off, the row would not be known any more.
+    selected = rows.select(select, None, [shown_row, details], trigger_mode="multiple", **quiet)
+    selected.then(None, shown_row, says, js=GO_ON_SCRIPT, **quiet)
+    listed_anew = [tab.select(list_names, None, [scene, person], **quiet)]
+    for what, button in buttons:
+        listed_anew.append(button.click(changer(what), [shown_row, annotator], [changed, shown_row, details], **quiet))
+    for done in listed_anew:
+        # With the filters as they are then, not as they were at the click.
+        done.success(find, filters, rows, trigger_mode="always_last", **quiet)
+    demo.load(open_page, None, [scene, person, rows, shown_row, details, *says], **quiet)
+
+
+def _as_decision(text: str) -> Decision | None:
+    return text if text in ("same", "different", "unsure", "skip") else None

@@ -1,0 +1,119 @@
+"""The People page's handlers: who labelled how much, how far people agree, and the pairs on which they do not."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from db.labels.agreement import Agreement, measure_agreement
+from db.labels.audit import Disagreement, find_disagreements
+from db.labels.choices import OVERLAP_SHARE
+from db.labels.store import Label, NewLabel
+from engine.errors import LabelError
+from engine.types import Decision
+from ui.components.pairs import pictures_html
+from ui.components.wording import DECISION_WORDS
+from ui.escape import escape
+from ui.services.review_desk import ReviewDesk
+
+PEOPLE_TAB = "people"
+PEOPLE_HEADERS = ["person", "labels", "median seconds", "labels a minute", "gold pairs", "agree with gold", "stale"]
+BETWEEN_HEADERS = ["person", "and", "pairs of both", "agree", "Cohen's kappa"]
+
+
+def agreement(desk: ReviewDesk) -> Agreement:
+    """Return how far people agree, over all scenes."""
+    return measure_agreement(desk.bench.labels.current())
+
+
+def people_rows(desk: ReviewDesk, found: Agreement) -> list[list[str]]:
+    """Return the table of people, in the order of `PEOPLE_HEADERS`."""
+    bench = desk.bench
+    stale = Counter(label.annotator for label in bench.labels.current() if bench.is_stale(label.scene, label.pair))
+    return [
+        [
+            person.name,
+            str(person.labels),
+            "-" if person.median_s is None else f"{person.median_s:.1f}",
+            "-" if not person.median_s else f"{60 / person.median_s:.1f}",
+            str(person.gold),
+            "-" if person.gold_share is None else f"{person.gold_share:.0%}",
+            str(stale[person.name]),
+        ]
+        for person in found.people
+    ]
+
+
+def between_rows(found: Agreement) -> list[list[str]]:
+    """Return the table of every two people, in the order of `BETWEEN_HEADERS`."""
+    rows: list[list[str]] = []
+    for both in found.between:
+        kappa = "-" if both.kappa is None else f"{both.kappa:.2f}"
+        rows.append([both.first, both.second, str(both.pairs), f"{both.agreed / both.pairs:.0%}", kappa])
+    return rows
+
+
+def agreement_words(found: Agreement) -> str:
+    """Return Fleiss' kappa in a sentence."""
+    if not found.fleiss_pairs:
+        return "No pair was labelled by two people yet. Raise the share below, so that some pairs go to everybody."
+    if found.fleiss is None:
+        return f"On {found.fleiss_pairs} pairs everybody said one and the same: kappa needs some variety."
+    return f"Fleiss' kappa is **{found.fleiss:.2f}** over {found.fleiss_pairs} pairs (1 = always agree, 0 = as by chance)."
+
+
+def overlap_share(desk: ReviewDesk) -> float:
+    """Return the share of pairs that go to everybody, in percent."""
+    return round(100 * desk.choices.number(OVERLAP_SHARE, 0.0))
+
+
+def set_overlap_share(desk: ReviewDesk, percent: float) -> None:
+    """Choose the share of pairs that go to everybody, for everybody.
+
+    Raises:
+        LabelError: If it is no percentage.
+    """
+    if not 0 <= percent <= 100:
+        raise LabelError(f"The share is {percent} %, expected 0 to 100.")
+    desk.choices.set_number(OVERLAP_SHARE, percent / 100)
+
+
+def disagreements(desk: ReviewDesk) -> list[Disagreement]:
+    """Return the pairs on which people disagree and that nobody has settled."""
+    return find_disagreements(desk.bench.labels.current())
+
+
+def show_disagreement(desk: ReviewDesk, number: int) -> tuple[int, str, str]:
+    """Return a disagreement's number (wrapping round), its key, and it as HTML.
+
+    The key names the pair to `settle`. It is the number of one of its labels, as masks' ids may give the truth away.
+    """
+    listed = disagreements(desk)
+    if not listed:
+        return 0, "", "<p>People agree on every pair that several of them labelled, or a gold label settles it.</p>"
+    number %= len(listed)
+    found = listed[number]
+    labels: list[Label] = [label for label in map(desk.bench.labels.get, found.label_ids) if label is not None]
+    votes = "".join(f"<li>{escape(label.annotator)}: <b>{DECISION_WORDS[label.decision]}</b></li>" for label in labels)
+    head = f"<p>{number + 1} of {len(listed)}: scene {escape(found.scene)}</p>"
+    shown = f"{head}{pictures_html(desk.bench, found.scene, found.pair)}<ul>{votes}</ul>"
+    return number, str(found.label_ids[0]), shown
+
+
+def settle(desk: ReviewDesk, key: str, decision: Decision, *, annotator: str) -> str:
+    """Settle the disagreement that a person sees by a gold label; returns what that changed, in words.
+
+    Raises:
+        LabelError: If there is nothing to settle, or this pair needs no settling any more.
+    """
+    listed = disagreements(desk)
+    label = desk.bench.labels.get(int(key)) if key.isdecimal() and len(key) < 10 else None
+    place = None if label is None else (label.scene, label.pair.canonical())
+    found = next((entry for entry in listed if (entry.scene, entry.pair) == place), None)
+    if found is None:
+        raise LabelError(
+            "There is no disagreement to settle." if not listed else "This pair was settled meanwhile; look at the one shown now."
+        )
+    before = desk.bench.labels.settled(found.scene)
+    name = annotator.strip() or "me"
+    desk.bench.labels.add(NewLabel(name, found.scene, found.pair, decision, queue="settle", source="people", is_gold=True))
+    return desk.effect_words(found.scene, before, desk.bench.labels.settled(found.scene))

@@ -1,0 +1,74 @@
+"""The People page: layout and wiring only. What happens is in `ui.pages.people.handlers`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from engine.types import Decision
+from ui.errors import shown_as_toast
+from ui.pages.people import handlers as page
+from ui.services.review_desk import ReviewDesk
+
+SETTLE: tuple[tuple[Decision, str], ...] = (
+    ("same", "The same object"),
+    ("different", "Different objects"),
+    ("unsure", "Cannot be told"),
+)
+SHARE = "Share of pairs that go to everybody, % (each of the others goes to one person)"
+
+
+def build_people_tab(tab: gr.Tab, desk: ReviewDesk, annotator: gr.Textbox) -> None:
+    """Lay out the page inside `tab`; `annotator` holds the name under which pairs are settled."""
+    at = gr.State(0)
+    # The browser holds it, so it names the pair that a person sees: the list may have become another one meanwhile.
+    shown_key = gr.Textbox(visible="hidden", elem_id="mg-people-key")
+    gr.Markdown("Who labelled what, and **how far people agree**. A gold label settles a pair: it outweighs all others.")
+    people = gr.Dataframe(headers=page.PEOPLE_HEADERS, label="People", interactive=False, elem_id="mg-people")
+    words = gr.Markdown(elem_id="mg-people-kappa")
+    between = gr.Dataframe(headers=page.BETWEEN_HEADERS, label="Every two people", interactive=False, elem_id="mg-people-between")
+    share = gr.Slider(0, 100, step=5, value=0, label=SHARE, elem_id="mg-people-share")
+    gr.Markdown("### Pairs on which people disagree")
+    shown = gr.HTML(elem_id="mg-people-shown")
+    with gr.Row():
+        buttons: dict[Decision, gr.Button] = {
+            decision: gr.Button(text, elem_id=f"mg-settle-{decision}") for decision, text in SETTLE
+        }
+        following = gr.Button("Next one", elem_id="mg-people-next")
+    changed = gr.Markdown(elem_id="mg-people-changed")
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    pair = [at, shown_key, shown]
+    outputs = [people, words, between, *pair]
+
+    def refresh(number: int) -> tuple[Any, ...]:
+        found = page.agreement(desk)
+        tables = page.people_rows(desk, found), page.agreement_words(found), page.between_rows(found)
+        return *tables, *page.show_disagreement(desk, number)
+
+    def open_page(number: int) -> tuple[Any, ...]:
+        return *refresh(number), page.overlap_share(desk)
+
+    @shown_as_toast
+    def choose_share(percent: float) -> None:
+        page.set_overlap_share(desk, percent)
+
+    def settler(decision: Decision) -> Any:
+        @shown_as_toast
+        def settle(key: str, number: int, name: str) -> tuple[Any, ...]:
+            effect = page.settle(desk, key, decision, annotator=name)
+            return *refresh(number), effect
+
+        return settle
+
+    def show_next(number: int) -> tuple[int, str, str]:
+        return page.show_disagreement(desk, number + 1)
+
+    tab.select(open_page, at, [*outputs, share], **quiet)
+    # What the slider is moved to while its last value is being saved counts too.
+    share.release(choose_share, share, None, trigger_mode="always_last", **quiet)
+    following.click(show_next, at, pair, **quiet)
+    for decision, button in buttons.items():
+        settled = button.click(settler(decision), [shown_key, at, annotator], [*outputs, changed], **quiet)
+        # Somebody else has settled the pair: the page still shows it.
+        settled.failure(refresh, at, outputs, trigger_mode="always_last", **quiet)

@@ -1,0 +1,146 @@
+"""The Review page: layout and wiring only. What its script, `review.js`, asks is answered in `ui.pages.review.handlers`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse
+from gradio.events import api
+
+from engine.errors import MaskgroupError
+from engine.strict_json import to_json_text
+from ui.components.pairs import PICTURE_ROUTE, REVIEW_TAB
+from ui.errors import shown_as_toast
+from ui.pages.review import handlers as page
+from ui.services.review_desk import PROBING, ReviewDesk
+from ui.services.workbench import Workbench
+
+FOLDER = Path(__file__).parent
+POLL_S = 2.0
+CACHE_S = 3600
+EVERYTHING = ("all pairs", "")
+AIM_SCRIPT = """(scene, queue, only, annotator, blind, before, listed) => {
+  const same = {__type__: 'update'};
+  // Objects of another scene are other objects.
+  const isOther = listed && JSON.parse(listed).scene !== scene;
+  const narrowed = isOther ? '' : only;
+  const reset = isOther ? {...same, choices: [['all pairs', '']], value: ''} : same;
+  const rest = [reset, same, isOther ? '' : same];
+  // Before the page is opened nobody's name is known; what was chosen by then is taken when it is.
+  if (!before || before.first === undefined) return [same, ...rest];
+  const isNew = queue !== before.queue;
+  // Labels of the random queue are what numbers are reported on: a hint would lean them to the judge. It can be shown again.
+  const hidden = blind || (isNew && queue === 'random');
+  // A list left without a choice says "input" as well: that must not take the cards away.
+  const isSame = !isNew && before.scene === scene && before.only === narrowed && before.annotator === annotator
+    && before.blind === hidden;
+  const aim = {scene, queue, only: narrowed, annotator, blind: hidden, first: before.scene ? null : before.first};
+  return [isSame ? same : aim, reset, hidden === blind ? same : hidden, rest[2]];
+}"""
+LIST_SCRIPT = """(listing, listed, scene, only, aim) => {
+  const same = {__type__: 'update'};
+  const got = listing ? JSON.parse(listing) : {};
+  // It may come late: for a scene that is no longer chosen.
+  if (listing === listed || got.scene !== scene) return [same, same, same, same];
+  const isGone = !got.only.some(([, value]) => value === only);
+  return [
+    {...same, choices: got.queues},
+    isGone ? {...same, choices: got.only, value: ''} : {...same, choices: got.only},
+    listing,
+    isGone && aim && aim.scene === scene ? {...aim, only: '', first: null} : same,
+  ];
+}"""
+
+
+def build_review_tab(demo: gr.Blocks, desk: ReviewDesk, *, remembered: gr.BrowserState) -> gr.Textbox:
+    """Lay out the page inside `demo`, in whose context this is called, and wire it to the desk; returns the person's name."""
+    names = desk.bench.scene_names()
+    timer = gr.Timer(POLL_S)
+    # Hidden in the page: what a tick found, and what of it the lists show.
+    listing, listed = (gr.Textbox(visible="hidden", elem_id=f"mg-review-{name}") for name in ("listing", "listed"))
+    with gr.Row(elem_classes="mg-bar-row"):
+        scene = gr.Dropdown(label="Scene", choices=names, value=names[0], elem_id="mg-review-scene", scale=1)
+        queue = gr.Dropdown(
+            label="Which pairs first", choices=page.queue_choices([]), value="impact", elem_id="mg-review-queue", scale=3
+        )
+        only = gr.Dropdown(label="Only", choices=[EVERYTHING], value="", elem_id="mg-review-only", scale=1)
+        annotator = gr.Textbox(label="Your name", max_lines=1, max_length=60, elem_id="mg-review-annotator", scale=1)
+        blind = gr.Checkbox(label="Hide the judge's hint", value=False, elem_id="mg-review-blind", scale=1)
+
+    def next_cards(request: dict[str, Any]) -> dict[str, Any]:
+        return page.next_cards(desk, request)
+
+    def hints(request: dict[str, Any]) -> dict[str, Any]:
+        return page.hints(desk, request)
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        return page.answer(desk, request)
+
+    def undo(request: dict[str, Any]) -> dict[str, Any]:
+        return page.undo(desk, request)
+
+    def pause(request: dict[str, Any]) -> dict[str, Any]:
+        return page.pause(desk, request)
+
+    card = gr.HTML(
+        value={},
+        html_template=(FOLDER / "review.html").read_text(encoding="utf-8"),
+        css_template=(FOLDER / "review.css").read_text(encoding="utf-8"),
+        js_on_load=(FOLDER / "review.js").read_text(encoding="utf-8"),
+        server_functions=[next_cards, hints, answer, undo, pause],
+        elem_id="mg-review",
+        label="The pair to decide",
+    )
+    # The same for programs: a labelling client of one's own, or a test with many of them.
+    for function in (next_cards, hints, answer, undo, pause):
+        api(function, api_name=f"review_{function.__name__}", concurrency_limit=None)
+
+    choosers = [scene, queue, only, annotator, blind]
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    # In the browser, as two answers of the server could pass each other: the later choice would then lose to the earlier one.
+    aiming: dict[str, Any] = {
+        "fn": None,
+        "inputs": [*choosers, card, listed],
+        "outputs": [card, only, blind, listed],
+        "js": AIM_SCRIPT,
+        **quiet,
+    }
+
+    @shown_as_toast
+    def open_page(request: gr.Request, name: str) -> tuple[Any, ...]:
+        query = dict(request.query_params)
+        is_addressed = query.get("tab") == REVIEW_TAB and "a" in query and "b" in query
+        first = page.first_pair(query["a"], query["b"]) if is_addressed else None
+        return query["scene"] if query.get("scene") in names else gr.skip(), name, {"first": first}
+
+    @shown_as_toast
+    def list_queues(name: str, kind: str, narrowed: str, who: str) -> str:
+        states = desk.queues(name, annotator=who.strip() or "me", only=narrowed, probe=kind in PROBING)
+        return to_json_text({"scene": name, "queues": page.queue_choices(states), "only": [EVERYTHING, *desk.groups(name)]})
+
+    for chooser in (scene, queue, only, blind):
+        chooser.input(**aiming)
+    annotator.submit(**aiming)
+    annotator.blur(**aiming)
+    # In the browser too: it is kept also where the page is left at once.
+    annotator.change(None, annotator, remembered, js="(name) => name", **quiet)
+    timer.tick(list_queues, [scene, queue, only, annotator], listing, **quiet).success(
+        None, [listing, listed, scene, only, card], [queue, only, listed, card], js=LIST_SCRIPT, **quiet
+    )
+    demo.load(open_page, remembered, [scene, annotator, card], **quiet).success(**aiming)
+    return annotator
+
+
+def add_review_routes(app: FastAPI, bench: Workbench) -> None:
+    """Serve the pictures of cards; browsers keep them."""
+
+    @app.get(PICTURE_ROUTE)
+    def send_picture(scene: str, view: str, number: int, kind: str, side: int = 0) -> Response:
+        try:
+            picture = page.draw_picture(bench, scene, view, number, kind=kind, side=side)
+        except MaskgroupError as error:
+            return JSONResponse({"error": str(error)}, status_code=404)
+        return Response(picture, media_type="image/jpeg", headers={"Cache-Control": f"private, max-age={CACHE_S}"})

@@ -1,0 +1,1 @@
+"""What several pages and commands share: opening scenes and judges, long work, queues. No Gradio."""

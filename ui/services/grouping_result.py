@@ -1,0 +1,124 @@
+"""What a run of the grouping gave and where it stands: values that are replaced, never changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from engine.grouping.constraints import Constraint
+from engine.grouping.graph import Evidence, Grouping
+from engine.grouping.metrics import score_masks
+from engine.grouping.pipeline import GroupingRun, Progress
+from engine.types import Float32Array, Int32Array, MaskKey
+from ui.stores.groupings import Corrections
+from ui.view3d.paint import PointVotes
+from ui.view3d.room import RoomCloud
+
+Status = Literal["running", "done", "cancelled", "failed"]
+
+
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """What one correction changed.
+
+    Attributes:
+        words: What the person asked for.
+        before: (N,) int32 group of each mask before.
+        colors_before: (G,) int32 colour of each of those groups.
+        moved: Masks whose group is another one now.
+        ari_before: Adjusted Rand index before, None without ground truth.
+        ari_after: The same after.
+        seconds: How long the new cut took.
+    """
+
+    words: str
+    before: Int32Array
+    colors_before: Int32Array
+    moved: int
+    ari_before: float | None
+    ari_after: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A finished run with the corrections made since.
+
+    Attributes:
+        run: What the pipeline gave; its graph is cut again for each correction, its groups are those of the first cut.
+        grouping: The groups as they are now.
+        room: The cloud that the page shows, None without geometry.
+        votes: Which masks the points of `room` lie in.
+        colors: (G,) int32 number under which each group is shown and coloured; it stays with a group through corrections.
+        looks: (N, D) float32 colours of each mask, unit length, to find groups that look alike.
+        corrections: What people said.
+        last: The latest correction, None at first.
+        kept_as: Number of the run in the database, None where it is not kept.
+    """
+
+    run: GroupingRun
+    grouping: Grouping
+    room: RoomCloud | None
+    votes: PointVotes | None
+    colors: Int32Array
+    looks: Float32Array
+    corrections: Corrections = field(default_factory=Corrections)
+    last: Correction | None = None
+    kept_as: int | None = None
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """What people said, oldest first."""
+        return self.corrections.constraints
+
+    @property
+    def ari(self) -> float | None:
+        """Adjusted Rand index of the groups as they are now, None without ground truth."""
+        return score_ari(self.run, self.grouping)
+
+    def name(self, group: int) -> str:
+        """Return a group's name as the page shows it; it stays through corrections."""
+        return f"group {int(self.colors[group]) + 1}"
+
+    def point_labels(self) -> Int32Array | None:
+        """Return the group at each point of the room, (P,) int32, -1 = none; None without geometry."""
+        return self._point_labels
+
+    @cached_property
+    def _point_labels(self) -> Int32Array | None:
+        return None if self.votes is None else self.votes.label(self.grouping.labels)
+
+    def group_of(self, key: MaskKey) -> int:
+        """Return the group that a mask is in now."""
+        return int(self.grouping.labels[self.run.table.row_of[key]])
+
+
+@dataclass(frozen=True, eq=False)
+class RunState:
+    """Where a scene's run stands; replaced, never changed.
+
+    Attributes:
+        version: Grows with every run and correction, so that a page sees whether it shows the latest.
+        status: What became of the run.
+        evidence: What was asked for.
+        opens_kept: Whether a kept run is being opened, rather than a new one made.
+        progress: The latest report, None before the first.
+        stage_started: Time on the monotonic clock at which the stage began, seconds.
+        message: Why there is no result, "" where there is one or will be.
+        result: The result; one of an earlier run while a new one is under way or after it failed.
+    """
+
+    version: int
+    status: Status
+    evidence: Evidence
+    opens_kept: bool = False
+    progress: Progress | None = None
+    stage_started: float = 0.0
+    message: str = ""
+    result: Result | None = None
+
+
+def score_ari(run: GroupingRun, grouping: Grouping) -> float | None:
+    """Return the adjusted Rand index of groups of a run's masks, None without ground truth."""
+    return score_masks(run.truth, grouping.labels).ari if run.truth is not None else None

@@ -1,0 +1,153 @@
+"""From a judge's name, as it is given on the command line or to the app, to a judge; the flags that all commands share.
+
+A name is a run of this database, "base", "tuned", a folder, a hub id, or the address of a server.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from dataclasses import replace
+from typing import Annotated, Any, cast
+
+import typer
+
+from db.schema.urls import show_url
+from engine.errors import ModelError
+from engine.evaluation.trained_on import UNKNOWN, TrainedOn, marks_of
+from engine.judging.base import Judge, Prompt, picture_style
+from engine.judging.registry import load_judge
+from engine.judging.sources import LoadOptions, find_source, is_address
+from finetune.runs.promotion import TUNED, JudgeSource, finished_runs, resolve_judge
+from ui.settings import Settings, default_database
+from ui.stores.calibrations import find_kept
+
+logger = logging.getLogger(__name__)
+
+MODEL_HELP = "base, tuned, a run, a model or adapter folder, a hub id, or http://HOST:PORT/v1#MODEL."
+
+DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps; default: auto.")]
+DtypeOption = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16; default: auto.")]
+FourBitOption = Annotated[bool, typer.Option("--four-bit", help="Load the language model's weights in 4 bits, with bitsandbytes.")]
+LoaderOption = Annotated[str | None, typer.Option(help="transformers, or unsloth on NVIDIA; default: transformers.")]
+
+
+def given_options(settings: Settings) -> LoadOptions:
+    """Return how the settings want local models loaded."""
+    return LoadOptions(settings.device, settings.dtype, settings.four_bit, settings.loader)
+
+
+def choose_options(
+    settings: Settings, device: str | None = None, dtype: str | None = None, four_bit: bool = False, loader: str | None = None
+) -> LoadOptions:
+    """Return the settings' options with a command's flags over them."""
+    flags = {"device": device, "dtype": dtype, "four_bit": four_bit or None, "loader": loader}
+    return replace(given_options(settings), **{name: value for name, value in flags.items() if value is not None})
+
+
+def loading_flags(settings: Settings) -> list[str]:
+    """Return the flags that make a command load local models as the settings say; none for the defaults."""
+    chosen, usual = given_options(settings), LoadOptions()
+    flags = [
+        f"--{name}={getattr(chosen, name)}"
+        for name in ("device", "dtype", "loader")
+        if getattr(chosen, name) != getattr(usual, name)
+    ]
+    return [*flags, "--four-bit"] if chosen.four_bit else flags
+
+
+def database_setting(settings: Settings) -> list[str]:
+    """Return the setting that makes a command find the runs beside this database, quoted for a shell; none for the default one.
+
+    It is shown, also in reports that leave the machine: a password in it is not.
+    """
+    return [] if settings.db == default_database() else [f"MASKGROUP_DB={shlex.quote(show_url(settings.db))}"]
+
+
+def find_judge(model: str, settings: Settings) -> JudgeSource:
+    """Return what a judge's name stands for.
+
+    Raises:
+        ModelError: If it is "tuned" and there is none, or a run without an adapter.
+    """
+    return resolve_judge(model, settings.runs_folder)
+
+
+def open_judge(
+    model: str,
+    settings: Settings,
+    *,
+    options: LoadOptions | None = None,
+    prompt: str | None = None,
+    both_orders: bool = True,
+) -> Judge:
+    """Load a judge.
+
+    Args:
+        model: Its name.
+        settings: Where the runs are, and how to load.
+        options: How to load, where it is not as the settings say; a server's model takes none.
+        prompt: Name of the prompt; default: the one that the model was made for.
+        both_orders: Ask both orders of a pair and average their logits.
+
+    Raises:
+        ModelError: If there is no such judge, or it cannot be loaded.
+    """
+    chosen = given_options(settings) if options is None else options
+    if is_address(model) and chosen == given_options(settings):
+        # Settings are for local models; flags of a command are not dropped in silence.
+        chosen = LoadOptions()
+    source = find_judge(model, settings)
+    judge = load_judge(
+        source.model,
+        adapter=source.adapter,
+        name=source.name if source.adapter is not None else None,
+        prompt=prompt or source.prompt,
+        both_orders=both_orders,
+        device=chosen.device,
+        dtype=chosen.dtype,
+        four_bit=chosen.four_bit,
+        loader=chosen.loader,
+        calibration=find_kept(model, prompt or source.prompt, settings),
+    )
+    if is_address(model) and settings.check_served:
+        compare_with_local(judge, model, settings, both_orders=both_orders)
+    return judge
+
+
+def compare_with_local(judge: Judge, address: str, settings: Settings, *, both_orders: bool) -> None:
+    """Hold a served model against the adapter that goes by its name here, where there is one: a server may serve half of it.
+
+    Raises:
+        ModelError: If they do not agree.
+    """
+    name = address.partition("#")[2]
+    if name != TUNED and name not in finished_runs(settings.runs_folder):
+        return
+    from engine.evaluation.served_check import bundled_pairs, check_served
+
+    try:
+        source = find_judge(name, settings)
+        asked = getattr(judge, "prompt", None)
+        prompt = asked.name if isinstance(asked, Prompt) else source.prompt
+        local = load_judge(source.model, adapter=source.adapter, name=source.name, prompt=prompt, both_orders=both_orders)
+    except ModelError as error:
+        logger.warning("The server's %r could not be held against the adapter of that name here: %s", name, error)
+        return
+    form: Any = getattr(judge, "form", None)
+    check_served(judge, cast("Any", local), bundled_pairs(picture_style(judge)), gives_numbers=form is None or form.top > 0)
+
+
+def find_trained_on(model: str, settings: Settings) -> TrainedOn:
+    """Return what is known of a judge's training, by its name; of a served model, what is known of the one of that name here.
+
+    Raises:
+        ModelError: If there is no such model, or what lies beside its weights is broken.
+    """
+    if is_address(model):
+        model = model.partition("#")[2]
+        if model != TUNED and model not in finished_runs(settings.runs_folder):
+            return UNKNOWN
+    found = find_judge(model, settings)
+    source = find_source(found.model, found.adapter)
+    return marks_of(source.base, source.adapter)

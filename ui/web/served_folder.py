@@ -1,0 +1,87 @@
+"""The folder from which Gradio serves pictures and files: one for each running app, private, empty at first, gone at the end."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from db.schema.private_files import make_private_folder
+from engine.errors import MaskgroupError
+
+FOLDER = "served"
+LOCK_ENDING = ".lock"
+_held: list[int] = []
+"""Descriptors of the locks of this process's folders; the system frees them when it ends, however it ends."""
+
+
+def make_served_folder(data_folder: Path) -> Path:
+    """Make this app's folder, and delete those of apps that have ended.
+
+    Raises:
+        MaskgroupError: If it cannot be made.
+    """
+    above = data_folder / FOLDER
+    try:
+        make_private_folder(above)
+        os.chmod(above, 0o700)
+        with _locked(above / LOCK_ENDING):
+            _delete_abandoned(above)
+            folder = Path(tempfile.mkdtemp(prefix="app-", dir=above))
+            _held.append(_lock(folder.with_name(folder.name + LOCK_ENDING)))
+    except OSError as error:
+        raise MaskgroupError(
+            f"The app cannot keep its pictures in {above} ({error.strerror}); free some space or choose another place with --db."
+        ) from error
+    atexit.register(_delete, folder)
+    return folder
+
+
+def use_for_gradio(folder: Path) -> None:
+    """Let Gradio keep all its files there, uploads and examples too; call it before any component is made."""
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    os.environ["GRADIO_EXAMPLES_CACHE"] = str(folder / "examples")
+
+
+def _delete_abandoned(above: Path) -> None:
+    for folder in above.glob("app-*"):
+        if folder.name.endswith(LOCK_ENDING):
+            if not folder.with_name(folder.name.removesuffix(LOCK_ENDING)).exists():
+                folder.unlink(missing_ok=True)
+            continue
+        try:
+            descriptor = _lock(folder.with_name(folder.name + LOCK_ENDING))
+        except OSError:
+            # Its app runs.
+            continue
+        _delete(folder)
+        os.close(descriptor)
+
+
+def _delete(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.with_name(folder.name + LOCK_ENDING).unlink()
+
+
+def _lock(path: Path, *, waits: bool = False) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextlib.contextmanager
+def _locked(path: Path):
+    descriptor = _lock(path, waits=True)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
