@@ -41,7 +41,7 @@ from ui.services.comparison_runs import ComparisonRuns
 from ui.services.grouping_runs import GroupingRuns
 from ui.services.judges import Judges, name_models, shipped_models
 from ui.services.open_judge import database_setting, find_trained_on, loading_flags, open_judge
-from ui.services.review_desk import ReviewDesk
+from ui.services.review_service import ReviewService
 from ui.services.thresholds import open_points
 from ui.services.workbench import Workbench
 from ui.settings import Settings, default_database
@@ -92,12 +92,12 @@ def build_blocks(bench: Workbench, settings: Settings, groupings: GroupingRuns, 
             with gr.Tab("Judge", id=JUDGE_TAB):
                 build_judge_tab(blocks, bench, VoteBox(settings.data_folder / VOTES_FILE), remembered=remembered)
             with gr.Tab("Review", id=REVIEW_TAB):
-                desk = ReviewDesk(bench, groupings)
-                annotator = build_review_tab(blocks, desk, remembered=remembered)
+                service = ReviewService(bench, groupings)
+                annotator = build_review_tab(blocks, service, remembered=remembered)
             with gr.Tab("History", id=HISTORY_TAB) as history_tab:
-                build_history_tab(blocks, history_tab, desk, annotator)
+                build_history_tab(blocks, history_tab, service, annotator)
             with gr.Tab("People", id=PEOPLE_TAB) as people_tab:
-                build_people_tab(people_tab, desk, annotator)
+                build_people_tab(people_tab, service, annotator)
             with gr.Tab("3D grouping", id="grouping") as grouping_tab:
                 build_grouping_tab(grouping_tab, bench, groupings)
             build_train_tab(blocks, bench, Registry(RunStore(bench.labels.engine), settings.runs_folder))

@@ -13,7 +13,7 @@ from engine.types import MaskKey, MaskPair
 
 
 @dataclass(frozen=True)
-class Contradiction:
+class LabelContradiction:
     """Masks that "same" labels join and a "different" label parts.
 
     Attributes:
@@ -51,7 +51,7 @@ class AuditReport:
     """All that was found, each kind in the order of the labels."""
 
     n_labels: int
-    contradictions: tuple[Contradiction, ...]
+    contradictions: tuple[LabelContradiction, ...]
     disagreements: tuple[Disagreement, ...]
     duplicates: tuple[Duplicate, ...]
 
@@ -77,7 +77,7 @@ def audit(current: Iterable[Label], history: Iterable[Label]) -> AuditReport:
     )
 
 
-def find_contradictions(current: Iterable[Label]) -> list[Contradiction]:
+def find_contradictions(current: Iterable[Label]) -> list[LabelContradiction]:
     """Return a shortest cycle for every "different" label whose masks are joined by "same" labels.
 
     A pair on which people disagree goes by what it counts as (`db.labels.settling`); the disagreement itself is reported apart.
@@ -86,7 +86,7 @@ def find_contradictions(current: Iterable[Label]) -> list[Contradiction]:
     for entry in settle(current):
         if entry.decision in ("same", "different"):
             by_scene[entry.scene][entry.pair] = entry.label
-    found: list[Contradiction] = []
+    found: list[LabelContradiction] = []
     for scene, labels in by_scene.items():
         joined: dict[MaskKey, dict[MaskKey, Label]] = defaultdict(dict)
         for pair, label in labels.items():
@@ -96,7 +96,7 @@ def find_contradictions(current: Iterable[Label]) -> list[Contradiction]:
             chain = _shortest_chain(joined, pair) if label.decision == "different" else None
             if chain is not None:
                 links = [joined[a][b].id for a, b in pairwise(chain)]
-                found.append(Contradiction(scene, tuple(chain), (*links, label.id)))
+                found.append(LabelContradiction(scene, tuple(chain), (*links, label.id)))
     return found
 
 

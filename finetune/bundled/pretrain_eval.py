@@ -42,7 +42,7 @@ CropOf = Callable[[int, int], UInt8Array]
 
 
 @dataclass(frozen=True, eq=False)
-class MaskTable:
+class MasksByModel:
     """The masks of one scene that are large enough.
 
     Attributes:
@@ -74,7 +74,7 @@ class MaskTable:
         return found
 
 
-def table_of_maps(maps: Sequence[Int32Array], copies: dict[int, int], crop: CropOf) -> MaskTable:
+def table_of_maps(maps: Sequence[Int32Array], copies: dict[int, int], crop: CropOf) -> MasksByModel:
     """List the masks of instance maps, structure and small ones left out."""
     views: list[int] = []
     instances: list[int] = []
@@ -84,17 +84,17 @@ def table_of_maps(maps: Sequence[Int32Array], copies: dict[int, int], crop: Crop
             if count >= MIN_AREA_PX and instance // 1000 not in STRUCTURE_CLASSES.values():
                 views.append(view)
                 instances.append(instance)
-    return MaskTable(np.array(views, np.int32), np.array(instances, np.int32), copies, crop)
+    return MasksByModel(np.array(views, np.int32), np.array(instances, np.int32), copies, crop)
 
 
-def sample_pairs(tables: Sequence[MaskTable], style: Style, count: int, *, seed: int) -> list[tuple[MaskTable, int, int]]:
+def sample_pairs(tables: Sequence[MasksByModel], style: Style, count: int, *, seed: int) -> list[tuple[MasksByModel, int, int]]:
     """Draw pairs of one style, instance first, then mask, so that large or often seen instances do not dominate.
 
     Returns:
         At most `count` (table, mask, mask); fewer where the scenes hardly have such pairs.
     """
     rng = np.random.default_rng((seed, ["same", *NEGATIVES].index(style)))
-    pairs: dict[tuple[int, int, int], tuple[MaskTable, int, int]] = {}
+    pairs: dict[tuple[int, int, int], tuple[MasksByModel, int, int]] = {}
     for _ in range(count * 30):
         if len(pairs) == count:
             break
@@ -110,7 +110,7 @@ def sample_pairs(tables: Sequence[MaskTable], style: Style, count: int, *, seed:
     return list(pairs.values())
 
 
-def measure(judge: Judge, tables: Sequence[MaskTable], *, pairs: int, seed: int = 0) -> dict[str, dict[str, float]]:
+def measure(judge: Judge, tables: Sequence[MasksByModel], *, pairs: int, seed: int = 0) -> dict[str, dict[str, float]]:
     """Judge `pairs` pairs (half positive) for each kind of negative; positives are shared between the kinds."""
     said: dict[Style, list[float]] = {}
     ambiguity: list[float] = []
@@ -144,7 +144,7 @@ def _figures(positive: Sequence[float], negative: Sequence[float]) -> dict[str, 
     }
 
 
-def scene_table(folder: Path) -> MaskTable:
+def scene_table(folder: Path) -> MasksByModel:
     """Render the masks of a scene folder at 640x360, the picture its photos."""
     scene = open_scene(folder)
     source = FrameSource(scene, backend="embree", max_frames=len(scene.view_names))
@@ -155,10 +155,10 @@ def scene_table(folder: Path) -> MaskTable:
     )
 
 
-def room_tables(rooms: int, furniture: Path | None, held_out: Path | None, *, views: int = 10) -> list[MaskTable]:
+def room_tables(rooms: int, furniture: Path | None, held_out: Path | None, *, views: int = 10) -> list[MasksByModel]:
     """Make held-out procedural rooms and render their masks at 640x360."""
     pieces = load_pieces(furniture, held_out, "val") if furniture and held_out else []
-    tables: list[MaskTable] = []
+    tables: list[MasksByModel] = []
     for seed in range(FIRST_SEED, FIRST_SEED + rooms):
         room = make_room(seed, pieces, view_count=views, image_size=(640, 360))
         renderer = EmbreeRenderer(room.mesh)

@@ -33,7 +33,7 @@ class SettledLabel(Protocol):
 
 
 @dataclass(frozen=True)
-class Correction:
+class SettledPair:
     """What counts for a pair (in canonical order), and which rule decided: "gold", "majority" or "latest"."""
 
     scene: str
@@ -51,14 +51,14 @@ class LeftOut:
     reason: str
 
 
-def take_decided(labels: Iterable[SettledLabel]) -> tuple[list[Correction], list[LeftOut]]:
+def take_decided(labels: Iterable[SettledLabel]) -> tuple[list[SettledPair], list[LeftOut]]:
     """Return the pairs that were decided, and those that were not; each sorted by scene and pair, whatever the order given."""
-    decided: list[Correction] = []
+    decided: list[SettledPair] = []
     left_out: list[LeftOut] = []
     for label in sorted(labels, key=lambda one: (one.scene, one.pair.canonical())):
         pair = label.pair.canonical()
         if label.decision in ("same", "different"):
-            decided.append(Correction(label.scene, pair, label.decision, label.basis))
+            decided.append(SettledPair(label.scene, pair, label.decision, label.basis))
         else:
             said = "nobody could tell" if label.decision == "unsure" else "everybody skipped it"
             left_out.append(LeftOut(label.scene, pair, said))
@@ -71,7 +71,7 @@ def write_corrections(path: Path, labels: Sequence[SettledLabel]) -> None:
     write_atomically(path, {"corrections": rows})
 
 
-def read_corrections(path: Path) -> list[Correction]:
+def read_corrections(path: Path) -> list[SettledPair]:
     """Read labels; none where there is no file.
 
     Raises:
@@ -81,7 +81,7 @@ def read_corrections(path: Path) -> list[Correction]:
         return []
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["corrections"]
-        return [Correction(scene, read_pair(a, b), decision, basis) for scene, a, b, decision, basis in rows]
+        return [SettledPair(scene, read_pair(a, b), decision, basis) for scene, a, b, decision, basis in rows]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is no list of corrections ({error}); start a new run.") from error
 

@@ -19,7 +19,7 @@ from engine.evaluation.pair_sampling import NegativeMode, SampledPair, SamplingS
 from engine.strict_json import to_json_text
 from engine.types import MaskKey, MaskPair
 from finetune.config import NegativeChoice
-from finetune.data.corrections import Correction, LeftOut, SettledLabel, read_pair, take_decided
+from finetune.data.corrections import LeftOut, SettledLabel, SettledPair, read_pair, take_decided
 from finetune.data.scene_pool import MIN_AREA_PX, Part, ScenePool
 
 Source = Literal["correction", "truth", "groups"]
@@ -171,12 +171,12 @@ def _row(pair: TrainingPair) -> list[object]:
 
 
 def _sort_corrections(
-    settled: Sequence[Correction], pools: Sequence[ScenePool]
-) -> tuple[list[TrainingPair], list[Correction], list[LeftOut]]:
+    settled: Sequence[SettledPair], pools: Sequence[ScenePool]
+) -> tuple[list[TrainingPair], list[SettledPair], list[LeftOut]]:
     """Return corrections to train on, those of scenes without ground truth that may judge the run, and those left out."""
     by_name = {pool.name: pool for pool in pools}
     kept: list[TrainingPair] = []
-    frozen: list[Correction] = []
+    frozen: list[SettledPair] = []
     unused: list[LeftOut] = []
     for one in settled:
         pool = by_name.get(one.scene)
@@ -197,7 +197,7 @@ def _sort_corrections(
 
 
 def _evaluation_pairs(
-    pools: Sequence[ScenePool], frozen_labels: Sequence[Correction], count: int
+    pools: Sequence[ScenePool], frozen_labels: Sequence[SettledPair], count: int
 ) -> dict[str, tuple[SampledPair, ...]]:
     """Draw the frozen pairs: half of the negatives hard, half random; from labels in scenes without ground truth."""
     judged = [pool for pool in pools if pool.origin == "truth" and pool.masks_of("evaluation")]

@@ -43,7 +43,7 @@ from finetune.runs.model_card import write_card
 from finetune.runs.promotion import promote, resolve_judge
 from finetune.training.before_and_after import compare_judged, decide, judge_frozen, report_verdict
 from finetune.training.loop import Held, StepReport, Trainer
-from finetune.training.lora import Answerer, Picture, Question, add_adapter, base_source, load_base, prompt_of
+from finetune.training.lora import Answerer, ProcessedCrop, Question, add_adapter, base_source, load_base, prompt_of
 from finetune.training.unsloth_backend import chooses_unsloth, load_for_training
 
 DATASET_FILE, SHEET_FILE, VERDICT_FILE, CORRECTIONS_FILE = "dataset.json", "samples.png", "verdict.json", "corrections.json"
@@ -276,7 +276,7 @@ def build_trainer(
     answerer = Answerer(model, processor, prompt_of(config), trains_vision=not config.language_only)
     by_name = {pool.name: pool for pool in pools}
     style = prompt_of(config).picture
-    pictures: dict[tuple[str, MaskKey], list[Picture]] = {}
+    pictures: dict[tuple[str, MaskKey], list[ProcessedCrop]] = {}
     trained = set(masks_in(data.training))
     for number, (scene, key) in enumerate(masks_in([*data.training, *data.validation])):
         check()

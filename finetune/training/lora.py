@@ -28,7 +28,7 @@ Grid = tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class ProcessedCrop:
     """One crop, ready for the model.
 
     Attributes:
@@ -46,8 +46,8 @@ class Picture:
 class Question:
     """Two pictures in the order in which they are shown, the answer, and how much it weighs."""
 
-    a: Picture
-    b: Picture
+    a: ProcessedCrop
+    b: ProcessedCrop
     is_same: bool
     weight: float = 1.0
 
@@ -150,24 +150,24 @@ class Answerer:
         self._rows: dict[tuple[Grid, Grid], tuple[Tensor, Tensor]] = {}
 
     @torch.no_grad()
-    def picture(self, crop: UInt8Array) -> Picture:
+    def picture(self, crop: UInt8Array) -> ProcessedCrop:
         """Prepare a crop, (h, w, 3) uint8: its patches, or its features where the tower is not trained."""
         prepared = self._processor.image_processor(images=[crop], input_data_format="channels_last", return_tensors="pt")
         time, rows, columns = (int(n) for n in prepared["image_grid_thw"][0])
-        return Picture((time, rows, columns), prepared["pixel_values"], None)
+        return ProcessedCrop((time, rows, columns), prepared["pixel_values"], None)
 
     @torch.no_grad()
-    def with_features(self, pictures: Sequence[Picture], *, batch: int = 64) -> list[Picture]:
+    def with_features(self, pictures: Sequence[ProcessedCrop], *, batch: int = 64) -> list[ProcessedCrop]:
         """Return pictures with the tower's features instead of their patches, where the tower is not trained."""
         if self._trains_vision:
             return list(pictures)
-        done: dict[int, Picture] = {}
+        done: dict[int, ProcessedCrop] = {}
         for grid, members in _by_grid(pictures).items():
             for start in range(0, len(members), batch):
                 chosen = members[start : start + batch]
                 levels = self._encode([pictures[i] for i in chosen], grid)
                 # Copies: a view would keep its whole batch in memory.
-                done |= {i: Picture(grid, None, levels[:, row].clone()) for row, i in enumerate(chosen)}
+                done |= {i: ProcessedCrop(grid, None, levels[:, row].clone()) for row, i in enumerate(chosen)}
         return [done[i] for i in range(len(pictures))]
 
     def log_odds(self, questions: Sequence[Question]) -> tuple[Tensor, Tensor]:
@@ -210,7 +210,7 @@ class Answerer:
         """Return the number of tokens that a question becomes."""
         return len(self._row(question.a.grid, question.b.grid)[0])
 
-    def _levels(self, pictures: Sequence[Picture]) -> Mapping[int, Tensor]:
+    def _levels(self, pictures: Sequence[ProcessedCrop]) -> Mapping[int, Tensor]:
         found = {id(p): p.levels for p in pictures if p.levels is not None}
         missing = [p for p in pictures if p.levels is None]
         for grid, members in _by_grid(missing).items():
@@ -218,7 +218,7 @@ class Answerer:
             found |= {id(missing[i]): levels[:, row] for row, i in enumerate(members)}
         return found
 
-    def _encode(self, pictures: Sequence[Picture], grid: Grid) -> Tensor:
+    def _encode(self, pictures: Sequence[ProcessedCrop], grid: Grid) -> Tensor:
         patches = torch.stack([p.patches for p in pictures if p.patches is not None])
         return encode_equal(self._core.model.visual, patches, grid)
 
@@ -237,7 +237,7 @@ class Answerer:
         return self._rows[a, b]
 
 
-def _by_grid(pictures: Sequence[Picture]) -> dict[Grid, list[int]]:
+def _by_grid(pictures: Sequence[ProcessedCrop]) -> dict[Grid, list[int]]:
     found: dict[Grid, list[int]] = {}
     for i, picture in enumerate(pictures):
         found.setdefault(picture.grid, []).append(i)

@@ -30,14 +30,14 @@ from engine.errors import ModelError
 from engine.judging.base import CropPair, Judge
 from engine.judging.registry import load_judge
 from engine.types import MaskPair, UInt8Array
-from finetune.bundled.pretrain_eval import MaskTable, Style, room_tables, sample_pairs, scene_table
+from finetune.bundled.pretrain_eval import MasksByModel, Style, room_tables, sample_pairs, scene_table
 from finetune.config import TrainConfig
 from finetune.data import pairs as pairs_module
-from finetune.data.corrections import Correction
+from finetune.data.corrections import SettledPair
 from finetune.data.pairs import DataSettings, build_data_set
 from finetune.data.scene_pool import ScenePool, open_pool
 from finetune.training.loop import Trainer
-from finetune.training.lora import Answerer, Picture, Question, add_adapter, load_base, prompt_of
+from finetune.training.lora import Answerer, ProcessedCrop, Question, add_adapter, load_base, prompt_of
 from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 
 STYLES: tuple[Style, ...] = ("same", "random", "look_alike")
@@ -69,7 +69,7 @@ HEADER = (
 )
 
 
-def crops_of(tables: Sequence[MaskTable], count: int) -> dict[Style, list[CropPair]]:
+def crops_of(tables: Sequence[MasksByModel], count: int) -> dict[Style, list[CropPair]]:
     """Draw `count` pairs of every kind."""
     found: dict[Style, list[CropPair]] = {}
     for style in STYLES:
@@ -132,12 +132,12 @@ class Curve:
         self.config = TrainConfig(scenes=tuple(map(str, train)), language_only=True)
         base, self.processor, _ = load_base(self.config)
         self._base = Answerer(base.eval(), self.processor, prompt_of(self.config), trains_vision=False)
-        self._known: dict[int, tuple[UInt8Array, Picture]] = {}
+        self._known: dict[int, tuple[UInt8Array, ProcessedCrop]] = {}
         self.pools = [open_pool(folder, role="train") for folder in train]
         self.tests = {folder.name: crops_of([scene_table(folder)], count // 2) for folder in test}
         self.judge = load_judge("base", both_orders=False)
 
-    def pictures(self, crops: Sequence[UInt8Array]) -> list[Picture]:
+    def pictures(self, crops: Sequence[UInt8Array]) -> list[ProcessedCrop]:
         """Return crops with their features, each computed once."""
         missing = {id(crop): crop for crop in crops if id(crop) not in self._known}
         made = self._base.with_features([self._base.picture(crop) for crop in missing.values()])
@@ -148,27 +148,27 @@ class Curve:
         """Return the base's P(same)."""
         return [v.p_same for v in self.judge.judge([CropPair(pool.crops[p.a], pool.crops[p.b]) for p in pairs])]
 
-    def correct(self, count: int) -> list[Correction]:
+    def correct(self, count: int) -> list[SettledPair]:
         """Return what a simulated annotator said about the pairs that the base gets most wrong, right in 95 % of the cases."""
         rng = np.random.default_rng(7)
         share = max(count // len(self.pools), 2)
-        said: list[Correction] = []
+        said: list[SettledPair] = []
         for pool in self.pools:
             drawn = self._data([pool], [], DataSettings(4 * share, 2, 2, "random", 99)).training
             wrong = [abs(p - pair.is_same) for p, pair in zip(self.ask(pool, [x.pair for x in drawn]), drawn, strict=True)]
             for i in np.argsort(wrong)[::-1][:share]:
                 answer = drawn[i].is_same != (rng.random() < FLIPPED)
-                said.append(Correction(pool.name, drawn[i].pair.canonical(), "same" if answer else "different", "majority"))
+                said.append(SettledPair(pool.name, drawn[i].pair.canonical(), "same" if answer else "different", "majority"))
         return said
 
-    def _data(self, pools: Sequence[ScenePool], labels: Sequence[Correction], settings: DataSettings):
+    def _data(self, pools: Sequence[ScenePool], labels: Sequence[SettledPair], settings: DataSettings):
         # Nothing is held back here: the test scenes judge.
         with mock.patch.object(pairs_module, "_evaluation_pairs", return_value={"": (1,)}):
             return build_data_set(pools, labels, settings, mine=self.ask)
 
     def train(self, **changes: object) -> dict[str, Figures]:
         """Train with other settings and measure on every test scene."""
-        labels: list[Correction] = changes.pop("labels", [])  # type: ignore[assignment]
+        labels: list[SettledPair] = changes.pop("labels", [])  # type: ignore[assignment]
         only = bool(changes.pop("labels_only", False))
         config = replace(self.config, **changes)  # type: ignore[arg-type]
         data = self._data(self.pools, labels, DataSettings(2 if only else config.pairs, 2, 60, config.negatives, 0))

@@ -281,10 +281,10 @@ def test_what_changes_something_is_refused_without_the_page(attacker: Attacker) 
 
 
 def test_nobody_takes_back_the_label_of_another(attacker: Attacker) -> None:
-    wish = {"scene": NAME, "queue": "random", "annotator": "ann", "session": "a"}
-    card = attacker.ask("next_cards", {**wish, "count": 1, "blind": True})["cards"][0]
-    label = attacker.ask("answer", {**wish, "pair": card["pair"], "decision": "same", "seconds": 1.0})["label"]
-    refused = attacker.ask("undo", {**wish, "annotator": "bob", "label": label})
+    wanted = {"scene": NAME, "queue": "random", "annotator": "ann", "session": "a"}
+    card = attacker.ask("next_cards", {**wanted, "count": 1, "blind": True})["cards"][0]
+    label = attacker.ask("answer", {**wanted, "pair": card["pair"], "decision": "same", "seconds": 1.0})["label"]
+    refused = attacker.ask("undo", {**wanted, "annotator": "bob", "label": label})
     assert "is ann's, and you are bob" in refused["error"]
-    assert "bob" not in str(attacker.call("review_undo", [{**wish, "label": label}]))
-    assert "undone before" in attacker.ask("undo", {**wish, "label": label})["error"]
+    assert "bob" not in str(attacker.call("review_undo", [{**wanted, "label": label}]))
+    assert "undone before" in attacker.ask("undo", {**wanted, "label": label})["error"]

@@ -70,12 +70,12 @@ def read_everything(attacker: Attacker, database: Path, done: threading.Event) -
 
 def label_on(attacker: Attacker, who: str, pairs: list[Any], enough: int, acknowledged: list[int]) -> None:
     """Label as fast as the app acknowledges, until it has acknowledged enough or is dead."""
-    wish = {"scene": NAME, "queue": "random", "annotator": who, "session": who, "blind": True}
+    wanted = {"scene": NAME, "queue": "random", "annotator": who, "session": who, "blind": True}
     config = attacker.get("/config").json
     card = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "mg-review")
     try:
         while len(acknowledged) < enough:
-            request = {**wish, "pair": pairs[len(acknowledged) % len(pairs)], "decision": "same", "seconds": 1.0}
+            request = {**wanted, "pair": pairs[len(acknowledged) % len(pairs)], "decision": "same", "seconds": 1.0}
             values = {"data": request, "component_id": card, "session_hash": who, "fn_name": "answer"}
             acknowledged.append(attacker.post("/gradio_api/component_server", values).json["label"])
     except OSError:

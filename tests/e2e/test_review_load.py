@@ -28,7 +28,12 @@ class Annotator(threading.Thread):
     def __init__(self, address: str, number: int, stop_at: float, scene: str) -> None:
         super().__init__(name=f"annotator-{number}")
         self.client = Client(address, verbose=False)
-        self.wish: dict[str, Any] = {"scene": scene, "queue": "random", "annotator": f"person {number}", "session": f"page{number}"}
+        self.wanted: dict[str, Any] = {
+            "scene": scene,
+            "queue": "random",
+            "annotator": f"person {number}",
+            "session": f"page{number}",
+        }
         self.stop_at = stop_at
         self.labels: list[int] = []
         self.undone: list[int] = []
@@ -69,7 +74,7 @@ class Annotator(threading.Thread):
                         self.undone.append(self.labels[-1])
 
     def ask(self, name: str, **more: Any) -> dict[str, Any]:
-        got = self.client.predict({**self.wish, **more}, api_name=f"/review_{name}")
+        got = self.client.predict({**self.wanted, **more}, api_name=f"/review_{name}")
         if "error" in got:
             self.refused.append(got["error"])
         return got

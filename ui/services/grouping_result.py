@@ -19,7 +19,7 @@ Status = Literal["running", "done", "cancelled", "failed"]
 
 
 @dataclass(frozen=True, eq=False)
-class Correction:
+class GroupCorrection:
     """What one correction changed.
 
     Attributes:
@@ -64,7 +64,7 @@ class Result:
     colors: Int32Array
     looks: Float32Array
     corrections: Corrections = field(default_factory=Corrections)
-    last: Correction | None = None
+    last: GroupCorrection | None = None
     kept_as: int | None = None
 
     @property

@@ -28,7 +28,7 @@ from engine.judging.calibration.operating_point import USUAL_THRESHOLD
 from engine.types import Frame
 from engine.views.appearance import LOOKS, describe_masks
 from ui.services.grouping_change import count_moved, inherit_colors
-from ui.services.grouping_result import Correction, Result, RunState, Status, score_ari
+from ui.services.grouping_result import GroupCorrection, Result, RunState, Status, score_ari
 from ui.services.workbench import Workbench
 from ui.stores.groupings import Corrections, GroupingStore
 from ui.view3d.paint import vote_points
@@ -201,7 +201,7 @@ class GroupingRuns:
         seconds = time.perf_counter() - started
         old = before.grouping
         moved = count_moved(old, grouping)
-        change = Correction(words, old.labels, before.colors, moved, before.ari, score_ari(before.run, grouping), seconds)
+        change = GroupCorrection(words, old.labels, before.colors, moved, before.ari, score_ari(before.run, grouping), seconds)
         colors = inherit_colors(old.labels, before.colors, grouping.labels)
         after = replace(before, grouping=grouping, colors=colors, corrections=corrections, last=change)
         with self._lock:

@@ -50,7 +50,7 @@ class Confusion:
 
 
 @dataclass(frozen=True)
-class ReliabilityBin:
+class ReportBin:
     """One tenth of P(same): the mean of P(same) in it, the share that truly is the same, and how many pairs."""
 
     mean_p: float
@@ -102,12 +102,12 @@ def confusion(predictions: Iterable[Prediction]) -> Confusion:
     return Confusion(counts[True, True], counts[True, False], counts[False, True], counts[False, False])
 
 
-def reliability(predictions: Sequence[Prediction]) -> list[ReliabilityBin]:
+def reliability(predictions: Sequence[Prediction]) -> list[ReportBin]:
     """Return the bins of P(same) that hold pairs, in order; their mean distance from the diagonal is the metric `ece`."""
     p_same, is_same = split_scores(predictions)
     place = np.minimum((p_same * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
     return [
-        ReliabilityBin(float(p_same[place == k].mean()), float(is_same[place == k].mean()), int((place == k).sum()))
+        ReportBin(float(p_same[place == k].mean()), float(is_same[place == k].mean()), int((place == k).sum()))
         for k in range(RELIABILITY_BINS)
         if (place == k).any()
     ]

@@ -53,7 +53,7 @@ FORMS = (AnswerForm(20), AnswerForm(5), AnswerForm(0))
 
 
 @dataclass(frozen=True)
-class Address:
+class ServerAddress:
     """Where a served model is.
 
     Attributes:
@@ -65,7 +65,7 @@ class Address:
     model: str
 
 
-def parse_address(text: str) -> Address:
+def parse_address(text: str) -> ServerAddress:
     """Read "http://HOST:PORT/v1#MODEL".
 
     Raises:
@@ -81,7 +81,7 @@ def parse_address(text: str) -> Address:
         raise ModelError("An address with a name or a password in it is not taken; put the key into MASKGROUP_API_KEY instead.")
     if not host or parts.query:
         raise ModelError(f"{text!r} is no address of a model server; expected http://HOST:PORT/v1#MODEL.")
-    return Address(base.rstrip("/"), model.strip())
+    return ServerAddress(base.rstrip("/"), model.strip())
 
 
 class EndpointJudge:
@@ -99,7 +99,7 @@ class EndpointJudge:
 
     def __init__(
         self,
-        address: Address,
+        address: ServerAddress,
         client: HttpClient,
         *,
         name: str,

@@ -11,7 +11,7 @@ from PIL import Image
 
 from engine.errors import RunError
 from engine.types import Decision, MaskKey, MaskPair
-from finetune.data.corrections import Correction, read_corrections, take_decided, write_corrections
+from finetune.data.corrections import SettledPair, read_corrections, take_decided, write_corrections
 from finetune.data.pairs import DataSet, DataSettings, build_data_set
 from finetune.data.sample_sheet import DIFFERENT_RGB, SAME_RGB, choose_samples, draw_sheet
 from finetune.data.scene_pool import ScenePool, divide, open_pool
@@ -158,7 +158,7 @@ def test_sheet_shows_every_kind_in_frames_of_its_answer(pool: ScenePool, data: D
 
 def test_corrections_survive_their_file_and_colons_in_names(tmp_path: Path) -> None:
     pair = MaskPair(MaskKey("cam:1", 4), MaskKey("cam:2", -7))
-    kept = [Correction("s", pair, "same", "gold")]
+    kept = [SettledPair("s", pair, "same", "gold")]
     write_corrections(tmp_path / "c.json", kept)
     assert read_corrections(tmp_path / "c.json") == kept
     assert read_corrections(tmp_path / "none.json") == []

@@ -55,7 +55,7 @@ class Pick:
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class ViewPicture:
     """A small picture, (S, S, 3) uint8, its caption and the mask that it shows."""
 
     pixels: UInt8Array
@@ -93,13 +93,13 @@ def is_running(runs: GroupingRuns, scene: str) -> bool:
     return state is not None and state.status == "running"
 
 
-def list_groups(bench: Workbench, runs: GroupingRuns, pick: Pick) -> list[Picture]:
+def list_groups(bench: Workbench, runs: GroupingRuns, pick: Pick) -> list[ViewPicture]:
     """Return the first groups of the list, each as the crop that shows it best."""
     result = runs.result(pick.scene)
-    listed: list[Picture] = []
+    listed: list[ViewPicture] = []
     for group in _listed(result, pick):
         caption = f"{result.name(group.id)}: {count_masks(group)}, {group.confidence:.2f}"
-        listed.append(Picture(_crop(bench, pick.scene, group.best_masks[0], THUMBNAIL), caption, group.best_masks[0]))
+        listed.append(ViewPicture(_crop(bench, pick.scene, group.best_masks[0], THUMBNAIL), caption, group.best_masks[0]))
     return listed
 
 
@@ -221,24 +221,24 @@ def ordered_masks(result: Result, pick: Pick) -> list[MaskKey]:
     return sorted(group.masks, key=lambda key: (round(_confidence(result, key), 2), result.run.table.row_of[key]))[:MAX_CROPS]
 
 
-def show_crops(bench: Workbench, runs: GroupingRuns, pick: Pick) -> list[Picture]:
+def show_crops(bench: Workbench, runs: GroupingRuns, pick: Pick) -> list[ViewPicture]:
     """Return the crops of the latest group's masks."""
     result = runs.result(pick.scene)
     return [
-        Picture(_crop(bench, pick.scene, key, CROP), f"view {key.view}, {_confidence(result, key):.2f}", key)
+        ViewPicture(_crop(bench, pick.scene, key, CROP), f"view {key.view}, {_confidence(result, key):.2f}", key)
         for key in ordered_masks(result, pick)
     ]
 
 
-def show_alike(bench: Workbench, runs: GroupingRuns, pick: Pick) -> list[Picture]:
+def show_alike(bench: Workbench, runs: GroupingRuns, pick: Pick) -> list[ViewPicture]:
     """Return the groups that look like the latest one, with how far away they are."""
     result = runs.result(pick.scene)
     group = latest_group(result, pick)
-    pictures: list[Picture] = []
+    pictures: list[ViewPicture] = []
     for alike in [] if group is None else find_alike(result, group.id):
         best = result.grouping.groups[alike.group].best_masks[0]
         away = "" if alike.distance_m is None else f", {alike.distance_m:.1f} m"
-        pictures.append(Picture(_crop(bench, pick.scene, best, THUMBNAIL), f"{result.name(alike.group)}{away}", best))
+        pictures.append(ViewPicture(_crop(bench, pick.scene, best, THUMBNAIL), f"{result.name(alike.group)}{away}", best))
     return pictures
 
 

@@ -311,7 +311,7 @@ def _gallery(label: str, *, columns: int, height: int, elem_id: str) -> gr.Galle
     return gr.Gallery(label=label, columns=columns, height=height, allow_preview=False, format="jpeg", buttons=[], elem_id=elem_id)
 
 
-def _pictures(listed: list[page.Picture]) -> Any:
+def _pictures(listed: list[page.ViewPicture]) -> Any:
     return gr.update(value=[(picture.pixels, picture.caption) for picture in listed], selected_index=None)
 
 

@@ -12,7 +12,7 @@ from engine.types import Decision, MaskPair
 from ui.components.pairs import HISTORY_TAB, pictures_html, read_pair
 from ui.components.wording import DECISION_WORDS
 from ui.escape import escape
-from ui.services.review_desk import ReviewDesk
+from ui.services.review_service import ReviewService
 from ui.services.workbench import Workbench
 from ui.web.permissions import undo_label
 
@@ -20,7 +20,7 @@ HEADERS = ["row", "when (UTC)", "scene", "pair", "said", "by", "queue", "seconds
 
 
 @dataclass(frozen=True)
-class Address:
+class PairAddress:
     """What the page's address asks for: a row, a pair, or a scene's rows."""
 
     label: int | None = None
@@ -28,7 +28,7 @@ class Address:
     pair: MaskPair | None = None
 
 
-def read_address(bench: Workbench, query: dict[str, str]) -> Address:
+def read_address(bench: Workbench, query: dict[str, str]) -> PairAddress:
     """Return what an address names; what does not exist is left out."""
     scene = query.get("scene")
     pair = None
@@ -39,7 +39,7 @@ def read_address(bench: Workbench, query: dict[str, str]) -> Address:
             pair = read_pair(bench, scene, [part for view, _, mask in sides for part in (view, int(mask))])
         except (ValueError, MaskgroupError):
             pair = None
-    return Address(read_row(query.get("label", "")), scene, pair)
+    return PairAddress(read_row(query.get("label", "")), scene, pair)
 
 
 def table(bench: Workbench, found: list[Found]) -> list[list[str]]:
@@ -60,9 +60,9 @@ def table(bench: Workbench, found: list[Found]) -> list[list[str]]:
     ]
 
 
-def find(desk: ReviewDesk, wanted: Filter) -> list[Found]:
+def find(service: ReviewService, wanted: Filter) -> list[Found]:
     """Return the rows that fit, newest first."""
-    return search(desk.bench.labels.engine, wanted)
+    return search(service.bench.labels.engine, wanted)
 
 
 def said(label: Label) -> str:
@@ -79,14 +79,14 @@ def counts_words(bench: Workbench, found: Found) -> str:
     return "yes" if bench.has_pair(found.label.scene, found.label.pair) else "stale"
 
 
-def details(desk: ReviewDesk, label_id: int) -> str:
+def details(service: ReviewService, label_id: int) -> str:
     """Return one row as HTML: both masks, all that was said of the pair, links.
 
     Raises:
         LabelError: If there is no such row.
     """
-    label = get_label(desk, label_id)
-    bench = desk.bench
+    label = get_label(service, label_id)
+    bench = service.bench
     told = bench.labels.history(label.scene, pair=label.pair)
     settled = next((entry for entry in bench.labels.settled(label.scene) if entry.pair == label.pair.canonical()), None)
     lines = [
@@ -117,13 +117,13 @@ def label_link(label_id: int) -> str:
     return "?" + urlencode({"tab": HISTORY_TAB, "label": label_id})
 
 
-def get_label(desk: ReviewDesk, label_id: int | None) -> Label:
+def get_label(service: ReviewService, label_id: int | None) -> Label:
     """Return a row.
 
     Raises:
         LabelError: If there is none of this number.
     """
-    label = None if label_id is None else desk.bench.labels.get(label_id)
+    label = None if label_id is None else service.bench.labels.get(label_id)
     if label is None:
         raise LabelError(f"There is no row {label_id} in the history; choose one from the table.")
     return label
@@ -134,7 +134,7 @@ def read_row(text: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
-def change(desk: ReviewDesk, label_id: int | None, decision: Decision | None, *, annotator: str) -> tuple[int, str]:
+def change(service: ReviewService, label_id: int | None, decision: Decision | None, *, annotator: str) -> tuple[int, str]:
     """Change one's mind about a row's pair, or (None) take the row back; the row itself stays.
 
     Returns:
@@ -143,14 +143,14 @@ def change(desk: ReviewDesk, label_id: int | None, decision: Decision | None, *,
     Raises:
         MaskgroupError: If there is no such row, or it was taken back before.
     """
-    label = get_label(desk, label_id)
+    label = get_label(service, label_id)
     name = annotator.strip() or "me"
-    before = desk.bench.labels.settled(label.scene)
+    before = service.bench.labels.settled(label.scene)
     if decision is None:
-        new = undo_label(desk.bench.labels, label.id, name)
+        new = undo_label(service.bench.labels, label.id, name)
     else:
-        new = desk.bench.labels.add(
+        new = service.bench.labels.add(
             NewLabel(name, label.scene, label.pair, decision, queue="history", source="history", is_gold=label.is_gold)
         )
-    after = desk.bench.labels.settled(label.scene)
-    return new.id, f"Row {new.id} written. {desk.effect_words(label.scene, before, after)}"
+    after = service.bench.labels.settled(label.scene)
+    return new.id, f"Row {new.id} written. {service.effect_words(label.scene, before, after)}"

@@ -10,8 +10,8 @@ from db.labels.search import Filter, names_in_use
 from engine.types import Decision
 from ui.errors import shown_as_toast
 from ui.pages.history import handlers as page
-from ui.pages.history.handlers import Address
-from ui.services.review_desk import ReviewDesk
+from ui.pages.history.handlers import PairAddress
+from ui.services.review_service import ReviewService
 
 ALL = ("all", "")
 CHANGES: tuple[tuple[Decision | None, str, str], ...] = (
@@ -33,7 +33,7 @@ GO_ON_SCRIPT = f"""(row) => {{
 DECISIONS = [ALL, ("same", "same"), ("different", "different"), ("not sure", "unsure"), ("skipped", "skip")]
 
 
-def build_history_tab(demo: gr.Blocks, tab: gr.Tab, desk: ReviewDesk, annotator: gr.Textbox) -> None:
+def build_history_tab(demo: gr.Blocks, tab: gr.Tab, service: ReviewService, annotator: gr.Textbox) -> None:
     """Lay out the page inside `tab`; `annotator` holds the name under which labels are changed."""
     # The browser holds it, so it is the number of the row whose details a person sees.
     shown_row = gr.Textbox(visible="hidden", elem_id="mg-history-row")
@@ -62,10 +62,10 @@ def build_history_tab(demo: gr.Blocks, tab: gr.Tab, desk: ReviewDesk, annotator:
 
     def find(words: str, place: str, who: str, what: str, only: bool) -> list[list[str]]:
         wanted = Filter(place or None, who or None, _as_decision(what), words, only)
-        return page.table(desk.bench, page.find(desk, wanted))
+        return page.table(service.bench, page.find(service, wanted))
 
     def show(label_id: int) -> tuple[str, str]:
-        return str(label_id), page.details(desk, label_id)
+        return str(label_id), page.details(service, label_id)
 
     @shown_as_toast
     def select(event: gr.SelectData) -> tuple[str, str]:
@@ -74,26 +74,26 @@ def build_history_tab(demo: gr.Blocks, tab: gr.Tab, desk: ReviewDesk, annotator:
     @shown_as_toast
     def open_page(request: gr.Request) -> tuple[Any, ...]:
         query = dict(request.query_params)
-        address = page.read_address(desk.bench, query) if query.get("tab") == page.HISTORY_TAB else Address()
-        scenes, people = names_in_use(desk.bench.labels.engine)
+        address = page.read_address(service.bench, query) if query.get("tab") == page.HISTORY_TAB else PairAddress()
+        scenes, people = names_in_use(service.bench.labels.engine)
         place = address.scene if address.scene in scenes else ""
-        listed = page.table(desk.bench, page.find(desk, Filter(scene=place or None)))
-        told = desk.bench.labels.history(address.scene, pair=address.pair) if address.pair is not None else []
+        listed = page.table(service.bench, page.find(service, Filter(scene=place or None)))
+        told = service.bench.labels.history(address.scene, pair=address.pair) if address.pair is not None else []
         label_id = address.label or (told[-1].id if told else None)
         opened: list[Any] = [gr.skip()] * (2 + len(says))
-        if label_id is not None and desk.bench.labels.get(label_id) is not None:
+        if label_id is not None and service.bench.labels.get(label_id) is not None:
             opened = [*show(label_id), *[gr.update(interactive=True) for _ in says]]
         return gr.update(choices=[ALL, *scenes], value=place), gr.update(choices=[ALL, *people], value=""), listed, *opened
 
     @shown_as_toast
     def list_names() -> tuple[Any, ...]:
-        scenes, people = names_in_use(desk.bench.labels.engine)
+        scenes, people = names_in_use(service.bench.labels.engine)
         return gr.update(choices=[ALL, *scenes]), gr.update(choices=[ALL, *people])
 
     def changer(what: Decision | None) -> Any:
         @shown_as_toast
         def change(row: str, name: str) -> tuple[str, str, str]:
-            new, effect = page.change(desk, page.read_row(row), what, annotator=name)
+            new, effect = page.change(service, page.read_row(row), what, annotator=name)
             return effect, *show(new)
 
         return change

@@ -16,7 +16,7 @@ ANSWER_WORDS = {"same": "Same", "different": "Different"}
 
 
 @dataclass(frozen=True)
-class Card:
+class VerdictCard:
     """One model's side.
 
     Attributes:
@@ -32,7 +32,7 @@ class Card:
     is_named: bool = True
 
 
-def duel_html(cards: Sequence[Card], pair: MaskPair, *, note: str = "") -> str:
+def duel_html(cards: Sequence[VerdictCard], pair: MaskPair, *, note: str = "") -> str:
     """Return two cards under a banner that says whether the models agree; `note` is HTML that follows."""
     verdicts = [card.verdict for card in cards if card.verdict is not None]
     asked = f"<div class='mg-quiet'>{asked_words(verdicts[0], pair)}</div>" if verdicts else ""
@@ -42,7 +42,7 @@ def duel_html(cards: Sequence[Card], pair: MaskPair, *, note: str = "") -> str:
     )
 
 
-def _banner(cards: Sequence[Card]) -> str:
+def _banner(cards: Sequence[VerdictCard]) -> str:
     (one, a), (two, b) = [(escape(card.title), card.verdict) for card in cards]
     if a is None or b is None:
         return ""
@@ -59,7 +59,7 @@ def _banner(cards: Sequence[Card]) -> str:
     return f"<div class='mg-banner'>Both say <b>{a.answer}</b>{surer}.</div>"
 
 
-def _card(card: Card) -> str:
+def _card(card: VerdictCard) -> str:
     title = f"<div class='mg-model'>{escape(card.title)}</div>"
     verdict = card.verdict
     if verdict is None:

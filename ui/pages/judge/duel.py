@@ -13,7 +13,7 @@ from engine.errors import MaskgroupError
 from engine.strict_json import to_json_text
 from engine.types import MaskPair, Verdict
 from ui.components.wording import truth_html, verdict_html, waiting_html
-from ui.pages.judge.cards import Card, duel_html, revealed_html, score_html
+from ui.pages.judge.cards import VerdictCard, duel_html, revealed_html, score_html
 from ui.pages.judge.handlers import Choice, next_choice, permalink, waiting_for
 from ui.services.judges import NO_RIVAL
 from ui.services.workbench import Workbench
@@ -116,7 +116,7 @@ def answer(bench: Workbench, choice: Choice, duel: Duel) -> Answer:
         return _answer(choice, duel, verdict_html(verdict, pair, note=note), [verdict])
     hidden = duel.is_open
     cards = [
-        Card(f"Model {number}" if hidden else name, *ask_model(bench, choice.scene, pair, name), is_named=not hidden)
+        VerdictCard(f"Model {number}" if hidden else name, *ask_model(bench, choice.scene, pair, name), is_named=not hidden)
         for number, name in enumerate((duel.left, duel.right), start=1)
     ]
     if hidden:

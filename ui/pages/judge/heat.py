@@ -34,7 +34,7 @@ class HeatPicture:
     caption: str
 
 
-class HeatBox:
+class HeatmapCache:
     """Computes maps on demand and keeps the latest."""
 
     def __init__(self, bench: Workbench) -> None:

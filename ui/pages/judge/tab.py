@@ -17,7 +17,7 @@ from ui.pages.judge import duel as duels
 from ui.pages.judge import handlers as page
 from ui.pages.judge.duel import Answer, Duel
 from ui.pages.judge.handlers import Choice
-from ui.pages.judge.heat import LEGEND, HeatBox
+from ui.pages.judge.heat import LEGEND, HeatmapCache
 from ui.services.workbench import Workbench
 from ui.stores.blind_votes import Ballot, VoteBox
 from ui.view3d.plotly_view import PLOTLY_ROUTE, ROOM_TEMPLATE, VIEW_SCRIPT
@@ -89,7 +89,7 @@ POINT_HINT = (
 
 def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, remembered: gr.BrowserState) -> None:
     """Lay out the page inside `demo`, in whose context this is called, and wire it to the workbench."""
-    heats = HeatBox(bench)
+    heats = HeatmapCache(bench)
     choice = gr.State(None)
     shown_at = gr.State(0.0)
     saved_here = gr.State(())

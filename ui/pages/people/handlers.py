@@ -13,21 +13,21 @@ from engine.types import Decision
 from ui.components.pairs import pictures_html
 from ui.components.wording import DECISION_WORDS
 from ui.escape import escape
-from ui.services.review_desk import ReviewDesk
+from ui.services.review_service import ReviewService
 
 PEOPLE_TAB = "people"
 PEOPLE_HEADERS = ["person", "labels", "median seconds", "labels a minute", "gold pairs", "agree with gold", "stale"]
 BETWEEN_HEADERS = ["person", "and", "pairs of both", "agree", "Cohen's kappa"]
 
 
-def agreement(desk: ReviewDesk) -> Agreement:
+def agreement(service: ReviewService) -> Agreement:
     """Return how far people agree, over all scenes."""
-    return measure_agreement(desk.bench.labels.current())
+    return measure_agreement(service.bench.labels.current())
 
 
-def people_rows(desk: ReviewDesk, found: Agreement) -> list[list[str]]:
+def people_rows(service: ReviewService, found: Agreement) -> list[list[str]]:
     """Return the table of people, in the order of `PEOPLE_HEADERS`."""
-    bench = desk.bench
+    bench = service.bench
     stale = Counter(label.annotator for label in bench.labels.current() if bench.is_stale(label.scene, label.pair))
     return [
         [
@@ -61,12 +61,12 @@ def agreement_words(found: Agreement) -> str:
     return f"Fleiss' kappa is **{found.fleiss:.2f}** over {found.fleiss_pairs} pairs (1 = always agree, 0 = as by chance)."
 
 
-def overlap_share(desk: ReviewDesk) -> float:
+def overlap_share(service: ReviewService) -> float:
     """Return the share of pairs that go to everybody, in percent."""
-    return round(100 * desk.choices.number(OVERLAP_SHARE, 0.0))
+    return round(100 * service.choices.number(OVERLAP_SHARE, 0.0))
 
 
-def set_overlap_share(desk: ReviewDesk, percent: float) -> None:
+def set_overlap_share(service: ReviewService, percent: float) -> None:
     """Choose the share of pairs that go to everybody, for everybody.
 
     Raises:
@@ -74,46 +74,46 @@ def set_overlap_share(desk: ReviewDesk, percent: float) -> None:
     """
     if not 0 <= percent <= 100:
         raise LabelError(f"The share is {percent} %, expected 0 to 100.")
-    desk.choices.set_number(OVERLAP_SHARE, percent / 100)
+    service.choices.set_number(OVERLAP_SHARE, percent / 100)
 
 
-def disagreements(desk: ReviewDesk) -> list[Disagreement]:
+def disagreements(service: ReviewService) -> list[Disagreement]:
     """Return the pairs on which people disagree and that nobody has settled."""
-    return find_disagreements(desk.bench.labels.current())
+    return find_disagreements(service.bench.labels.current())
 
 
-def show_disagreement(desk: ReviewDesk, number: int) -> tuple[int, str, str]:
+def show_disagreement(service: ReviewService, number: int) -> tuple[int, str, str]:
     """Return a disagreement's number (wrapping round), its key, and it as HTML.
 
     The key names the pair to `settle`. It is the number of one of its labels, as masks' ids may give the truth away.
     """
-    listed = disagreements(desk)
+    listed = disagreements(service)
     if not listed:
         return 0, "", "<p>People agree on every pair that several of them labelled, or a gold label settles it.</p>"
     number %= len(listed)
     found = listed[number]
-    labels: list[Label] = [label for label in map(desk.bench.labels.get, found.label_ids) if label is not None]
+    labels: list[Label] = [label for label in map(service.bench.labels.get, found.label_ids) if label is not None]
     votes = "".join(f"<li>{escape(label.annotator)}: <b>{DECISION_WORDS[label.decision]}</b></li>" for label in labels)
     head = f"<p>{number + 1} of {len(listed)}: scene {escape(found.scene)}</p>"
-    shown = f"{head}{pictures_html(desk.bench, found.scene, found.pair)}<ul>{votes}</ul>"
+    shown = f"{head}{pictures_html(service.bench, found.scene, found.pair)}<ul>{votes}</ul>"
     return number, str(found.label_ids[0]), shown
 
 
-def settle(desk: ReviewDesk, key: str, decision: Decision, *, annotator: str) -> str:
+def settle(service: ReviewService, key: str, decision: Decision, *, annotator: str) -> str:
     """Settle the disagreement that a person sees by a gold label; returns what that changed, in words.
 
     Raises:
         LabelError: If there is nothing to settle, or this pair needs no settling any more.
     """
-    listed = disagreements(desk)
-    label = desk.bench.labels.get(int(key)) if key.isdecimal() and len(key) < 10 else None
+    listed = disagreements(service)
+    label = service.bench.labels.get(int(key)) if key.isdecimal() and len(key) < 10 else None
     place = None if label is None else (label.scene, label.pair.canonical())
     found = next((entry for entry in listed if (entry.scene, entry.pair) == place), None)
     if found is None:
         raise LabelError(
             "There is no disagreement to settle." if not listed else "This pair was settled meanwhile; look at the one shown now."
         )
-    before = desk.bench.labels.settled(found.scene)
+    before = service.bench.labels.settled(found.scene)
     name = annotator.strip() or "me"
-    desk.bench.labels.add(NewLabel(name, found.scene, found.pair, decision, queue="settle", source="people", is_gold=True))
-    return desk.effect_words(found.scene, before, desk.bench.labels.settled(found.scene))
+    service.bench.labels.add(NewLabel(name, found.scene, found.pair, decision, queue="settle", source="people", is_gold=True))
+    return service.effect_words(found.scene, before, service.bench.labels.settled(found.scene))

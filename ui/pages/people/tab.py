@@ -9,7 +9,7 @@ import gradio as gr
 from engine.types import Decision
 from ui.errors import shown_as_toast
 from ui.pages.people import handlers as page
-from ui.services.review_desk import ReviewDesk
+from ui.services.review_service import ReviewService
 
 SETTLE: tuple[tuple[Decision, str], ...] = (
     ("same", "The same object"),
@@ -19,7 +19,7 @@ SETTLE: tuple[tuple[Decision, str], ...] = (
 SHARE = "Share of pairs that go to everybody, % (each of the others goes to one person)"
 
 
-def build_people_tab(tab: gr.Tab, desk: ReviewDesk, annotator: gr.Textbox) -> None:
+def build_people_tab(tab: gr.Tab, service: ReviewService, annotator: gr.Textbox) -> None:
     """Lay out the page inside `tab`; `annotator` holds the name under which pairs are settled."""
     at = gr.State(0)
     # The browser holds it, so it names the pair that a person sees: the list may have become another one meanwhile.
@@ -42,27 +42,27 @@ def build_people_tab(tab: gr.Tab, desk: ReviewDesk, annotator: gr.Textbox) -> No
     outputs = [people, words, between, *pair]
 
     def refresh(number: int) -> tuple[Any, ...]:
-        found = page.agreement(desk)
-        tables = page.people_rows(desk, found), page.agreement_words(found), page.between_rows(found)
-        return *tables, *page.show_disagreement(desk, number)
+        found = page.agreement(service)
+        tables = page.people_rows(service, found), page.agreement_words(found), page.between_rows(found)
+        return *tables, *page.show_disagreement(service, number)
 
     def open_page(number: int) -> tuple[Any, ...]:
-        return *refresh(number), page.overlap_share(desk)
+        return *refresh(number), page.overlap_share(service)
 
     @shown_as_toast
     def choose_share(percent: float) -> None:
-        page.set_overlap_share(desk, percent)
+        page.set_overlap_share(service, percent)
 
     def settler(decision: Decision) -> Any:
         @shown_as_toast
         def settle(key: str, number: int, name: str) -> tuple[Any, ...]:
-            effect = page.settle(desk, key, decision, annotator=name)
+            effect = page.settle(service, key, decision, annotator=name)
             return *refresh(number), effect
 
         return settle
 
     def show_next(number: int) -> tuple[int, str, str]:
-        return page.show_disagreement(desk, number + 1)
+        return page.show_disagreement(service, number + 1)
 
     tab.select(open_page, at, [*outputs, share], **quiet)
     # What the slider is moved to while its last value is being saved counts too.

@@ -25,7 +25,7 @@ from engine.strict_json import to_json_text
 from engine.types import MaskKey, MaskPair, UInt8Array, Verdict
 from engine.views.crops import show_mask
 from ui.components.pairs import find_pair, pair_values, picture_address, read_pair, review_link, shorten
-from ui.services.review_desk import Card, QueueState, ReviewDesk, Wish, as_decision
+from ui.services.review_service import CardRequest, QueueState, ReviewCard, ReviewService, as_decision
 from ui.services.workbench import Workbench
 from ui.view3d.pictures import COLOR_A, COLOR_B, draw_view
 from ui.web.permissions import undo_label
@@ -49,7 +49,7 @@ QUEUE_WORDS: dict[QueueKind, str] = {
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[ReviewDesk, Any], dict[str, Any]]
+Handler = Callable[[ReviewService, Any], dict[str, Any]]
 
 
 def answering(handler: Handler) -> Handler:
@@ -59,11 +59,11 @@ def answering(handler: Handler) -> Handler:
     """
 
     @functools.wraps(handler)
-    def guarded(desk: ReviewDesk, request: Any) -> dict[str, Any]:
+    def guarded(service: ReviewService, request: Any) -> dict[str, Any]:
         if not isinstance(request, dict):
             return {"error": f"The request is {shorten(request)}, expected an object with scene, queue, annotator and session."}
         try:
-            return handler(desk, cast("dict[str, Any]", request))
+            return handler(service, cast("dict[str, Any]", request))
         except NotSavedError as error:
             return {"error": str(error), "again": True}
         except MaskgroupError as error:
@@ -76,91 +76,91 @@ def answering(handler: Handler) -> Handler:
 
 
 @answering
-def next_cards(desk: ReviewDesk, request: dict[str, Any]) -> dict[str, Any]:
+def next_cards(service: ReviewService, request: dict[str, Any]) -> dict[str, Any]:
     """Return {"cards": [...], "progress": {...}, "queue": {...}, "session": ...} or {"error": sentence}.
 
     Args:
-        desk: Hands out pairs.
+        service: Hands out pairs.
         request: "scene", "queue", "annotator", "session"; and, where wanted, "blind", "only", "count", "avoid" (pairs as
             [VIEW, NUMBER, VIEW, NUMBER]), "first" (one such pair). Without a session one is made, to be sent from then on.
     """
-    wish = read_wish(desk.bench, request)
-    cards = [card_values(desk.bench, wish.scene, card) for card in desk.cards(wish)]
-    return {"cards": cards, "session": wish.session, **_standing(desk, wish)}
+    wanted = read_card_request(service.bench, request)
+    cards = [card_values(service.bench, wanted.scene, card) for card in service.cards(wanted)]
+    return {"cards": cards, "session": wanted.session, **_standing(service, wanted)}
 
 
 @answering
-def hints(desk: ReviewDesk, request: dict[str, Any]) -> dict[str, Any]:
+def hints(service: ReviewService, request: dict[str, Any]) -> dict[str, Any]:
     """Return {"hints": one sentence for each of "pairs", "" where there is none, "verdicts": what they say} or {"error": sentence}.
 
     Apart from the cards, as the judge takes its time and nobody should wait for it.
     """
-    wish = read_wish(desk.bench, request)
+    wanted = read_card_request(service.bench, request)
     listed = read_list(request, "pairs", MAX_HINTS)
-    verdicts = desk.hints(wish, [read_pair(desk.bench, wish.scene, pair) for pair in listed])
+    verdicts = service.hints(wanted, [read_pair(service.bench, wanted.scene, pair) for pair in listed])
     return {"hints": [hint_words(verdict) for verdict in verdicts], "verdicts": [verdict_values(verdict) for verdict in verdicts]}
 
 
 @answering
-def answer(desk: ReviewDesk, request: dict[str, Any]) -> dict[str, Any]:
+def answer(service: ReviewService, request: dict[str, Any]) -> dict[str, Any]:
     """Store an answer: {"label": number, "id": UUID, "progress": {...}} once it is on disk, or {"error": sentence}.
 
     Args:
-        desk: Takes answers.
+        service: Takes answers.
         request: As for `next_cards`, with "pair", "decision", "seconds"; and, where known, "id" (the page's UUID for this answer:
             sent again, it is stored once), "saw" (the verdict whose hint was shown, as `hints` gave it), "token" (the card's: the
             answer is refused if the masks of the scene are others by now).
     """
-    wish = read_wish(desk.bench, request)
-    pair = read_pair(desk.bench, wish.scene, request.get("pair"))
+    wanted = read_card_request(service.bench, request)
+    pair = read_pair(service.bench, wanted.scene, request.get("pair"))
     token = read_text(request, "token", 40)
-    if token and token != pair_token(desk.bench, wish.scene, pair):
+    if token and token != pair_token(service.bench, wanted.scene, pair):
         raise MaskError(
             "The masks of this scene are not those that the page showed any more; reload it and look at the pair again."
         )
-    label = desk.answer(
-        wish,
+    label = service.answer(
+        wanted,
         pair,
         as_decision(read_text(request, "decision", 40)),
         seconds=read_number(request, "seconds"),
-        hint=read_verdict(desk, wish, pair, request),
+        hint=read_verdict(service, wanted, pair, request),
         identity=read_text(request, "id", 40) or None,
     )
-    return {"label": label.id, "id": label.uuid, "progress": _progress(desk, wish.annotator)}
+    return {"label": label.id, "id": label.uuid, "progress": _progress(service, wanted.annotator)}
 
 
 @answering
-def undo(desk: ReviewDesk, request: dict[str, Any]) -> dict[str, Any]:
+def undo(service: ReviewService, request: dict[str, Any]) -> dict[str, Any]:
     """Take a label back: {"label": number of the undoing row, "progress": {...}} or {"error": sentence}.
 
     Args:
-        desk: Keeps the labels.
+        service: Keeps the labels.
         request: As for `next_cards`, with "label" (its number) or "undoes" (the UUID of the answer); and, where known, "id".
     """
-    # Not `read_wish`: a label can be taken back whose masks or scene are gone.
+    # Not `read_card_request`: a label can be taken back whose masks or scene are gone.
     annotator = read_text(request, "annotator", MAX_NAME).strip() or "me"
     number, named, identity = request.get("label"), read_text(request, "undoes", 40), read_text(request, "id", 40) or None
     if named:
         check_identity(named)
-        label = desk.bench.labels.find(named)
+        label = service.bench.labels.find(named)
         if label is None:
             raise LabelError("The answer to take back is not in the database; it was never saved.")
         number = label.id
     if not isinstance(number, int) or isinstance(number, bool):
         raise LabelError(f"The label to undo is {shorten(number)}, expected its number.")
-    row = undo_label(desk.bench.labels, number, annotator, identity=identity)
-    return {"label": row.id, "progress": _progress(desk, annotator)}
+    row = undo_label(service.bench.labels, number, annotator, identity=identity)
+    return {"label": row.id, "progress": _progress(service, annotator)}
 
 
 @answering
-def pause(desk: ReviewDesk, request: dict[str, Any]) -> dict[str, Any]:
+def pause(service: ReviewService, request: dict[str, Any]) -> dict[str, Any]:
     """Give the pairs "avoid" back for others: {} or {"error": sentence}."""
-    wish = read_wish(desk.bench, request)
-    desk.give_back(wish, wish.avoid)
+    wanted = read_card_request(service.bench, request)
+    service.give_back(wanted, wanted.avoid)
     return {}
 
 
-def read_wish(bench: Workbench, request: dict[str, Any]) -> Wish:
+def read_card_request(bench: Workbench, request: dict[str, Any]) -> CardRequest:
     """Return what a page asks for.
 
     Raises:
@@ -172,7 +172,7 @@ def read_wish(bench: Workbench, request: dict[str, Any]) -> Wish:
         raise LabelError(f"count is {shorten(count)}, expected a whole number.")
     # Opened first: whether a pair is there can only be said of a scene that is.
     bench.views(scene)
-    return Wish(
+    return CardRequest(
         scene=scene,
         queue=cast("QueueKind", read_text(request, "queue", MAX_NAME) or "impact"),
         annotator=read_text(request, "annotator", MAX_NAME).strip() or "me",
@@ -244,17 +244,17 @@ def read_list(request: dict[str, Any], name: str, most: int) -> list[Any]:
     return cast("list[Any]", value)
 
 
-def read_verdict(desk: ReviewDesk, wish: Wish, pair: MaskPair, request: dict[str, Any]) -> ShownVerdict | None:
+def read_verdict(service: ReviewService, wanted: CardRequest, pair: MaskPair, request: dict[str, Any]) -> ShownVerdict | None:
     """Return the verdict whose hint a person saw: as the page says it, or (with "saw_hint") as it is known here.
 
     Raises:
         MaskgroupError: If it is malformed.
     """
     saw, saw_hint = request.get("saw"), read_bool(request, "saw_hint")
-    if wish.blind or (saw is None and not saw_hint):
+    if wanted.blind or (saw is None and not saw_hint):
         return None
     if saw is None:
-        verdict = desk.bench.verdict(wish.scene, pair)
+        verdict = service.bench.verdict(wanted.scene, pair)
         return ShownVerdict(verdict.model, verdict.prompt, verdict.p_same, verdict.ambiguity)
     told = cast("dict[str, Any]", saw) if isinstance(saw, dict) else {}
     model = read_text(told, "model", MAX_TEXT)
@@ -278,7 +278,7 @@ def verdict_values(verdict: Verdict | None) -> dict[str, Any] | None:
     return {"model": verdict.model, "prompt": verdict.prompt, "p_same": verdict.p_same, "ambiguity": verdict.ambiguity}
 
 
-def card_values(bench: Workbench, scene: str, card: Card) -> dict[str, Any]:
+def card_values(bench: Workbench, scene: str, card: ReviewCard) -> dict[str, Any]:
     """Return a card as the script takes it."""
     pair = pair_values(bench, scene, card.pair)
     return {
@@ -349,15 +349,15 @@ def describe_queue(state: QueueState) -> str:
     return " · ".join(parts)
 
 
-def _standing(desk: ReviewDesk, wish: Wish) -> dict[str, Any]:
-    states = desk.queues(wish.scene, annotator=wish.annotator, only=wish.only, kinds=[wish.queue])
+def _standing(service: ReviewService, wanted: CardRequest) -> dict[str, Any]:
+    states = service.queues(wanted.scene, annotator=wanted.annotator, only=wanted.only, kinds=[wanted.queue])
     state = states[0] if states else None
     queue = {"left": state.count if state else None, "words": describe_queue(state) if state else "the queue is being made"}
-    return {"progress": _progress(desk, wish.annotator), "queue": queue, "stale": desk.count_stale(wish.scene)}
+    return {"progress": _progress(service, wanted.annotator), "queue": queue, "stale": service.count_stale(wanted.scene)}
 
 
-def _progress(desk: ReviewDesk, annotator: str) -> dict[str, Any]:
-    done = desk.progress(annotator)
+def _progress(service: ReviewService, annotator: str) -> dict[str, Any]:
+    done = service.progress(annotator)
     return {"today": done.today, "total": done.total, "per_minute": round(done.per_minute, 1)}
 
 

@@ -15,7 +15,7 @@ from engine.strict_json import to_json_text
 from ui.components.pairs import PICTURE_ROUTE, REVIEW_TAB
 from ui.errors import shown_as_toast
 from ui.pages.review import handlers as page
-from ui.services.review_desk import PROBING, ReviewDesk
+from ui.services.review_service import PROBING, ReviewService
 from ui.services.workbench import Workbench
 
 FOLDER = Path(__file__).parent
@@ -55,9 +55,9 @@ LIST_SCRIPT = """(listing, listed, scene, only, aim) => {
 }"""
 
 
-def build_review_tab(demo: gr.Blocks, desk: ReviewDesk, *, remembered: gr.BrowserState) -> gr.Textbox:
-    """Lay out the page inside `demo`, in whose context this is called, and wire it to the desk; returns the person's name."""
-    names = desk.bench.scene_names()
+def build_review_tab(demo: gr.Blocks, service: ReviewService, *, remembered: gr.BrowserState) -> gr.Textbox:
+    """Lay out the page inside `demo`, in whose context this is called, and wire it to the service; returns the person's name."""
+    names = service.bench.scene_names()
     timer = gr.Timer(POLL_S)
     # Hidden in the page: what a tick found, and what of it the lists show.
     listing, listed = (gr.Textbox(visible="hidden", elem_id=f"mg-review-{name}") for name in ("listing", "listed"))
@@ -71,19 +71,19 @@ def build_review_tab(demo: gr.Blocks, desk: ReviewDesk, *, remembered: gr.Browse
         blind = gr.Checkbox(label="Hide the judge's hint", value=False, elem_id="mg-review-blind", scale=1)
 
     def next_cards(request: dict[str, Any]) -> dict[str, Any]:
-        return page.next_cards(desk, request)
+        return page.next_cards(service, request)
 
     def hints(request: dict[str, Any]) -> dict[str, Any]:
-        return page.hints(desk, request)
+        return page.hints(service, request)
 
     def answer(request: dict[str, Any]) -> dict[str, Any]:
-        return page.answer(desk, request)
+        return page.answer(service, request)
 
     def undo(request: dict[str, Any]) -> dict[str, Any]:
-        return page.undo(desk, request)
+        return page.undo(service, request)
 
     def pause(request: dict[str, Any]) -> dict[str, Any]:
-        return page.pause(desk, request)
+        return page.pause(service, request)
 
     card = gr.HTML(
         value={},
@@ -118,8 +118,8 @@ def build_review_tab(demo: gr.Blocks, desk: ReviewDesk, *, remembered: gr.Browse
 
     @shown_as_toast
     def list_queues(name: str, kind: str, narrowed: str, who: str) -> str:
-        states = desk.queues(name, annotator=who.strip() or "me", only=narrowed, probe=kind in PROBING)
-        return to_json_text({"scene": name, "queues": page.queue_choices(states), "only": [EVERYTHING, *desk.groups(name)]})
+        states = service.queues(name, annotator=who.strip() or "me", only=narrowed, probe=kind in PROBING)
+        return to_json_text({"scene": name, "queues": page.queue_choices(states), "only": [EVERYTHING, *service.groups(name)]})
 
     for chooser in (scene, queue, only, blind):
         chooser.input(**aiming)

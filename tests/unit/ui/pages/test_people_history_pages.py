@@ -16,7 +16,7 @@ from tests.tiny_room import BLUE_BOX, NAME, RED_BOX, write_tiny_room
 from ui.pages.history import handlers as history
 from ui.pages.people import handlers as people
 from ui.services.grouping_runs import GroupingRuns
-from ui.services.review_desk import ReviewDesk
+from ui.services.review_service import ReviewService
 from ui.services.workbench import Workbench
 
 RED = MaskPair(MaskKey("0", RED_BOX), MaskKey("2", RED_BOX))
@@ -30,62 +30,62 @@ def unused_judge() -> None:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> ReviewDesk:
+def service(tmp_path: Path) -> ReviewService:
     write_tiny_room(tmp_path / "scenes")
     store = LabelStore(open_database(str(tmp_path / "labels.db")))
     bench = Workbench(tmp_path / "scenes", store, unused_judge)  # type: ignore[arg-type]
-    return ReviewDesk(bench, GroupingRuns(bench))
+    return ReviewService(bench, GroupingRuns(bench))
 
 
-def say(desk: ReviewDesk, annotator: str, pair: MaskPair, decision: Decision, *, scene: str = NAME) -> int:
-    return desk.bench.labels.add(NewLabel(annotator, scene, pair, decision, seconds=2.0)).id
+def say(service: ReviewService, annotator: str, pair: MaskPair, decision: Decision, *, scene: str = NAME) -> int:
+    return service.bench.labels.add(NewLabel(annotator, scene, pair, decision, seconds=2.0)).id
 
 
-def test_disagreement_is_shown_and_settled_by_gold(desk: ReviewDesk) -> None:
-    desk.evidence.wait(NAME)
-    say(desk, "Ada", RED, "same")
-    say(desk, "<b>Bob", RED.swapped(), "different")
-    number, key, shown = people.show_disagreement(desk, 5)
+def test_disagreement_is_shown_and_settled_by_gold(service: ReviewService) -> None:
+    service.evidence.wait(NAME)
+    say(service, "Ada", RED, "same")
+    say(service, "<b>Bob", RED.swapped(), "different")
+    number, key, shown = people.show_disagreement(service, 5)
     assert number == 0
     assert "&lt;b&gt;Bob" in shown
     assert "<b>Bob" not in shown
     assert str(RED_BOX) not in shown + key
-    effect = people.settle(desk, key, "same", annotator="Cleo")
+    effect = people.settle(service, key, "same", annotator="Cleo")
     assert "group" in effect
-    assert people.disagreements(desk) == []
-    assert desk.bench.labels.settled(NAME)[0].basis == "gold"
-    rows = {row[0]: row for row in people.people_rows(desk, people.agreement(desk))}
+    assert people.disagreements(service) == []
+    assert service.bench.labels.settled(NAME)[0].basis == "gold"
+    rows = {row[0]: row for row in people.people_rows(service, people.agreement(service))}
     assert (rows["Ada"][4:], rows["<b>Bob"][4:]) == (["1", "100%", "0"], ["1", "0%", "0"])
-    assert people.between_rows(people.agreement(desk)) == [["<b>Bob", "Ada", "1", "0%", "0.00"]]
+    assert people.between_rows(people.agreement(service)) == [["<b>Bob", "Ada", "1", "0%", "0.00"]]
     with pytest.raises(LabelError, match="no disagreement"):
-        people.settle(desk, key, "same", annotator="Cleo")
+        people.settle(service, key, "same", annotator="Cleo")
 
 
-def test_gold_goes_to_the_pair_that_was_shown_or_to_none(desk: ReviewDesk) -> None:
-    desk.evidence.wait(NAME)
+def test_gold_goes_to_the_pair_that_was_shown_or_to_none(service: ReviewService) -> None:
+    service.evidence.wait(NAME)
     for pair in (RED, MIXED):
-        say(desk, "Ada", pair, "same")
-        say(desk, "Bob", pair, "different")
-    _, first, _ = people.show_disagreement(desk, 0)
-    _, second, _ = people.show_disagreement(desk, 1)
+        say(service, "Ada", pair, "same")
+        say(service, "Bob", pair, "different")
+    _, first, _ = people.show_disagreement(service, 0)
+    _, second, _ = people.show_disagreement(service, 1)
     # Somebody else settles the pair on screen: the list shrinks, and the other pair, which nobody has seen, takes its place.
-    people.settle(desk, first, "same", annotator="Cleo")
+    people.settle(service, first, "same", annotator="Cleo")
     for key in (first, "", "x", "-1", "99999999"):
         with pytest.raises(LabelError, match="settled meanwhile"):
-            people.settle(desk, key, "different", annotator="Dan")
-    assert [found.pair for found in people.disagreements(desk)] == [MIXED.canonical()]
+            people.settle(service, key, "different", annotator="Dan")
+    assert [found.pair for found in people.disagreements(service)] == [MIXED.canonical()]
     # Labels that came since then do not matter, in whatever order they name the masks.
-    say(desk, "Eve", MIXED.swapped(), "same")
-    people.settle(desk, second, "different", annotator="Dan")
-    gold = [(label.pair, label.decision) for label in desk.bench.labels.current(NAME) if label.is_gold]
+    say(service, "Eve", MIXED.swapped(), "same")
+    people.settle(service, second, "different", annotator="Dan")
+    gold = [(label.pair, label.decision) for label in service.bench.labels.current(NAME) if label.is_gold]
     assert gold == [(RED.canonical(), "same"), (MIXED.canonical(), "different")]
 
 
-def test_overlap_share_holds_for_all(desk: ReviewDesk) -> None:
-    people.set_overlap_share(desk, 30)
-    assert people.overlap_share(desk) == 30
+def test_overlap_share_holds_for_all(service: ReviewService) -> None:
+    people.set_overlap_share(service, 30)
+    assert people.overlap_share(service) == 30
     with pytest.raises(LabelError, match="0 to 100"):
-        people.set_overlap_share(desk, 101)
+        people.set_overlap_share(service, 101)
 
 
 def test_history_finds_and_filters(database: str) -> None:
@@ -108,30 +108,30 @@ def test_history_finds_and_filters(database: str) -> None:
     assert names_in_use(store.engine) == (["hall", "room_1"], ["Ada", "Bob"])
 
 
-def test_changing_ones_mind_keeps_the_row_and_tells_the_effect(desk: ReviewDesk) -> None:
-    desk.evidence.wait(NAME)
-    wrong = say(desk, "Ada", RED, "different")
-    new, words = history.change(desk, wrong, "same", annotator="Ada")
+def test_changing_ones_mind_keeps_the_row_and_tells_the_effect(service: ReviewService) -> None:
+    service.evidence.wait(NAME)
+    wrong = say(service, "Ada", RED, "different")
+    new, words = history.change(service, wrong, "same", annotator="Ada")
     assert "change their group" in words or "changes its group" in words
-    assert [row.id for row in desk.bench.labels.history(NAME)] == [wrong, new]
-    assert [row.decision for row in desk.bench.labels.current(NAME)] == ["same"]
-    undone, words = history.change(desk, new, None, annotator="Ada")
-    assert desk.bench.labels.get(undone).undoes == new
-    assert [row.decision for row in desk.bench.labels.current(NAME)] == ["different"]
+    assert [row.id for row in service.bench.labels.history(NAME)] == [wrong, new]
+    assert [row.decision for row in service.bench.labels.current(NAME)] == ["same"]
+    undone, words = history.change(service, new, None, annotator="Ada")
+    assert service.bench.labels.get(undone).undoes == new
+    assert [row.decision for row in service.bench.labels.current(NAME)] == ["different"]
     with pytest.raises(LabelError, match="undone before"):
-        history.change(desk, new, None, annotator="Ada")
+        history.change(service, new, None, annotator="Ada")
 
 
-def test_details_hold_all_that_was_said_and_links_that_open_it(desk: ReviewDesk) -> None:
-    first = say(desk, "Ada", RED, "same")
-    second = say(desk, "<script>", RED.swapped(), "different")
-    shown = history.details(desk, first)
+def test_details_hold_all_that_was_said_and_links_that_open_it(service: ReviewService) -> None:
+    first = say(service, "Ada", RED, "same")
+    second = say(service, "<script>", RED.swapped(), "different")
+    shown = history.details(service, first)
     assert f"row {second}" in shown
     assert "&lt;script&gt;" in shown
     assert str(RED_BOX) not in shown
     links = [part.split("'")[0] for part in shown.replace("&amp;", "&").split("href='")[1:]]
     opened = [
-        history.read_address(desk.bench, {name: values[0] for name, values in parse_qs(urlsplit(link).query).items()})
+        history.read_address(service.bench, {name: values[0] for name, values in parse_qs(urlsplit(link).query).items()})
         for link in links
     ]
     assert any(address.pair == RED for address in opened)
@@ -142,15 +142,15 @@ def test_details_hold_all_that_was_said_and_links_that_open_it(desk: ReviewDesk)
 @pytest.mark.parametrize(
     "query", [{"label": "x"}, {"scene": "nowhere", "a": "0:1", "b": "2:1"}, {"scene": NAME, "a": "0:1", "b": "2:x"}, {}]
 )
-def test_address_of_what_does_not_exist_opens_the_plain_page(desk: ReviewDesk, query: dict[str, str]) -> None:
-    address = history.read_address(desk.bench, query)
+def test_address_of_what_does_not_exist_opens_the_plain_page(service: ReviewService, query: dict[str, str]) -> None:
+    address = history.read_address(service.bench, query)
     assert (address.label, address.pair) == (None, None)
 
 
-def test_rows_of_scenes_and_masks_that_are_gone_are_still_listed(desk: ReviewDesk) -> None:
-    gone = say(desk, "Ada", MaskPair(MaskKey("0", 5), MaskKey("99", 6)), "same", scene="gone")
-    lost = say(desk, "Ada", MaskPair(MaskKey("0", 5), MaskKey("2", RED_BOX)), "same")
-    rows = history.table(desk.bench, history.find(desk, Filter()))
+def test_rows_of_scenes_and_masks_that_are_gone_are_still_listed(service: ReviewService) -> None:
+    gone = say(service, "Ada", MaskPair(MaskKey("0", 5), MaskKey("99", 6)), "same", scene="gone")
+    lost = say(service, "Ada", MaskPair(MaskKey("0", 5), MaskKey("2", RED_BOX)), "same")
+    rows = history.table(service.bench, history.find(service, Filter()))
     assert [row[0] for row in rows] == [str(lost), str(gone)]
     assert all("not there now" in row[3] for row in rows)
-    assert "not there now" in history.details(desk, gone)
+    assert "not there now" in history.details(service, gone)

@@ -23,9 +23,9 @@ from engine.judging.base import CropPair
 from engine.types import MaskKey, MaskPair, Verdict
 from tests.tiny_room import BLUE_BOX, NAME, RED_BOX, write_tiny_room
 from ui.pages.review import handlers as page
-from ui.services import review_desk
+from ui.services import review_service
 from ui.services.grouping_runs import GroupingRuns
-from ui.services.review_desk import ReviewDesk, share_of
+from ui.services.review_service import ReviewService, share_of
 from ui.services.workbench import Workbench
 
 
@@ -39,26 +39,26 @@ class ColourJudge:
         return [Verdict(float(np.exp(-d / 20)), 0.0, self.name, "none", 0.0) for d in distances]
 
 
-def make_desk(tmp_path: Path, scenes: Path) -> ReviewDesk:
+def make_desk(tmp_path: Path, scenes: Path) -> ReviewService:
     store = LabelStore(open_database(str(tmp_path / "labels.db")))
     bench = Workbench(scenes, store, lambda: ColourJudge())
-    return ReviewDesk(bench, GroupingRuns(bench))
+    return ReviewService(bench, GroupingRuns(bench))
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> ReviewDesk:
+def service(tmp_path: Path) -> ReviewService:
     write_tiny_room(tmp_path / "scenes")
     made = make_desk(tmp_path, tmp_path / "scenes")
     made.evidence.wait(NAME)
     return made
 
 
-def wish(**more: Any) -> dict[str, Any]:
+def wanted(**more: Any) -> dict[str, Any]:
     return {"scene": NAME, "queue": "random", "annotator": "Ada", "session": "one", "count": 8} | more
 
 
-def cards(desk: ReviewDesk, **more: Any) -> list[dict[str, Any]]:
-    got = page.next_cards(desk, wish(**more))
+def cards(service: ReviewService, **more: Any) -> list[dict[str, Any]]:
+    got = page.next_cards(service, wanted(**more))
     assert "error" not in got, got
     json.dumps(got)
     return got["cards"]
@@ -68,13 +68,13 @@ def unordered(pair: Sequence[Any]) -> frozenset[tuple[Any, Any]]:
     return frozenset([(pair[0], pair[1]), (pair[2], pair[3])])
 
 
-def truly_same(desk: ReviewDesk, pair: Sequence[Any]) -> bool:
-    found = page.read_pair(desk.bench, NAME, list(pair))
+def truly_same(service: ReviewService, pair: Sequence[Any]) -> bool:
+    found = page.read_pair(service.bench, NAME, list(pair))
     return found.a.mask == found.b.mask
 
 
-def test_cards_are_pairs_of_two_views_and_carry_what_the_page_shows(desk: ReviewDesk) -> None:
-    listed = cards(desk)
+def test_cards_are_pairs_of_two_views_and_carry_what_the_page_shows(service: ReviewService) -> None:
+    listed = cards(service)
     assert len({unordered(card["pair"]) for card in listed}) == len(listed) > 3
     for card in listed:
         assert card["pair"][0] != card["pair"][2]
@@ -82,13 +82,13 @@ def test_cards_are_pairs_of_two_views_and_carry_what_the_page_shows(desk: Review
         assert str(RED_BOX) not in json.dumps(card), "ids would give the truth away"
 
 
-def test_answer_is_stored_with_its_hint_only_where_it_was_shown(desk: ReviewDesk) -> None:
-    first, second = cards(desk, count=2)
-    saw = page.hints(desk, wish(pairs=[first["pair"]]))["verdicts"][0]
-    got = page.answer(desk, wish(pair=first["pair"], decision="same", seconds=1.5, saw=saw))
-    page.answer(desk, wish(pair=second["pair"], decision="unsure", seconds=None, saw_hint=False, blind=True))
+def test_answer_is_stored_with_its_hint_only_where_it_was_shown(service: ReviewService) -> None:
+    first, second = cards(service, count=2)
+    saw = page.hints(service, wanted(pairs=[first["pair"]]))["verdicts"][0]
+    got = page.answer(service, wanted(pair=first["pair"], decision="same", seconds=1.5, saw=saw))
+    page.answer(service, wanted(pair=second["pair"], decision="unsure", seconds=None, saw_hint=False, blind=True))
     assert got["progress"]["total"] == 1
-    one, two = desk.bench.labels.current(NAME)
+    one, two = service.bench.labels.current(NAME)
     assert (one.id, one.annotator, one.decision, one.seconds, one.model, one.queue) == (
         got["label"],
         "Ada",
@@ -98,24 +98,24 @@ def test_answer_is_stored_with_its_hint_only_where_it_was_shown(desk: ReviewDesk
         "random",
     )
     assert (two.decision, two.model, two.p_same, two.queue) == ("unsure", None, None, "random blind")
-    assert page.read_pair(desk.bench, NAME, first["pair"]) == one.pair
-    assert one.p_same == saw["p_same"] == desk.bench.verdict(NAME, one.pair).p_same
+    assert page.read_pair(service.bench, NAME, first["pair"]) == one.pair
+    assert one.p_same == saw["p_same"] == service.bench.verdict(NAME, one.pair).p_same
 
 
-def test_undo_gives_the_pair_back(desk: ReviewDesk) -> None:
-    (card,) = cards(desk, count=1)
-    label = page.answer(desk, wish(pair=card["pair"], decision="different"))["label"]
-    assert unordered(card["pair"]) not in {unordered(other["pair"]) for other in cards(desk)}
-    assert page.undo(desk, wish(label=label))["progress"]["total"] == 0
-    assert unordered(card["pair"]) in {unordered(other["pair"]) for other in cards(desk)}
-    assert "undone before" in page.undo(desk, wish(label=label))["error"]
+def test_undo_gives_the_pair_back(service: ReviewService) -> None:
+    (card,) = cards(service, count=1)
+    label = page.answer(service, wanted(pair=card["pair"], decision="different"))["label"]
+    assert unordered(card["pair"]) not in {unordered(other["pair"]) for other in cards(service)}
+    assert page.undo(service, wanted(label=label))["progress"]["total"] == 0
+    assert unordered(card["pair"]) in {unordered(other["pair"]) for other in cards(service)}
+    assert "undone before" in page.undo(service, wanted(label=label))["error"]
 
 
-def test_two_pages_never_hold_the_same_pair_also_of_one_person(desk: ReviewDesk) -> None:
+def test_two_pages_never_hold_the_same_pair_also_of_one_person(service: ReviewService) -> None:
     held: dict[str, set[frozenset[Any]]] = {}
 
     def take(session: str) -> None:
-        held[session] = {unordered(card["pair"]) for card in cards(desk, session=session, count=2)}
+        held[session] = {unordered(card["pair"]) for card in cards(service, session=session, count=2)}
 
     workers = [threading.Thread(target=take, args=(name,)) for name in ("one", "two", "three")]
     for worker in workers:
@@ -125,55 +125,57 @@ def test_two_pages_never_hold_the_same_pair_also_of_one_person(desk: ReviewDesk)
     assert len(set.union(*held.values())) == sum(len(pairs) for pairs in held.values()) >= 5
 
 
-def test_pause_lets_others_have_the_pairs(desk: ReviewDesk) -> None:
-    mine = cards(desk, count=8)
-    left = cards(desk, session="two", annotator="Bob")
+def test_pause_lets_others_have_the_pairs(service: ReviewService) -> None:
+    mine = cards(service, count=8)
+    left = cards(service, session="two", annotator="Bob")
     assert not {unordered(card["pair"]) for card in mine} & {unordered(card["pair"]) for card in left}
-    assert page.pause(desk, wish(avoid=[card["pair"] for card in mine])) == {}
-    again = cards(desk, session="two", annotator="Bob")
+    assert page.pause(service, wanted(avoid=[card["pair"] for card in mine])) == {}
+    again = cards(service, session="two", annotator="Bob")
     assert {unordered(card["pair"]) for card in mine} & {unordered(card["pair"]) for card in again}
 
 
-def test_shared_pairs_go_to_everybody_and_others_to_one(desk: ReviewDesk) -> None:
-    desk.choices.set_number(OVERLAP_SHARE, 0.5)
-    while mine := cards(desk):
+def test_shared_pairs_go_to_everybody_and_others_to_one(service: ReviewService) -> None:
+    service.choices.set_number(OVERLAP_SHARE, 0.5)
+    while mine := cards(service):
         for card in mine:
-            page.answer(desk, wish(pair=card["pair"], decision="unsure"))
-    seen = [page.read_pair(desk.bench, NAME, card["pair"]).canonical() for card in cards(desk, annotator="Bob", session="two")]
+            page.answer(service, wanted(pair=card["pair"], decision="unsure"))
+    seen = [
+        page.read_pair(service.bench, NAME, card["pair"]).canonical() for card in cards(service, annotator="Bob", session="two")
+    ]
     assert seen, "half of the pairs are for everybody"
     assert all(share_of(pair) < 0.5 for pair in seen)
 
 
-def test_queues_say_what_they_hold_and_shrink(desk: ReviewDesk) -> None:
-    before = {state.kind: state for state in desk.queues(NAME, annotator="Ada")}
+def test_queues_say_what_they_hold_and_shrink(service: ReviewService) -> None:
+    before = {state.kind: state for state in service.queues(NAME, annotator="Ada")}
     assert before["random"].count > 3
     assert "tuned model" in page.describe_queue(before["disagreement"])
-    (card,) = cards(desk, count=1)
-    page.answer(desk, wish(pair=card["pair"], decision="same" if truly_same(desk, card["pair"]) else "different"))
-    after = {state.kind: state for state in desk.queues(NAME, annotator="Ada")}
+    (card,) = cards(service, count=1)
+    page.answer(service, wanted(pair=card["pair"], decision="same" if truly_same(service, card["pair"]) else "different"))
+    after = {state.kind: state for state in service.queues(NAME, annotator="Ada")}
     assert after["random"].count == before["random"].count - 1
 
 
-def test_labels_change_the_groups_that_queues_go_by(desk: ReviewDesk) -> None:
-    before = desk.evidence.wait(NAME)
-    for card in cards(desk):
-        page.answer(desk, wish(pair=card["pair"], decision="same" if truly_same(desk, card["pair"]) else "different"))
-    after = desk.evidence.wait(NAME)
+def test_labels_change_the_groups_that_queues_go_by(service: ReviewService) -> None:
+    before = service.evidence.wait(NAME)
+    for card in cards(service):
+        page.answer(service, wanted(pair=card["pair"], decision="same" if truly_same(service, card["pair"]) else "different"))
+    after = service.evidence.wait(NAME)
     assert after.version > before.version
     assert after.pool.values.is_told.sum() > 3
 
 
-def test_contradictions_come_as_a_cycle_until_they_are_gone(desk: ReviewDesk) -> None:
+def test_contradictions_come_as_a_cycle_until_they_are_gone(service: ReviewService) -> None:
     masks = [MaskKey("0", RED_BOX), MaskKey("2", RED_BOX), MaskKey("10", RED_BOX)]
-    store = desk.bench.labels
+    store = service.bench.labels
     for a, b in ((0, 1), (1, 2)):
         store.add(NewLabel("Ada", NAME, MaskPair(masks[a], masks[b]), "same"))
     store.add(NewLabel("Ada", NAME, MaskPair(masks[0], masks[2]), "different"))
-    listed = cards(desk, queue="contradictions")
+    listed = cards(service, queue="contradictions")
     assert len(listed) == 3
     assert all(len(card["cycle"]) == 3 for card in listed)
-    page.answer(desk, wish(queue="contradictions", pair=listed[0]["pair"], decision="same"))
-    assert cards(desk, queue="contradictions") == []
+    page.answer(service, wanted(queue="contradictions", pair=listed[0]["pair"], decision="same"))
+    assert cards(service, queue="contradictions") == []
 
 
 def test_judge_queues_ask_the_judge_and_hold_what_geometry_denies(tmp_path: Path) -> None:
@@ -185,19 +187,19 @@ def test_judge_queues_ask_the_judge_and_hold_what_geometry_denies(tmp_path: Path
     assert "geometry" in {state.kind for state in made.queues(NAME)}
 
 
-def test_only_one_object(desk: ReviewDesk) -> None:
-    values = [value for _, value in desk.groups(NAME)]
+def test_only_one_object(service: ReviewService) -> None:
+    values = [value for _, value in service.groups(NAME)]
     blue = f"class:{BLUE_BOX // 1000}"
     assert blue in values
-    assert cards(desk, only="group:0")
-    assert "cannot be narrowed" in page.next_cards(desk, wish(only="group:x; drop"))["error"]
+    assert cards(service, only="group:0")
+    assert "cannot be narrowed" in page.next_cards(service, wanted(only="group:x; drop"))["error"]
 
 
-def test_address_puts_its_pair_first(desk: ReviewDesk) -> None:
-    card = cards(desk)[-1]
+def test_address_puts_its_pair_first(service: ReviewService) -> None:
+    card = cards(service)[-1]
     sides = (f"{card['pair'][0]}:{card['pair'][1]}", f"{card['pair'][2]}:{card['pair'][3]}")
     first = page.first_pair(*sides)
-    assert cards(desk, first=first, session="two")[0]["pair"] == card["pair"]
+    assert cards(service, first=first, session="two")[0]["pair"] == card["pair"]
     assert page.first_pair("no colon", sides[1]) is None
 
 
@@ -222,8 +224,8 @@ MALFORMED = [None, [], {}, 5, 1.5, True, HUGE, -1, float("nan"), float("inf"), "
         ({"only": "group:" + "9" * 70}, "cannot be narrowed"),
     ],
 )
-def test_malformed_requests_get_a_sentence(desk: ReviewDesk, changes: dict[str, Any], sentence: str) -> None:
-    assert sentence in page.next_cards(desk, wish(**changes))["error"]
+def test_malformed_requests_get_a_sentence(service: ReviewService, changes: dict[str, Any], sentence: str) -> None:
+    assert sentence in page.next_cards(service, wanted(**changes))["error"]
 
 
 @pytest.mark.parametrize(
@@ -248,66 +250,70 @@ def test_malformed_requests_get_a_sentence(desk: ReviewDesk, changes: dict[str, 
         {"token": "of another pair"},
     ],
 )
-def test_malformed_answers_store_nothing(desk: ReviewDesk, changes: dict[str, Any]) -> None:
-    (card,) = cards(desk, count=1)
-    got = page.answer(desk, wish(pair=card["pair"], decision="same") | changes)
+def test_malformed_answers_store_nothing(service: ReviewService, changes: dict[str, Any]) -> None:
+    (card,) = cards(service, count=1)
+    got = page.answer(service, wanted(pair=card["pair"], decision="same") | changes)
     assert got["error"]
     assert "again" not in got, "it would be sent for ever"
-    assert desk.bench.labels.history() == []
+    assert service.bench.labels.history() == []
 
 
-def test_whatever_comes_is_answered_by_an_object_that_json_can_hold(desk: ReviewDesk, caplog: pytest.LogCaptureFixture) -> None:
+def test_whatever_comes_is_answered_by_an_object_that_json_can_hold(
+    service: ReviewService, caplog: pytest.LogCaptureFixture
+) -> None:
     """Every field of every request, with every value of the list: none is a mistake of the program."""
-    (card,) = cards(desk, count=1)
-    whole = wish(pair=card["pair"], decision="same", seconds=1.0, pairs=[card["pair"]], label=1, avoid=[], first=None, blind=False)
+    (card,) = cards(service, count=1)
+    whole = wanted(
+        pair=card["pair"], decision="same", seconds=1.0, pairs=[card["pair"]], label=1, avoid=[], first=None, blind=False
+    )
     whole |= {"only": "", "saw_hint": False, "saw": None, "token": card["token"], "id": str(uuid4()), "undoes": str(uuid4())}
     for handler in (page.next_cards, page.hints, page.answer, page.undo, page.pause):
         for value in MALFORMED:
             if not isinstance(value, dict):
-                assert "expected an object" in handler(desk, value)["error"]
+                assert "expected an object" in handler(service, value)["error"]
             for name in whole:
-                got = handler(desk, whole | {name: value})
+                got = handler(service, whole | {name: value})
                 json.dumps(got, allow_nan=False).encode()
                 assert len(got.get("error", "")) < 1000
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 @pytest.mark.parametrize("label", [True, None, HUGE, -1, 0, 1.0, "1", [1], 2**31])
-def test_only_a_label_that_is_named_is_taken_back(desk: ReviewDesk, label: Any) -> None:
-    (card,) = cards(desk, count=1)
-    stored = page.answer(desk, wish(pair=card["pair"], decision="same"))["label"]
+def test_only_a_label_that_is_named_is_taken_back(service: ReviewService, label: Any) -> None:
+    (card,) = cards(service, count=1)
+    stored = page.answer(service, wanted(pair=card["pair"], decision="same"))["label"]
     assert stored == 1
-    assert page.undo(desk, wish(label=label))["error"]
-    assert len(desk.bench.labels.current()) == 1
+    assert page.undo(service, wanted(label=label))["error"]
+    assert len(service.bench.labels.current()) == 1
 
 
-def test_an_answer_sent_again_is_stored_once_and_taken_back_by_its_name(desk: ReviewDesk) -> None:
-    (card,) = cards(desk, count=1)
+def test_an_answer_sent_again_is_stored_once_and_taken_back_by_its_name(service: ReviewService) -> None:
+    (card,) = cards(service, count=1)
     answering, undoing = str(uuid4()), str(uuid4())
-    request = wish(pair=card["pair"], token=card["token"], decision="same", id=answering)
-    first, again = page.answer(desk, request), page.answer(desk, request)
+    request = wanted(pair=card["pair"], token=card["token"], decision="same", id=answering)
+    first, again = page.answer(service, request), page.answer(service, request)
     assert (again["label"], again["id"]) == (first["label"], answering)
-    taken = [page.undo(desk, wish(undoes=answering, id=undoing)) for _ in range(2)]
+    taken = [page.undo(service, wanted(undoes=answering, id=undoing)) for _ in range(2)]
     assert taken[0]["label"] == taken[1]["label"]
-    assert len(desk.bench.labels.history()) == 2
-    assert desk.bench.labels.current() == []
-    assert "never saved" in page.undo(desk, wish(undoes=str(uuid4()), id=str(uuid4())))["error"]
+    assert len(service.bench.labels.history()) == 2
+    assert service.bench.labels.current() == []
+    assert "never saved" in page.undo(service, wanted(undoes=str(uuid4()), id=str(uuid4())))["error"]
 
 
-def test_a_database_that_cannot_be_written_is_asked_again(desk: ReviewDesk) -> None:
-    (card,) = cards(desk, count=1)
-    request = wish(pair=card["pair"], decision="same", id=str(uuid4()))
-    with desk.bench.labels.engine.begin() as connection:
+def test_a_database_that_cannot_be_written_is_asked_again(service: ReviewService) -> None:
+    (card,) = cards(service, count=1)
+    request = wanted(pair=card["pair"], decision="same", id=str(uuid4()))
+    with service.bench.labels.engine.begin() as connection:
         connection.execute(text("CREATE TRIGGER full BEFORE INSERT ON decisions BEGIN SELECT RAISE(ABORT, 'disk full'); END"))
-    assert page.answer(desk, request)["again"]
-    with desk.bench.labels.engine.begin() as connection:
+    assert page.answer(service, request)["again"]
+    with service.bench.labels.engine.begin() as connection:
         connection.execute(text("DROP TRIGGER full"))
-    assert page.answer(desk, request)["label"] == 1
+    assert page.answer(service, request)["label"] == 1
 
 
-def test_a_number_that_names_another_mask_by_now_is_refused(tmp_path: Path, desk: ReviewDesk) -> None:
-    card = next(card for card in cards(desk) if card["pair"][1] != card["pair"][3])
-    request = wish(pair=card["pair"], token=card["token"], decision="same", id=str(uuid4()))
+def test_a_number_that_names_another_mask_by_now_is_refused(tmp_path: Path, service: ReviewService) -> None:
+    card = next(card for card in cards(service) if card["pair"][1] != card["pair"][3])
+    request = wanted(pair=card["pair"], token=card["token"], decision="same", id=str(uuid4()))
     labels = tmp_path / "scenes" / "ground_truth" / f"{NAME}.txt"
     swapped = {str(RED_BOX): str(BLUE_BOX), str(BLUE_BOX): str(RED_BOX)}
     labels.write_text("\n".join(swapped.get(line, line) for line in labels.read_text().split("\n")))
@@ -316,62 +322,62 @@ def test_a_number_that_names_another_mask_by_now_is_refused(tmp_path: Path, desk
     assert later.bench.labels.history() == []
 
 
-def test_leases_are_a_pages_whatever_name_it_goes_by(desk: ReviewDesk) -> None:
+def test_leases_are_a_pages_whatever_name_it_goes_by(service: ReviewService) -> None:
     # Everybody keeps the default name; one forges the holder that names and sessions made once.
     people = [{"annotator": "me", "session": session} for session in ("one", "two", "me#one", "")]
-    held = [{unordered(card["pair"]) for card in cards(desk, count=1, **person)} for person in people]
+    held = [{unordered(card["pair"]) for card in cards(service, count=1, **person)} for person in people]
     assert len(set.union(*held)) == len(people)
-    page.pause(desk, wish(annotator="me", session="", avoid=[list(sum(sorted(pair), ())) for pair in held[0]]))
-    assert not held[0] & {unordered(card["pair"]) for card in cards(desk, annotator="me", session="two")}
+    page.pause(service, wanted(annotator="me", session="", avoid=[list(sum(sorted(pair), ())) for pair in held[0]]))
+    assert not held[0] & {unordered(card["pair"]) for card in cards(service, annotator="me", session="two")}
 
 
-def test_without_a_session_each_request_is_a_page_of_its_own(desk: ReviewDesk) -> None:
-    got = [page.next_cards(desk, wish(session="", count=1)) for _ in range(2)]
+def test_without_a_session_each_request_is_a_page_of_its_own(service: ReviewService) -> None:
+    got = [page.next_cards(service, wanted(session="", count=1)) for _ in range(2)]
     assert got[0]["session"] != got[1]["session"]
     assert got[0]["cards"][0]["pair"] != got[1]["cards"][0]["pair"]
-    again = page.next_cards(desk, wish(session=got[0]["session"], count=1))
+    again = page.next_cards(service, wanted(session=got[0]["session"], count=1))
     assert again["cards"][0]["pair"] == got[0]["cards"][0]["pair"]
 
 
-def test_pairs_for_everybody_go_to_one_page_of_a_name(desk: ReviewDesk) -> None:
-    desk.choices.set_number(OVERLAP_SHARE, 1.0)
-    one, two = ({unordered(card["pair"]) for card in cards(desk, session=session, count=2)} for session in ("one", "two"))
-    other = {unordered(card["pair"]) for card in cards(desk, session="three", annotator="Bob", count=2)}
+def test_pairs_for_everybody_go_to_one_page_of_a_name(service: ReviewService) -> None:
+    service.choices.set_number(OVERLAP_SHARE, 1.0)
+    one, two = ({unordered(card["pair"]) for card in cards(service, session=session, count=2)} for session in ("one", "two"))
+    other = {unordered(card["pair"]) for card in cards(service, session="three", annotator="Bob", count=2)}
     assert not one & two
     assert other == one, "another person gets them too"
 
 
-def test_leases_that_ran_out_are_cleared(desk: ReviewDesk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(review_desk, "LEASE_S", -1.0)
-    cards(desk, count=2)
-    monkeypatch.setattr(review_desk, "LEASE_S", 60.0)
-    monkeypatch.setattr(review_desk, "CLEAR_S", 0.0)
-    cards(desk, session="two", count=1)
-    with desk.bench.labels.engine.connect() as connection:
+def test_leases_that_ran_out_are_cleared(service: ReviewService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(review_service, "LEASE_S", -1.0)
+    cards(service, count=2)
+    monkeypatch.setattr(review_service, "LEASE_S", 60.0)
+    monkeypatch.setattr(review_service, "CLEAR_S", 0.0)
+    cards(service, session="two", count=1)
+    with service.bench.labels.engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM leases")) == 1
 
 
-def test_stale_labels_are_counted_and_stop_nothing(tmp_path: Path, desk: ReviewDesk) -> None:
-    store = desk.bench.labels
+def test_stale_labels_are_counted_and_stop_nothing(tmp_path: Path, service: ReviewService) -> None:
+    store = service.bench.labels
     store.add(NewLabel("Ada", NAME, MaskPair(MaskKey("77", RED_BOX), MaskKey("2", RED_BOX)), "same"))
     store.add(NewLabel("Ada", NAME, MaskPair(MaskKey("77", RED_BOX), MaskKey("10", 9999)), "same"))
     store.add(NewLabel("Ada", NAME, MaskPair(MaskKey("2", RED_BOX), MaskKey("10", 9999)), "different"))
     store.add(NewLabel("Ada", "gone", MaskPair(MaskKey("2", RED_BOX), MaskKey("10", 9999)), "different"))
-    got = page.next_cards(desk, wish())
+    got = page.next_cards(service, wanted())
     assert got["stale"] == 3
     assert got["cards"]
-    assert page.next_cards(desk, wish(queue="contradictions"))["cards"] == []
-    assert page.next_cards(desk, wish(avoid=[["77", 1, "2", 1]]))["cards"]
+    assert page.next_cards(service, wanted(queue="contradictions"))["cards"] == []
+    assert page.next_cards(service, wanted(avoid=[["77", 1, "2", 1]]))["cards"]
 
 
-def test_pictures_show_the_mask(desk: ReviewDesk) -> None:
+def test_pictures_show_the_mask(service: ReviewService) -> None:
     sizes = {}
     for kind in page.KINDS:
-        picture = np.asarray(Image.open(io.BytesIO(page.draw_picture(desk.bench, NAME, "0", 1, kind=kind, side=0))))
+        picture = np.asarray(Image.open(io.BytesIO(page.draw_picture(service.bench, NAME, "0", 1, kind=kind, side=0))))
         sizes[kind] = picture.shape
         if kind == "alone":
-            mask = desk.bench.mask_by_number(NAME, "0", 1)
-            outside = desk.bench.frame(NAME, "0").instance_map != mask
+            mask = service.bench.mask_by_number(NAME, "0", 1)
+            outside = service.bench.frame(NAME, "0").instance_map != mask
             assert picture[outside].mean() < 20 < picture[~outside].mean()
     assert max(sizes["crop"][:2]) == page.CROP_PX
     assert sizes["view"] == sizes["alone"]

@@ -17,7 +17,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from db.labels.audit import Contradiction, find_contradictions
+from db.labels.audit import LabelContradiction, find_contradictions
 from db.labels.choices import OVERLAP_SHARE, ChoiceStore
 from db.labels.leases import LeaseStore, lease_key
 from db.labels.rows import pair_key
@@ -45,7 +45,7 @@ FIRST_LOOK = "The first pairs are chosen by looks while the queue is being made.
 
 
 @dataclass(frozen=True)
-class Wish:
+class CardRequest:
     """What a page asks for.
 
     Attributes:
@@ -77,7 +77,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Card:
+class ReviewCard:
     """One pair to decide.
 
     Attributes:
@@ -111,8 +111,8 @@ class _FirstLooks:
     tries: int = 0
 
 
-class ReviewDesk:
-    """The desk of one app; holds no person's choices.
+class ReviewService:
+    """The service of one app; holds no person's choices.
 
     Args:
         bench: Opens scenes, asks judges, keeps labels.
@@ -129,50 +129,50 @@ class ReviewDesk:
         self._cleared_at = -CLEAR_S
         self._people: dict[str, tuple[int, dict[MaskPair, set[str]]]] = {}
 
-    def cards(self, wish: Wish) -> tuple[Card, ...]:
+    def cards(self, request: CardRequest) -> tuple[ReviewCard, ...]:
         """Hand out the next pairs, leased to the page for some minutes.
 
         Raises:
-            MaskgroupError: If the wish is malformed or the scene cannot be opened.
+            MaskgroupError: If the request is malformed or the scene cannot be opened.
         """
-        if wish.queue not in QUEUES:
-            raise LabelError(f"There is no queue {wish.queue!r}; the queues are {', '.join(QUEUES)}.")
-        if not 0 < wish.count <= MAX_CARDS:
-            raise LabelError(f"{wish.count} cards were asked for at once, expected 1 to {MAX_CARDS}; ask again later for more.")
-        snapshot = self.evidence.snapshot(wish.scene, probe=wish.queue in PROBING)
-        found: list[Card] = []
-        if wish.first is not None and wish.first.canonical() not in wish.avoid:
-            found.append(Card(wish.first, wish.queue, "This is the pair that the address names."))
+        if request.queue not in QUEUES:
+            raise LabelError(f"There is no queue {request.queue!r}; the queues are {', '.join(QUEUES)}.")
+        if not 0 < request.count <= MAX_CARDS:
+            raise LabelError(f"{request.count} cards were asked for at once, expected 1 to {MAX_CARDS}; ask again later for more.")
+        snapshot = self.evidence.snapshot(request.scene, probe=request.queue in PROBING)
+        found: list[ReviewCard] = []
+        if request.first is not None and request.first.canonical() not in request.avoid:
+            found.append(ReviewCard(request.first, request.queue, "This is the pair that the address names."))
         # One page after the other in this process: they all want the same first pairs.
         with self._handing_out:
             self._forget_expired()
-            people = self._people_by_pair(wish.scene)
+            people = self._people_by_pair(request.scene)
             share = self.choices.number(OVERLAP_SHARE, 0.0)
-            taken = self.leases.taken_keys(wish.scene, others_than=wish.holder)
-            seen = set(wish.avoid) | {card.pair.canonical() for card in found}
-            candidates = self._candidates(wish, snapshot)
-            while len(found) < wish.count:
-                batch: list[Card] = []
+            taken = self.leases.taken_keys(request.scene, others_than=request.holder)
+            seen = set(request.avoid) | {card.pair.canonical() for card in found}
+            candidates = self._candidates(request, snapshot)
+            while len(found) < request.count:
+                batch: list[ReviewCard] = []
                 for card in candidates:
                     pair = card.pair.canonical()
                     is_free = bool(card.cycle) or share_of(pair) < share
-                    if pair in seen or (not card.cycle and is_done(people.get(pair, set()), wish.annotator, is_shared=is_free)):
+                    if pair in seen or (not card.cycle and is_done(people.get(pair, set()), request.annotator, is_shared=is_free)):
                         continue
-                    if lease_key(pair, wish.annotator if is_free else "") in taken:
+                    if lease_key(pair, request.annotator if is_free else "") in taken:
                         continue
                     seen.add(pair)
                     batch.append(card)
-                    if len(found) + len(batch) == wish.count:
+                    if len(found) + len(batch) == request.count:
                         break
                 if not batch:
                     break
                 exclusive = [card.pair for card in batch if not card.cycle and share_of(card.pair.canonical()) >= share]
                 # Pairs that everybody gets go to one page of each person: two browsers may go by one name.
                 shared = [card.pair for card in batch if card.pair not in exclusive]
-                got = self._lease(wish, exclusive) if exclusive else set[MaskPair]()
+                got = self._lease(request, exclusive) if exclusive else set[MaskPair]()
                 if shared:
-                    circle = wish.annotator
-                    got |= set(self.leases.lease_all(wish.scene, shared, wish.holder, seconds=LEASE_S, among=circle))
+                    circle = request.annotator
+                    got |= set(self.leases.lease_all(request.scene, shared, request.holder, seconds=LEASE_S, among=circle))
                 found += [card for card in batch if card.pair in got]
         return tuple(found)
 
@@ -198,27 +198,27 @@ class ReviewDesk:
             self._people[scene] = (newest, people)
         return people
 
-    def _lease(self, wish: Wish, pairs: Sequence[MaskPair]) -> set[MaskPair]:
+    def _lease(self, request: CardRequest, pairs: Sequence[MaskPair]) -> set[MaskPair]:
         """Reserve pairs for a page; returns those that are still free and not labelled."""
-        got = set(self.leases.lease_all(wish.scene, pairs, wish.holder, seconds=LEASE_S))
+        got = set(self.leases.lease_all(request.scene, pairs, request.holder, seconds=LEASE_S))
         # Another process may have held, labelled and given back a pair since the labels were read.
-        people = self._people_by_pair(wish.scene)
-        late = {pair for pair in got if is_done(people.get(pair.canonical(), set()), wish.annotator, is_shared=False)}
-        self.give_back(wish, late)
+        people = self._people_by_pair(request.scene)
+        late = {pair for pair in got if is_done(people.get(pair.canonical(), set()), request.annotator, is_shared=False)}
+        self.give_back(request, late)
         return got - late
 
-    def hints(self, wish: Wish, pairs: Sequence[MaskPair]) -> list[Verdict | None]:
+    def hints(self, request: CardRequest, pairs: Sequence[MaskPair]) -> list[Verdict | None]:
         """Return the judge's verdict on each pair: None in blind mode, and where there is no judge, as people can do without."""
-        if wish.blind:
+        if request.blind:
             return [None] * len(pairs)
         try:
-            return list(self.bench.verdicts(wish.scene, pairs))
+            return list(self.bench.verdicts(request.scene, pairs))
         except MaskgroupError:
             return [None] * len(pairs)
 
     def answer(
         self,
-        wish: Wish,
+        request: CardRequest,
         pair: MaskPair,
         decision: Decision,
         *,
@@ -229,7 +229,7 @@ class ReviewDesk:
         """Store an answer; when this returns it is on disk.
 
         Args:
-            wish: The page's.
+            request: The page's.
             pair: The masks in the order in which they were shown.
             decision: The answer.
             seconds: From showing the pair to the answer.
@@ -240,12 +240,12 @@ class ReviewDesk:
             MaskgroupError: If it is malformed or cannot be stored.
         """
         for key in (pair.a, pair.b):
-            if key.mask not in self.bench.frame(wish.scene, key.view).mask_areas:
-                raise MaskError(f"Scene {wish.scene!r} has no mask {key}; reload the page and try again.")
+            if key.mask not in self.bench.frame(request.scene, key.view).mask_areas:
+                raise MaskError(f"Scene {request.scene!r} has no mask {key}; reload the page and try again.")
         label = self.bench.labels.add(
             NewLabel(
-                annotator=wish.annotator,
-                scene=wish.scene,
+                annotator=request.annotator,
+                scene=request.scene,
                 pair=pair,
                 decision=decision,
                 model=hint.model if hint else None,
@@ -253,19 +253,19 @@ class ReviewDesk:
                 p_same=hint.p_same if hint else None,
                 ambiguity=hint.ambiguity if hint else None,
                 seconds=seconds,
-                queue=f"{wish.queue}{' blind' if wish.blind else ''}",
+                queue=f"{request.queue}{' blind' if request.blind else ''}",
                 source="review",
             ),
             identity=identity,
         )
-        self.give_back(wish, [pair])
+        self.give_back(request, [pair])
         return label
 
-    def give_back(self, wish: Wish, pairs: Iterable[MaskPair]) -> None:
+    def give_back(self, request: CardRequest, pairs: Iterable[MaskPair]) -> None:
         """Let others have the pairs that a page held; where the database cannot be written they get them when the lease ends."""
         try:
             for pair in pairs:
-                self.leases.release(wish.scene, pair, wish.holder, among=wish.annotator)
+                self.leases.release(request.scene, pair, request.holder, among=request.annotator)
         except NotSavedError as error:
             log.warning("%s", error)
 
@@ -318,19 +318,19 @@ class ReviewDesk:
         words = {0: "No mask changes its group.", 1: "1 mask changes its group."}
         return words.get(moved, f"{moved} masks change their group.")
 
-    def _candidates(self, wish: Wish, snapshot: Snapshot | None) -> Iterator[Card]:
-        if wish.queue == "contradictions":
-            for found in self._contradictions(wish.scene):
+    def _candidates(self, request: CardRequest, snapshot: Snapshot | None) -> Iterator[ReviewCard]:
+        if request.queue == "contradictions":
+            for found in self._contradictions(request.scene):
                 yield from self._cycle_cards(found)
             return
         if snapshot is None:
-            yield from (Card(pair, wish.queue, FIRST_LOOK) for pair in self._look_first(wish.scene, 3 * wish.count))
+            yield from (ReviewCard(pair, request.queue, FIRST_LOOK) for pair in self._look_first(request.scene, 3 * request.count))
             return
-        for link in self._filtered(snapshot, wish.queue, wish.only, wish.scene).tolist():
+        for link in self._filtered(snapshot, request.queue, request.only, request.scene).tolist():
             pair = snapshot.pool.pair(link)
             # Which side is which is settled by the pair itself: the judge's order bias does not always favour one view.
             shown = pair if int(hashlib.sha256(pair_key(pair).encode()).hexdigest(), 16) % 2 else pair.swapped()
-            yield Card(shown, wish.queue, explain_link(wish.queue, snapshot.pool, link))
+            yield ReviewCard(shown, request.queue, explain_link(request.queue, snapshot.pool, link))
 
     def _look_first(self, scene: str, most: int) -> Iterator[MaskPair]:
         """Yield pairs for the time until the queues are made: all that were found before, then at most so many new ones.
@@ -349,18 +349,18 @@ class ReviewDesk:
                 looks.pairs.append(pair)
                 yield pair
 
-    def _contradictions(self, scene: str) -> list[Contradiction]:
+    def _contradictions(self, scene: str) -> list[LabelContradiction]:
         # Labels on masks that are gone can no longer be looked at: they are listed as stale, and stop nothing.
         return find_contradictions(
             label for label in self.bench.labels.current(scene) if not self.bench.is_stale(scene, label.pair)
         )
 
-    def _cycle_cards(self, found: Contradiction) -> Iterator[Card]:
+    def _cycle_cards(self, found: LabelContradiction) -> Iterator[ReviewCard]:
         chain = found.cycle
         reason = f"These labels cannot all be right: {len(chain) - 1} say the same and one says different. Look at each again."
-        yield Card(MaskPair(chain[0], chain[-1]), "contradictions", reason, cycle=chain)
+        yield ReviewCard(MaskPair(chain[0], chain[-1]), "contradictions", reason, cycle=chain)
         for a, b in pairwise(chain):
-            yield Card(MaskPair(a, b), "contradictions", reason, cycle=chain)
+            yield ReviewCard(MaskPair(a, b), "contradictions", reason, cycle=chain)
 
     def _filtered(self, snapshot: Snapshot, kind: QueueKind, only: str, scene: str) -> Int32Array:
         links = snapshot.orders[kind]
