@@ -100,7 +100,7 @@ def build_blocks(bench: Workbench, settings: Settings, groupings: GroupingRuns, 
                 build_people_tab(people_tab, service, annotator)
             with gr.Tab("3D grouping", id="grouping") as grouping_tab:
                 build_grouping_tab(grouping_tab, bench, groupings)
-            build_train_tab(blocks, bench, Registry(RunStore(bench.labels.engine), settings.runs_folder))
+            build_train_tab(blocks, bench, Registry(RunStore(bench.labels.database), settings.runs_folder))
             build_compare_tab(bench, comparisons)
 
         def open_addressed(request: gr.Request) -> Any:
@@ -124,9 +124,9 @@ def build_app(settings: Settings) -> Guard:
     served = make_served_folder(settings.data_folder)
     use_for_gradio(served)
     sessions = PageSessions(settings.data_folder)
-    groupings = GroupingRuns(bench, GroupingStore(RunStore(bench.labels.engine)))
+    groupings = GroupingRuns(bench, GroupingStore(RunStore(bench.labels.database)))
     comparisons = ComparisonRuns(
-        bench, RunStore(bench.labels.engine), settings.data_folder / "comparisons", shipped=SHIPPED_COMPARISON
+        bench, RunStore(bench.labels.database), settings.data_folder / "comparisons", shipped=SHIPPED_COMPARISON
     )
     # Problems with the scenes show here, in one sentence, rather than as an empty page.
     bench.scene_names()

@@ -25,7 +25,7 @@ DECISIONS: tuple[Decision, ...] = ("same", "different", "unsure", "skip")
 def fill(store: LabelStore, count: int) -> None:
     """Store labels of 4 annotators in 10 scenes, one in ten a second decision on its pair, one in ten of them undone."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    with Session(store.engine) as session:
+    with Session(store.database) as session:
         for i in range(count):
             pair_number = i - 40 if i // 40 % 10 == 9 else i
             pair = MaskPair(MaskKey(str(pair_number // 40 % 200), pair_number), MaskKey("200", pair_number // 2))

@@ -29,7 +29,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> LabelStore:
 
 @pytest.fixture(scope="module")
 def app(store: LabelStore) -> Iterator[str]:
-    database = Path(store.engine.url.database or "")
+    database = Path(store.database.url.database or "")
     write_tiny_room(database.parent / "scenes")
     with running_app(database, "--scenes", str(database.parent / "scenes")) as address:
         yield address

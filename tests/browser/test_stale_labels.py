@@ -44,7 +44,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> LabelStore:
 
 @pytest.fixture(scope="module")
 def app(store: LabelStore) -> Iterator[str]:
-    database = Path(store.engine.url.database or "")
+    database = Path(store.database.url.database or "")
     scenes = database.parent / "scenes"
     write_tiny_room(scenes)
     for name in (FIRST, GONE):

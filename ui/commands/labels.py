@@ -89,7 +89,7 @@ def import_labels(
 ) -> None:
     """Add the rows of a file; bad ones are listed by line number and left out. Exit code 1 if there were any."""
     with open_store(db) as store:
-        report = import_rows(store.engine, file, "csv" if file.suffix.lower() == ".csv" else "jsonl", strict=strict)
+        report = import_rows(store.database, file, "csv" if file.suffix.lower() == ".csv" else "jsonl", strict=strict)
     if as_json:
         typer.echo(to_json_text(asdict(report), indent=2))
     else:
@@ -128,7 +128,7 @@ def audit_labels(
 def backup_labels(target: Annotated[Path, typer.Argument(help="New file.")], db: Database = None) -> None:
     """Copy the database into a new file, also while the app is running."""
     with open_store(db) as store:
-        back_up(store.engine, target)
+        back_up(store.database, target)
     typer.echo(f"Backup written to {target}.")
 
 

@@ -122,8 +122,8 @@ class ReviewService:
     def __init__(self, bench: Workbench, groupings: GroupingRuns) -> None:
         self.bench = bench
         self.evidence = ReviewEvidence(bench, groupings)
-        self.leases = LeaseStore(bench.labels.engine)
-        self.choices = ChoiceStore(bench.labels.engine)
+        self.leases = LeaseStore(bench.labels.database)
+        self.choices = ChoiceStore(bench.labels.database)
         self._first_looks: dict[str, _FirstLooks] = {}
         self._handing_out = threading.Lock()
         self._cleared_at = -CLEAR_S
@@ -271,7 +271,7 @@ class ReviewService:
 
     def progress(self, annotator: str) -> Tally:
         """Return what a person has done."""
-        return tally(self.bench.labels.engine, annotator)
+        return tally(self.bench.labels.database, annotator)
 
     def queues(
         self, scene: str, *, annotator: str = "", only: str = "", probe: bool = False, kinds: Sequence[QueueKind] = QUEUES

@@ -65,10 +65,10 @@ def test_export_then_import_gives_the_same_database(tmp_path: Path, file_format:
     old, new = make_store(tmp_path), make_store(tmp_path, "new.db")
     fill(old)
     exported = "".join(export_rows(old.history(), file_format))
-    report = import_rows(new.engine, exported, file_format, strict=True)
+    report = import_rows(new.database, exported, file_format, strict=True)
     assert (report.added, report.known, report.bad) == (4, 0, ())
     assert new.history() == old.history()
-    again = import_rows(new.engine, exported, file_format)
+    again = import_rows(new.database, exported, file_format)
     assert (again.added, again.known, again.bad) == (0, 4, ())
     assert new.history() == old.history()
 
@@ -98,9 +98,9 @@ def test_export_then_import_gives_the_same_database(tmp_path: Path, file_format:
 def test_bad_row_is_named_and_the_good_ones_are_kept(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
     store = make_store(tmp_path)
     file = as_lines(record(uuid="good", mask_a=1), record(**changes), record(uuid="last"))
-    strict = import_rows(store.engine, file, "jsonl", strict=True)
+    strict = import_rows(store.database, file, "jsonl", strict=True)
     assert (strict.added, store.history()) == (0, [])
-    report = import_rows(store.engine, file, "jsonl")
+    report = import_rows(store.database, file, "jsonl")
     assert [bad.line for bad in report.bad] == [2]
     assert reason in report.bad[0].reason
     assert [row.uuid for row in store.history()] == ["good", "last"]
@@ -108,29 +108,29 @@ def test_bad_row_is_named_and_the_good_ones_are_kept(tmp_path: Path, changes: di
 
 @pytest.mark.parametrize("line", ["{", "[]", "null", '{"uuid": 1}', "[" * 100_000])
 def test_line_that_is_no_row(tmp_path: Path, line: str) -> None:
-    report = import_rows(make_store(tmp_path).engine, f"\n{line}\n{json.dumps(record())}\n", "jsonl")
+    report = import_rows(make_store(tmp_path).database, f"\n{line}\n{json.dumps(record())}\n", "jsonl")
     assert (report.added, [bad.line for bad in report.bad]) == (1, [2])
 
 
 def test_csv_lines_are_counted_with_the_header(tmp_path: Path) -> None:
     cells = {**dict.fromkeys(FIELDS, ""), **{name: str(value) for name, value in record().items()}}
     good, bad = ",".join(cells.values()), ",".join({**cells, "uuid": "u2", "mask_a": "x"}.values())
-    report = import_rows(make_store(tmp_path).engine, "\n".join([",".join(FIELDS), good, bad, "too,few"]), "csv")
+    report = import_rows(make_store(tmp_path).database, "\n".join([",".join(FIELDS), good, bad, "too,few"]), "csv")
     assert (report.added, [bad.line for bad in report.bad]) == (1, [3, 4])
 
 
 def test_row_undone_in_the_file_and_the_database_is_undone_once(tmp_path: Path) -> None:
     store = make_store(tmp_path)
-    import_rows(store.engine, as_lines(record()), "jsonl", strict=True)
+    import_rows(store.database, as_lines(record()), "jsonl", strict=True)
     store.undo(store.history()[0].id, "Ada")
-    report = import_rows(store.engine, as_lines(record(), record(uuid="u2", undoes="u1")), "jsonl")
+    report = import_rows(store.database, as_lines(record(), record(uuid="u2", undoes="u1")), "jsonl")
     assert (report.added, report.known, [bad.line for bad in report.bad]) == (0, 1, [2])
 
 
 def test_known_row_with_other_content_is_bad(tmp_path: Path) -> None:
     store = make_store(tmp_path)
-    import_rows(store.engine, as_lines(record()), "jsonl")
-    report = import_rows(store.engine, as_lines(record(decision="different")), "jsonl")
+    import_rows(store.database, as_lines(record()), "jsonl")
+    report = import_rows(store.database, as_lines(record(decision="different")), "jsonl")
     assert "another decision" in report.bad[0].reason
     assert [row.decision for row in store.current()] == ["same"]
 
@@ -138,7 +138,7 @@ def test_known_row_with_other_content_is_bad(tmp_path: Path) -> None:
 def test_imported_older_label_does_not_replace_a_newer_one(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     add(store, 5, 6, "different")
-    import_rows(store.engine, as_lines(record()), "jsonl")
+    import_rows(store.database, as_lines(record()), "jsonl")
     assert [row.decision for row in store.current()] == ["different"]
 
 
@@ -184,14 +184,14 @@ def test_backup_made_during_a_write_is_a_whole_database(tmp_path: Path) -> None:
     fill(store)
     rows = store.history()
     target = tmp_path / "copies" / "backup.db"
-    with store.engine.begin() as writer:
+    with store.database.begin() as writer:
         writer.execute(text("update decisions set queue = 'not committed'"))
-        back_up(store.engine, target)
+        back_up(store.database, target)
         writer.rollback()
     assert [path.name for path in target.parent.iterdir()] == ["backup.db"]
     assert LabelStore(open_database(str(target))).history() == rows
     with pytest.raises(LabelError, match="not overwritten"):
-        back_up(store.engine, target)
+        back_up(store.database, target)
 
 
 FORMULAS = [
@@ -218,7 +218,7 @@ def test_cells_are_no_formulas_and_come_back_as_they_were(name: str, tmp_path: P
     for row in csv.DictReader(io.StringIO(text)):
         assert not [value for value in row.values() if value.strip()[:1] in ("=", "+", "-", "@")]
     copy = LabelStore(open_database(str(tmp_path / "b.db")))
-    assert import_rows(copy.engine, text, "csv").bad == ()
+    assert import_rows(copy.database, text, "csv").bad == ()
     assert [(row.annotator, row.scene, row.pair, row.model) for row in copy.history()] == [
         (row.annotator, row.scene, row.pair, row.model) for row in store.history()
     ]
@@ -231,12 +231,12 @@ def test_cells_are_no_formulas_and_come_back_as_they_were(name: str, tmp_path: P
 )  # fmt: skip
 def test_malformed_verdicts_are_named_and_left_out(tmp_path: Path, beside: Any) -> None:
     store = make_store(tmp_path)
-    report = import_rows(store.engine, as_lines(record(beside=beside), record(uuid="u2", beside=None)), "jsonl")
+    report = import_rows(store.database, as_lines(record(beside=beside), record(uuid="u2", beside=None)), "jsonl")
     assert [bad.line for bad in report.bad] == [1]
     assert report.added == 1
 
 
 def test_files_of_versions_without_second_verdicts_are_read(tmp_path: Path) -> None:
     store = make_store(tmp_path)
-    assert import_rows(store.engine, as_lines(record()), "jsonl").added == 1
+    assert import_rows(store.database, as_lines(record()), "jsonl").added == 1
     assert store.current()[0].beside == ()

@@ -48,7 +48,7 @@ def line(**changes: Any) -> bytes:
 def bring_in(store: LabelStore, tmp_path: Path, content: bytes, name: str = "labels.jsonl") -> ImportReport:
     file = tmp_path / name
     file.write_bytes(content)
-    return import_rows(store.engine, file, "csv" if name.endswith(".csv") else "jsonl")
+    return import_rows(store.database, file, "csv" if name.endswith(".csv") else "jsonl")
 
 
 ODD_VALUES: list[Any] = [
@@ -145,7 +145,7 @@ def test_files_that_are_no_labels_at_all(store: LabelStore, tmp_path: Path) -> N
                 continue
             start = time.monotonic()
             with pytest.raises(LabelError) as caught:
-                import_rows(store.engine, place, file_format)  # pyright: ignore[reportArgumentType]
+                import_rows(store.database, place, file_format)  # pyright: ignore[reportArgumentType]
             assert "\n" not in str(caught.value), place
             assert time.monotonic() - start < 20, place
     assert store.history() == []
@@ -159,7 +159,7 @@ def test_line_of_300_megabytes_takes_little_memory(store: LabelStore, tmp_path: 
             stream.write(b"x" * 2**20)
         stream.write(b"\n" + line(uuid="u2"))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    report = import_rows(store.engine, file, "jsonl")
+    report = import_rows(store.database, file, "jsonl")
     assert ([bad.line for bad in report.bad], report.added) == ([2], 2)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 

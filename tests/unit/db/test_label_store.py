@@ -120,14 +120,14 @@ def test_malformed_label_is_refused(store: LabelStore, wrong: dict[str, Any], se
 
 def test_database_itself_refuses_what_is_no_decision(store: LabelStore) -> None:
     row = row_of(label("maybe"), datetime.now(UTC))  # type: ignore[arg-type]
-    with Session(store.engine) as session:
+    with Session(store.database) as session:
         session.add(row)
         with pytest.raises(IntegrityError):
             session.commit()
 
 
 def test_decision_after_the_clock_was_set_back_still_counts(store: LabelStore) -> None:
-    with Session(store.engine) as session:
+    with Session(store.database) as session:
         session.add(row_of(label("same"), datetime.now(UTC) + timedelta(hours=1)))
         session.commit()
     second = store.add(label("different"))
@@ -160,13 +160,13 @@ def test_threads_that_label_at_once_lose_nothing(store: LabelStore) -> None:
 def test_reader_does_not_wait_for_a_writer(tmp_path: Path) -> None:
     store = LabelStore(open_database(str(tmp_path / "labels.db")))
     store.add(label())
-    with store.engine.begin() as writer:
+    with store.database.begin() as writer:
         writer.execute(text("update decisions set queue = 'being written'"))
         assert [row.queue for row in store.current()] == ["judge-page"]
 
 
 def test_schema_of_migrations_equals_models(store: LabelStore) -> None:
-    with store.engine.connect() as connection:
+    with store.database.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
@@ -246,7 +246,7 @@ def test_no_number_of_a_row_is_too_large_to_be_unknown(store: LabelStore, number
 
 def test_a_database_that_cannot_be_written_asks_to_send_again(store: LabelStore) -> None:
     store.add(label())
-    with store.engine.begin() as connection:
+    with store.database.begin() as connection:
         connection.execute(text("alter table decisions rename to away"))
     with pytest.raises(NotSavedError, match="nothing was written"):
         store.add(label(), identity=str(uuid4()))

@@ -79,7 +79,7 @@ def test_gold_survives_a_file(store: LabelStore, tmp_path: Path, file_format: st
     say(store, "Ada", "same", gold=True)
     text = "".join(export_rows(store.history(), file_format))
     other = LabelStore(open_database(str(tmp_path / "other.db")))
-    assert import_rows(other.engine, text, file_format, strict=True).added == 2
+    assert import_rows(other.database, text, file_format, strict=True).added == 2
     assert other.history() == store.history()
 
 
@@ -89,8 +89,8 @@ def test_gold_is_no_skip(store: LabelStore) -> None:
 
 
 def test_choices_hold_for_all(store: LabelStore) -> None:
-    choices = ChoiceStore(store.engine)
+    choices = ChoiceStore(store.database)
     assert choices.number("overlap_share", 0.0) == 0.0
     choices.set_number("overlap_share", 0.2)
     choices.set_number("overlap_share", 0.3)
-    assert ChoiceStore(store.engine).number("overlap_share", 0.0) == 0.3
+    assert ChoiceStore(store.database).number("overlap_share", 0.0) == 0.3

@@ -62,7 +62,7 @@ def table(bench: Workbench, found: list[Found]) -> list[list[str]]:
 
 def find(service: ReviewService, wanted: Filter) -> list[Found]:
     """Return the rows that fit, newest first."""
-    return search(service.bench.labels.engine, wanted)
+    return search(service.bench.labels.database, wanted)
 
 
 def said(label: Label) -> str:

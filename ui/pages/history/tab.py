@@ -75,7 +75,7 @@ def build_history_tab(demo: gr.Blocks, tab: gr.Tab, service: ReviewService, anno
     def open_page(request: gr.Request) -> tuple[Any, ...]:
         query = dict(request.query_params)
         address = page.read_address(service.bench, query) if query.get("tab") == page.HISTORY_TAB else PairAddress()
-        scenes, people = names_in_use(service.bench.labels.engine)
+        scenes, people = names_in_use(service.bench.labels.database)
         place = address.scene if address.scene in scenes else ""
         listed = page.table(service.bench, page.find(service, Filter(scene=place or None)))
         told = service.bench.labels.history(address.scene, pair=address.pair) if address.pair is not None else []
@@ -87,7 +87,7 @@ def build_history_tab(demo: gr.Blocks, tab: gr.Tab, service: ReviewService, anno
 
     @shown_as_toast
     def list_names() -> tuple[Any, ...]:
-        scenes, people = names_in_use(service.bench.labels.engine)
+        scenes, people = names_in_use(service.bench.labels.database)
         return gr.update(choices=[ALL, *scenes]), gr.update(choices=[ALL, *people])
 
     def changer(what: Decision | None) -> Any:

@@ -65,7 +65,7 @@ def build(tmp_path: Path, *, delay_s: float = 0.0) -> tuple[Workbench, Compariso
     judges = Judges(lambda name: Ruler(name, delay_s=delay_s), "good", others=lambda: ["contrary"])
     labels = LabelStore(open_database(str(tmp_path / "labels.db")))
     bench = Workbench(tmp_path / "scenes", labels, judges, points=OperatingPoints(tmp_path))
-    return bench, ComparisonRuns(bench, RunStore(labels.engine), tmp_path / "comparisons")
+    return bench, ComparisonRuns(bench, RunStore(labels.database), tmp_path / "comparisons")
 
 
 def wait(runs: ComparisonRuns, key: str) -> None:
@@ -235,7 +235,7 @@ def test_without_comparisons_the_page_says_what_to_do(tmp_path: Path) -> None:
 def test_first_visit_shows_the_shipped_comparison(finished: tuple[Path, Workbench, ComparisonRuns, str], tmp_path: Path) -> None:
     folder, bench, runs, key = finished
     labels = LabelStore(open_database(str(tmp_path / "new.db")))
-    visit = ComparisonRuns(bench, RunStore(labels.engine), tmp_path / "c", shipped=folder / "comparisons" / key)
+    visit = ComparisonRuns(bench, RunStore(labels.database), tmp_path / "c", shipped=folder / "comparisons" / key)
     assert page.first_key(visit, {}) == SHIPPED
     assert page.show_tables(visit.result(SHIPPED)) == page.show_tables(runs.result(key))
     assert page.show_progress(visit, SHIPPED) == ""

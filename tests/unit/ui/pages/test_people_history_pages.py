@@ -95,7 +95,7 @@ def test_history_finds_and_filters(database: str) -> None:
     other = store.add(NewLabel("Bob", "hall", MIXED, "skip"))
 
     def found(**wanted: object) -> list[int]:
-        return [entry.label.id for entry in search(store.engine, Filter(**wanted))]  # type: ignore[arg-type]
+        return [entry.label.id for entry in search(store.database, Filter(**wanted))]  # type: ignore[arg-type]
 
     assert found() == [other.id, second.id, first.id]
     assert found(only_counting=True) == [other.id, second.id]
@@ -104,8 +104,8 @@ def test_history_finds_and_filters(database: str) -> None:
     assert found(text="room_") == [second.id, first.id]
     assert found(text="%") == []
     assert found(text=str(first.id), scene="room_1", limit=1, decision="same") == [first.id]
-    assert [entry.counts for entry in search(store.engine, Filter())] == [True, True, False]
-    assert names_in_use(store.engine) == (["hall", "room_1"], ["Ada", "Bob"])
+    assert [entry.counts for entry in search(store.database, Filter())] == [True, True, False]
+    assert names_in_use(store.database) == (["hall", "room_1"], ["Ada", "Bob"])
 
 
 def test_changing_ones_mind_keeps_the_row_and_tells_the_effect(service: ReviewService) -> None:

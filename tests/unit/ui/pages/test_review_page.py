@@ -303,10 +303,10 @@ def test_an_answer_sent_again_is_stored_once_and_taken_back_by_its_name(service:
 def test_a_database_that_cannot_be_written_is_asked_again(service: ReviewService) -> None:
     (card,) = cards(service, count=1)
     request = wanted(pair=card["pair"], decision="same", id=str(uuid4()))
-    with service.bench.labels.engine.begin() as connection:
+    with service.bench.labels.database.begin() as connection:
         connection.execute(text("CREATE TRIGGER full BEFORE INSERT ON decisions BEGIN SELECT RAISE(ABORT, 'disk full'); END"))
     assert page.answer(service, request)["again"]
-    with service.bench.labels.engine.begin() as connection:
+    with service.bench.labels.database.begin() as connection:
         connection.execute(text("DROP TRIGGER full"))
     assert page.answer(service, request)["label"] == 1
 
@@ -353,7 +353,7 @@ def test_leases_that_ran_out_are_cleared(service: ReviewService, monkeypatch: py
     monkeypatch.setattr(review_service, "LEASE_S", 60.0)
     monkeypatch.setattr(review_service, "CLEAR_S", 0.0)
     cards(service, session="two", count=1)
-    with service.bench.labels.engine.connect() as connection:
+    with service.bench.labels.database.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM leases")) == 1
 
 
