@@ -47,7 +47,7 @@ class LabelStore:
         self._engine = engine
 
     @property
-    def engine(self) -> Engine:
+    def database(self) -> Engine:
         """The database, for the package's other stores."""
         return self._engine
 
