@@ -27,7 +27,7 @@ INSIDE_LIMIT = """
 import resource, sys
 from pathlib import Path
 from db.backup import back_up
-from db.session import open_database
+from db.schema.session import open_database
 engine = open_database(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
 try:

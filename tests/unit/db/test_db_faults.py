@@ -79,7 +79,7 @@ def test_every_public_function_is_called_here() -> None:
         f"{store.__name__}.{name}"
         for store in STORES
         for name in vars(store)
-        if not name.startswith("_") and name != "engine" and callable(getattr(store, name))
+        if not name.startswith("_") and name != "database" and callable(getattr(store, name))
     }
     assert methods <= set(CALLS)
 

@@ -21,9 +21,9 @@ CREATOR = """
 import sys
 from pathlib import Path
 from db.runs import RunStore
-from db.session import open_database
-from finetune.registry import Registry
-from finetune.train_config import TrainConfig
+from db.schema.session import open_database
+from finetune.runs.registry import Registry
+from finetune.config import TrainConfig
 registry = Registry(RunStore(open_database(sys.argv[1])), Path(sys.argv[2]))
 print("ready", flush=True)
 sys.stdin.readline()
