@@ -15,17 +15,18 @@ import numpy as np
 
 from engine.appearance import describe_masks
 from engine.asking import MaskEmbedder, PairJudge, ask_in_rounds
-from engine.candidates import PairEvidence, physical_sizes, propose_by_appearance, propose_by_geometry
+from engine.candidates import PairEvidence, add_rivals, physical_sizes, propose_by_appearance, propose_by_geometry
 from engine.constraints import Constraint
 from engine.continuation import find_continuations
 from engine.depth_doubt import find_depth_factor
 from engine.errors import MaskgroupError
 from engine.frames import FrameSource
 from engine.geometry import MaskTable, follow_masks, sample_masks, tabulate_masks
-from engine.grouping import SPLIT_MAX_ERROR_M, Evidence, Grouping, MaskGraph, build_graph, cut
+from engine.grouping import SPLIT_MAX_ERROR_M, Evidence, Grouping, MaskGraph, build_graph, cut, weigh_geometry
 from engine.grouping_metrics import MaskScores, PointScores, score_masks, score_points
 from engine.instances import InstanceCloud, fuse_cloud, label_mesh
 from engine.look_alikes import MIN_KNOWN, find_look_alikes, likeness_of, weigh_likeness
+from engine.placement import find_depthless, place_masks
 from engine.registration import Registration, register_views
 from engine.types import NOTHING, Float32Array, Frame, Int32Array, MaskKey, MaskPair, Scene, UInt8Array
 from engine.undersegmented import find_undersegmented, without_testimony
@@ -235,7 +236,8 @@ def group_frames(
             if error < SPLIT_MAX_ERROR_M:  # beyond it, small masks scatter whatever they show
                 undersegmented = find_undersegmented(table, landings)
             sound = without_testimony(table, landings, undersegmented) if undersegmented.any() else landings
-            evidence = propose_by_geometry(table, sound, pose_error_m=error, undersegmented=undersegmented)
+            evidence = propose_by_geometry(table, sound, pose_error_m=error)
+            evidence = add_rivals(table, sound, evidence, attracts=weigh_geometry(evidence, pose_error_m=error) > 0)
         else:
             embeddings = _describe(table, frames, embeddings, judge)
             evidence = propose_by_appearance(table, embeddings)
@@ -264,6 +266,11 @@ def group_frames(
             parts = cut(build(evidence, True)).labels
             continued = find_continuations(table, points, parts, colors=[frame.rgb for frame in frames], pose_error_m=error)
             evidence = evidence.with_continuations(continued.pairs, continued.gaps_m)
+            apart = find_depthless(table) | undersegmented
+            if apart.any():
+                parts = cut(build(evidence, True)).labels
+                placed = place_masks(table, parts, apart, pose_error_m=error)
+                evidence = evidence.with_placements(placed.pairs, placed.shares)
         graph = build(evidence, use_geometry)
     calls = 0
     if judge is not None and options.evidence != "geometry":
