@@ -7,7 +7,7 @@ them as one mask (view consensus, as in MaskClustering, Yan et al., CVPR 2024). 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,8 @@ class PairEvidence:
         witnesses: (E,) int32 views that see both.
         similarity: (E,) float32 cosine of appearance embeddings, NaN where there are none.
         gap_m: (E,) float32 metres between two parts of a surface that seems to go on from one into the other, NaN for all others.
-        placed: (E,) float32 share of one mask's place that the other's group fills as other views have it, [0, 1]; NaN for all others.
+        placed: (E,) float32 how well one mask's place fits what other views show there, the other mask's group, [0, 1]; NaN for all
+            others.
     """
 
     pairs: Int32Array
@@ -59,13 +60,20 @@ class PairEvidence:
         nan, zero = np.full(len(pairs), np.nan, np.float32), np.zeros(len(pairs), np.int32)
         return self.with_pairs(PairEvidence(pairs, nan, zero, zero, nan, gap_m, nan))
 
-    def with_placements(self, pairs: Int32Array, shares: Float32Array) -> PairEvidence:
-        """Return the evidence with links (P, 2) between masks and what fills their place; all else about those pairs is dropped."""
-        pairs = np.sort(pairs, axis=1)
-        kept = ~np.isin(code_pairs(self.pairs), code_pairs(pairs))
-        rest = PairEvidence(*(getattr(self, f.name)[kept] for f in fields(self)))
+    def with_placements(self, pairs: Int32Array, fits: Float32Array) -> PairEvidence:
+        """Return the evidence with links (P, 2) between masks and what fits their place; all else about those pairs is dropped."""
         nan, zero = np.full(len(pairs), np.nan, np.float32), np.zeros(len(pairs), np.int32)
-        return rest.with_pairs(PairEvidence(pairs, nan, zero, zero, nan, nan, shares))
+        return self._with_new(pairs, PairEvidence(pairs, nan, zero, zero, nan, nan, fits))
+
+    def with_witnesses(self, pairs: Int32Array, agree: Int32Array, witnesses: Int32Array) -> PairEvidence:
+        """Return the evidence with links (J, 2) that only views testify about; all else about those pairs is dropped."""
+        nan = np.full(len(pairs), np.nan, np.float32)
+        return self._with_new(pairs, PairEvidence(pairs, nan, agree, witnesses, nan, nan, nan))
+
+    def _with_new(self, pairs: Int32Array, added: PairEvidence) -> PairEvidence:
+        kept = ~np.isin(code_pairs(self.pairs), code_pairs(np.sort(pairs, axis=1)))
+        rest = PairEvidence(*(getattr(self, f.name)[kept] for f in fields(self)))
+        return rest.with_pairs(replace(added, pairs=np.sort(pairs, axis=1)))
 
     def with_pairs(self, added: PairEvidence) -> PairEvidence:
         """Return the evidence with more pairs, none of which is there yet, in order."""

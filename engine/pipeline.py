@@ -36,6 +36,7 @@ PLAUSIBLE_DEPTH_M = (0.15, 50.0)
 POOR_POSES_M = 0.03
 MANY_UNDERSEGMENTED = 0.005
 """Share of masks over several objects that is worth a warning; fewer are listed only."""
+PLACING_ROUNDS = 2
 VISION_WEIGHT = 0.25
 """What a judge's embeddings count for beside colours among the neighbours of a mask without geometry; see docs/grouping.md."""
 
@@ -268,9 +269,11 @@ def group_frames(
             evidence = evidence.with_continuations(continued.pairs, continued.gaps_m)
             apart = find_depthless(table) | undersegmented
             if apart.any():
-                parts = cut(build(evidence, True)).labels
-                placed = place_masks(table, parts, apart, pose_error_m=error)
-                evidence = evidence.with_placements(placed.pairs, placed.shares)
+                for _ in range(PLACING_ROUNDS):  # groups that a placed mask shows as one fill more places once they are joined
+                    parts = cut(build(evidence, True)).labels
+                    placed = place_masks(table, parts, apart, pose_error_m=error)
+                    evidence = evidence.with_witnesses(placed.joins, placed.agree, placed.witnesses)
+                evidence = evidence.with_placements(placed.pairs, placed.fits)
         graph = build(evidence, use_geometry)
     calls = 0
     if judge is not None and options.evidence != "geometry":

@@ -27,23 +27,32 @@ MIN_DEPTH_PIXELS = 25
 """A mask with fewer pixels of depth than this cannot be followed by them."""
 MIN_COVERED = 0.1
 """Share of a mask's place that points must cover before they say anything."""
-MIN_PLACED = 0.5
-"""Share of the covered place that one group must fill."""
+MIN_FIT = 0.2
+"""Least fit of a mask and the group in its place: below it the place is mostly something in front that no view measured."""
+MIN_FILLED = 0.1
+MIN_UNDER = 0.5
+"""A mask shows two groups as one object if each fills this much of its place and lies under it with this share of what is in sight."""
 
 
 @dataclass(frozen=True, eq=False)
 class Placements:
-    """Which mask's object fills the place of another mask.
+    """What other views show in the place of masks.
 
     Attributes:
-        pairs: (P, 2) int32 rows: the placed mask, and a mask of the group that fills most of its place.
-        shares: (P,) float32 share of the covered place that the group fills, [`MIN_PLACED`, 1].
-        covered: (P,) float32 share of the place that any points cover, [`MIN_COVERED`, 1].
+        pairs: (P, 2) int32 rows: the placed mask, and a mask of the group that fits its place best.
+        fits: (P,) float32 how well place and group fit, [`MIN_FIT`, 1]: the share p of the covered place that the group fills times
+            the square root of the share r of the group's pixels in the picture that lie there. A wall behind a small thing fills its
+            whole place (p = 1), but little of the wall lies there (r near 0).
+        joins: (J, 2) int32 rows of masks of two groups that placed masks show together or apart.
+        agree: (J,) int32 views that show them under one mask.
+        witnesses: (J,) int32 views that show both.
     """
 
     pairs: Int32Array
-    shares: Float32Array
-    covered: Float32Array
+    fits: Float32Array
+    joins: Int32Array
+    agree: Int32Array
+    witnesses: Int32Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,32 +88,91 @@ def place_masks(table: MaskTable, labels: Int32Array, wanted: BoolArray, *, pose
     """
     voxels = _gather_voxels(table, labels, ~wanted)
     pairs: list[tuple[int, int]] = []
-    shares: list[float] = []
-    covers: list[float] = []
+    fits: list[float] = []
+    seen: list[_Places] = []
     for index in np.unique(table.view_of[wanted]).tolist():
         view = table.views[index]
         if view.camera is None or view.pose is None or len(voxels.points) == 0:
             continue
-        seen, step = _lay_into(view, voxels, wanted, pose_error_m)
-        rows = view.index_map[step // 2 :: step, step // 2 :: step][: seen.shape[0], : seen.shape[1]].ravel()
-        under = np.flatnonzero((rows >= 0) & np.append(wanted, False)[rows])
-        area = np.bincount(rows[under], minlength=len(table))
-        hit = under[seen.ravel()[under] >= 0]
-        mask, voxel = rows[hit], seen.ravel()[hit]
-        code = mask.astype(np.int64) << 32 | voxels.groups[voxel]
-        unique, counts = np.unique(code, return_counts=True)
-        covered = np.bincount(mask, minlength=len(table))
-        for row in np.unique(mask).tolist():
-            own = np.flatnonzero(unique >> 32 == row)
-            best = int(own[counts[own].argmax()])
-            share = float(counts[best] / covered[row])
-            if covered[row] < MIN_COVERED * area[row] or share < MIN_PLACED:
-                continue
-            sources = voxels.rows[voxel[code == unique[best]]]
-            pairs.append((row, int(np.bincount(sources).argmax())))
-            shares.append(share)
-            covers.append(float(covered[row] / area[row]))
-    return Placements(np.asarray(pairs, np.int32).reshape(-1, 2), np.asarray(shares, np.float32), np.asarray(covers, np.float32))
+        places = _see_places(view, voxels, labels, wanted, pose_error_m)
+        seen.append(places)
+        score = np.where(places.covered >= MIN_COVERED, places.filled * np.sqrt(places.under), 0)
+        order = np.lexsort((-score, places.masks))
+        first = order[np.append(True, places.masks[order][1:] != places.masks[order][:-1])] if len(order) else order
+        for record in first[score[first] >= MIN_FIT].tolist():
+            pairs.append((int(places.masks[record]), int(places.sources[record])))
+            fits.append(float(score[record]))
+    joins, agree, witnesses = _compare_groups(seen)
+    return Placements(np.asarray(pairs, np.int32).reshape(-1, 2), np.asarray(fits, np.float32), joins, agree, witnesses)
+
+
+@dataclass(frozen=True, eq=False)
+class _Places:
+    """Which groups lie under which wanted masks of one view, a record each.
+
+    Attributes:
+        masks: (R,) int32 rows of the wanted masks.
+        groups: (R,) int32 groups.
+        filled: (R,) float32 share of the mask's covered place that the group fills.
+        under: (R,) float32 share of the group's pixels in this view that lie under the mask.
+        covered: (R,) float32 share of the mask's place that any points cover.
+        sources: (R,) int32 row of the group's mask that lends most of the points there.
+    """
+
+    masks: Int32Array
+    groups: Int32Array
+    filled: Float32Array
+    under: Float32Array
+    covered: Float32Array
+    sources: Int32Array
+
+
+def _see_places(view: PosedView, voxels: _Voxels, labels: Int32Array, wanted: BoolArray, pose_error_m: float) -> _Places:
+    seen, step = _lay_into(view, voxels, wanted, pose_error_m)
+    rows = view.index_map[step // 2 :: step, step // 2 :: step].ravel()
+    is_wanted = np.append(wanted, False)[rows]
+    area = np.bincount(rows[is_wanted], minlength=len(labels))
+    hit = np.flatnonzero(is_wanted & (seen.ravel() >= 0))
+    mask, voxel = rows[hit], seen.ravel()[hit]
+    code, record, counts = np.unique(
+        mask.astype(np.int64) << 32 | voxels.groups[voxel], return_inverse=True, return_counts=True
+    )
+    masks, groups = (code >> 32).astype(np.int32), (code & 0xFFFFFFFF).astype(np.int32)
+    size = int(labels.max(initial=-1)) + 1
+    visible = np.bincount(groups, weights=counts, minlength=size)
+    visible += np.bincount(labels[rows[(rows >= 0) & ~is_wanted]], minlength=size)
+    covered = np.bincount(mask, minlength=len(labels))
+    # The mask that lends most points to a record: the last write, the largest count, stays.
+    lent, lends = np.unique(record.astype(np.int64) << 32 | voxels.rows[voxel], return_counts=True)
+    order = np.argsort(lends, kind="stable")
+    sources = np.zeros(len(code), np.int32)
+    sources[lent[order] >> 32] = lent[order] & 0xFFFFFFFF
+    return _Places(
+        masks=masks,
+        groups=groups,
+        filled=(counts / np.maximum(covered[masks], 1)).astype(np.float32),
+        under=(counts / np.maximum(visible[groups], 1)).astype(np.float32),
+        covered=(covered[masks] / np.maximum(area[masks], 1)).astype(np.float32),
+        sources=sources,
+    )
+
+
+def _compare_groups(seen: list[_Places]) -> tuple[Int32Array, Int32Array, Int32Array]:
+    """Count, for pairs of groups that lie mostly under masks of one view, the views that show them under one mask, and all."""
+    together: dict[tuple[int, int], list[int]] = {}
+    source: dict[int, int] = {}
+    for places in seen:
+        sure = np.flatnonzero((places.under >= MIN_UNDER) & (places.filled >= MIN_FILLED) & (places.covered >= MIN_COVERED))
+        for n, a in enumerate(sure.tolist()):
+            source.setdefault(int(places.groups[a]), int(places.sources[a]))
+            for b in sure[n + 1 :].tolist():
+                first, second = sorted((int(places.groups[a]), int(places.groups[b])))
+                if first != second:
+                    together.setdefault((first, second), []).append(int(places.masks[a] == places.masks[b]))
+    wanted = {pair: votes for pair, votes in together.items() if any(votes)}
+    joins = np.asarray([(source[a], source[b]) for a, b in wanted], np.int32).reshape(-1, 2)
+    agree = np.asarray([sum(votes) for votes in wanted.values()], np.int32)
+    return joins, agree, np.asarray([len(votes) for votes in wanted.values()], np.int32)
 
 
 def _gather_voxels(table: MaskTable, labels: Int32Array, lends: BoolArray) -> _Voxels:
