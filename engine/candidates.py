@@ -21,6 +21,8 @@ MAX_PER_MASK = 24
 """Links kept for one mask: its strongest ones."""
 MAX_RIVALS = 8
 """Masks of one picture that one mask elsewhere attracts, compared with one another; more of them are a wall behind everything."""
+PARTNERS = 2
+"""How many others each mask that one mask attracts is compared with."""
 CHUNK = 20_000
 
 
@@ -101,36 +103,53 @@ def propose_by_geometry(table: MaskTable, landings: Landings, *, pose_error_m: f
     return PairEvidence(pairs, overlap, agree, witnesses, unknown, unknown, unknown)
 
 
-def add_rivals(table: MaskTable, landings: Landings, evidence: PairEvidence, *, attracts: BoolArray) -> PairEvidence:
-    """Add what the views say about pairs of masks of one picture that one mask elsewhere attracts: the evidence against a bridge.
+def add_rivals(
+    table: MaskTable, landings: Landings, evidence: PairEvidence, *, attracts: BoolArray, apart: Int32Array | None = None
+) -> PairEvidence:
+    """Add what the views say about pairs that one mask attracts: the evidence against a bridge between two objects.
 
     A mask over two objects attracts the masks of both. What tells that they are two are the views that show both, and without
-    these links nobody would ask them.
+    these links nobody would ask them. Pairs of one picture are always asked about.
 
     Args:
         table: The masks.
         landings: Where they land in other views.
         evidence: Pairs so far.
         attracts: (E,) whether a pair speaks for one object.
+        apart: (C, 2) int32 more pairs, known to be shown apart.
     """
     a, b = evidence.pairs[attracts].T
     centre, other = np.concatenate([a, b]), np.concatenate([b, a])
     codes = centre.astype(np.int64) * len(table.views) + table.view_of[other]
     order = np.argsort(codes, kind="stable")
     codes, other = codes[order], other[order]
-    found: list[Int32Array] = []
+    found = [np.zeros((0, 2), np.int32) if apart is None else apart]
     for gap in range(1, MAX_RIVALS):
         together = codes[:-gap] == codes[gap:]
-        if not together.any():
-            break
-        found.append(np.stack([other[:-gap][together], other[gap:][together]], axis=1).astype(np.int32))
-    rivals = unique_pairs(np.concatenate(found)) if found else np.zeros((0, 2), np.int32)
+        found.append(np.stack([other[:-gap][together], other[gap:][together]], axis=1))
+    rivals = unique_pairs(np.concatenate(found))
     rivals = rivals[~np.isin(code_pairs(rivals), code_pairs(evidence.pairs))]
-    if len(rivals) == 0:
-        return evidence
     agree, witnesses = count_witnesses(table, landings, rivals)
     unknown = np.full(len(rivals), np.nan, np.float32)
     return evidence.with_pairs(PairEvidence(rivals, unknown, agree, witnesses, unknown, unknown, unknown))
+
+
+def pair_attracted(evidence: PairEvidence, attracts: BoolArray) -> tuple[Int32Array, Int32Array]:
+    """Pair some of the masks that one mask attracts with one another, at random but always alike.
+
+    Returns:
+        (T,) rows of the attracting masks, and (T, 2) rows of the attracted ones; a pair comes once for each mask that attracts both.
+    """
+    a, b = evidence.pairs[attracts].T
+    centre, other = np.concatenate([a, b]), np.concatenate([b, a])
+    order = np.lexsort((np.random.default_rng(0).random(len(centre)), centre))
+    centre, other = centre[order], other[order]
+    centres, found = [np.zeros(0, np.int32)], [np.zeros((0, 2), np.int32)]
+    for gap in range(1, PARTNERS + 1):
+        together = centre[:-gap] == centre[gap:]
+        centres.append(centre[:-gap][together])
+        found.append(np.stack([other[:-gap][together], other[gap:][together]], axis=1))
+    return np.concatenate(centres), np.concatenate(found)
 
 
 def propose_by_appearance(table: MaskTable, embeddings: Float32Array, *, neighbours: int = 10) -> PairEvidence:

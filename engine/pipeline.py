@@ -28,8 +28,8 @@ from engine.instances import InstanceCloud, fuse_cloud, label_mesh
 from engine.look_alikes import MIN_KNOWN, find_look_alikes, likeness_of, weigh_likeness
 from engine.placement import find_depthless, place_masks
 from engine.registration import Registration, register_views
-from engine.types import NOTHING, Float32Array, Frame, Int32Array, MaskKey, MaskPair, Scene, UInt8Array
-from engine.undersegmented import find_undersegmented, without_testimony
+from engine.types import NOTHING, BoolArray, Float32Array, Frame, Int32Array, MaskKey, MaskPair, Scene, UInt8Array
+from engine.undersegmented import BRIDGE_CONFLICT, find_bridges, find_undersegmented, without_testimony
 
 Stage = Literal["frames", "poses", "overlap", "judge", "cut", "3D", "scores"]
 PLAUSIBLE_DEPTH_M = (0.15, 50.0)
@@ -236,9 +236,7 @@ def group_frames(
         if landings is not None:
             if error < SPLIT_MAX_ERROR_M:  # beyond it, small masks scatter whatever they show
                 undersegmented = find_undersegmented(table, landings)
-            sound = without_testimony(table, landings, undersegmented) if undersegmented.any() else landings
-            evidence = propose_by_geometry(table, sound, pose_error_m=error)
-            evidence = add_rivals(table, sound, evidence, attracts=weigh_geometry(evidence, pose_error_m=error) > 0)
+            evidence, undersegmented = _propose(table, landings, undersegmented, pose_error_m=error)
         else:
             embeddings = _describe(table, frames, embeddings, judge)
             evidence = propose_by_appearance(table, embeddings)
@@ -321,6 +319,25 @@ def group_frames(
         seconds={stage: round(seconds, 4) for stage, seconds in clock.seconds.items()},
         warnings=tuple(warnings),
     )
+
+
+def _propose(
+    table: MaskTable, landings: Landings, undersegmented: BoolArray, *, pose_error_m: float
+) -> tuple[PairEvidence, BoolArray]:
+    """Propose links, and find more masks over several objects, (N,) bool, by the links that they would make."""
+    sound = without_testimony(table, landings, undersegmented)
+    evidence = propose_by_geometry(table, sound, pose_error_m=pose_error_m)
+    bridges = None
+    for least in BRIDGE_CONFLICT:
+        bridges = find_bridges(table, sound, evidence, attracts=weigh_geometry(evidence, pose_error_m=pose_error_m) > 0)
+        more = bridges.conflict >= least
+        if more.any():
+            undersegmented = undersegmented | more
+            sound = without_testimony(table, landings, undersegmented)
+            evidence = propose_by_geometry(table, sound, pose_error_m=pose_error_m)
+    attracts = weigh_geometry(evidence, pose_error_m=pose_error_m) > 0
+    apart = None if bridges is None else bridges.apart
+    return add_rivals(table, sound, evidence, attracts=attracts, apart=apart), undersegmented
 
 
 def _describe(table: MaskTable, frames: Sequence[Frame], embeddings: Float32Array | None, judge: PairJudge | None) -> Float32Array:

@@ -6,14 +6,14 @@ one link, to the mask that it covers most (MaskClustering, Yan et al., CVPR 2024
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.candidates import count_witnesses
+from engine.candidates import PairEvidence, count_witnesses, pair_attracted, unique_pairs
 from engine.geometry import Landings, MaskTable
-from engine.types import BoolArray, Int32Array
+from engine.types import BoolArray, Float64Array, Int32Array
 
 PIECE_SHARE = 0.2
 """Share of a mask that must lie on each of two masks of one view for that view to be heard: less is a ragged border."""
@@ -26,10 +26,26 @@ WHOLE_SEEN = 0.6
 """A view that sees this share of a mask, and as much of that as the first says on one mask, says that it is one object."""
 APART = 0.7
 """Share of the other views that must show two pieces as two masks: views split single objects too, but not the same way."""
+MIN_CONFLICTS = 3
+BRIDGE_CONFLICT = (0.3, 0.2)
+"""A mask is a bridge from this share of conflict on: the clear ones first, as they are what makes their neighbours look like it."""
 MIN_WITNESSES = 3
 MIN_VIEWS = 2
 SPLIT_VIEWS = 0.5
 """A mask covers several objects if this share of the views heard, and this many, say so, and one is borne out by so many others."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bridges:
+    """What speaks against masks that attract masks of two objects.
+
+    Attributes:
+        conflict: (N,) float64 share of the pairs of masks that a mask attracts, of those that views can judge, which they show apart.
+        apart: (C, 2) int32 rows of those pairs, first < second.
+    """
+
+    conflict: Float64Array
+    apart: Int32Array
 
 
 def find_undersegmented(table: MaskTable, landings: Landings) -> BoolArray:
@@ -67,13 +83,39 @@ def _pair_pieces(table: MaskTable, landings: Landings, in_sight: NDArray[np.floa
 
 
 def _hear_others(table: MaskTable, landings: Landings, mask: Int32Array, pairs: Int32Array) -> tuple[Int32Array, Int32Array]:
-    """Count views that show each pair of pieces as two masks and as one, other than the mask's own view and that of the pieces."""
+    """Count views that show each pair of pieces as two masks and as one, other than the mask's own view and that of the pieces.
+
+    Pieces of two views are heard about by both.
+    """
     agree, seen = count_witnesses(table, landings, pairs)
     own = table.view_of[mask]
     first, second = landings.dominant[pairs[:, 0], own], landings.dominant[pairs[:, 1], own]
-    seen = seen - 1 - ((first >= 0) & (second >= 0))
+    of_one_view = table.view_of[pairs[:, 0]] == table.view_of[pairs[:, 1]]
+    seen = seen - of_one_view - ((first >= 0) & (second >= 0))
     agree = agree - ((first >= 0) & (first == second))
     return (seen - agree).astype(np.int32), agree.astype(np.int32)
+
+
+def find_bridges(table: MaskTable, landings: Landings, evidence: PairEvidence, *, attracts: BoolArray) -> Bridges:
+    """Find masks that attract masks of two objects, as views that show these together know.
+
+    The parts of such a mask need not be seen by one view: here a view sees its left half and there another one its right half, and
+    each takes it for what it sees. But the masks that it lands on in the two are two objects wherever both are in sight.
+
+    Args:
+        table: The masks.
+        landings: Where they land in other views.
+        evidence: Pairs of masks.
+        attracts: (E,) whether a pair speaks for one object.
+    """
+    count = len(table)
+    centre, pairs = pair_attracted(evidence, attracts)
+    apart, together = _hear_others(table, landings, centre, pairs)
+    judged = apart + together >= MIN_WITNESSES
+    is_two = judged & (apart >= MIN_WITNESSES) & (apart >= APART * (apart + together))
+    conflicts, all_judged = np.bincount(centre[is_two], minlength=count), np.bincount(centre[judged], minlength=count)
+    share = np.where(conflicts >= MIN_CONFLICTS, conflicts / np.maximum(all_judged, 1), 0.0)
+    return Bridges(share, unique_pairs(pairs[is_two]))
 
 
 def without_testimony(table: MaskTable, landings: Landings, undersegmented: BoolArray) -> Landings:
