@@ -138,7 +138,8 @@ def pair_attracted(evidence: PairEvidence, attracts: BoolArray) -> tuple[Int32Ar
     """Pair some of the masks that one mask attracts with one another, at random but always alike.
 
     Returns:
-        (T,) rows of the attracting masks, and (T, 2) rows of the attracted ones; a pair comes once for each mask that attracts both.
+        (T,) rows of the attracting masks, and (T, 2) rows of the attracted ones; a pair comes once for each
+        mask that attracts both.
     """
     a, b = evidence.pairs[attracts].T
     centre, other = np.concatenate([a, b]), np.concatenate([b, a])

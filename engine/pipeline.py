@@ -6,7 +6,7 @@ Stages: frames, poses, overlap, judge, cut, 3D, scores. Each stage's own module 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
@@ -15,24 +15,26 @@ import numpy as np
 
 from engine.appearance import describe_masks
 from engine.asking import MaskEmbedder, PairJudge, ask_in_rounds
-from engine.candidates import PairEvidence, add_rivals, physical_sizes, propose_by_appearance, propose_by_geometry
+from engine.candidates import PairEvidence, physical_sizes, propose_by_appearance
 from engine.constraints import Constraint
 from engine.continuation import find_continuations
-from engine.depth_doubt import find_depth_factor
 from engine.errors import MaskgroupError
-from engine.frames import FrameSource
+from engine.findings import Findings, find_out
+from engine.frames import FrameSource, resize_nearest
 from engine.geometry import MaskTable, follow_masks, sample_masks, tabulate_masks
-from engine.grouping import SPLIT_MAX_ERROR_M, Evidence, Grouping, MaskGraph, build_graph, cut, weigh_geometry
+from engine.grouping import SPLIT_MAX_ERROR_M, Evidence, Grouping, MaskGraph, build_graph, cut
 from engine.grouping_metrics import MaskScores, PointScores, score_masks, score_points
+from engine.input_doubts import doubt_input
 from engine.instances import InstanceCloud, fuse_cloud, label_mesh
 from engine.look_alikes import MIN_KNOWN, find_look_alikes, likeness_of, weigh_likeness
-from engine.placement import find_depthless, place_masks
+from engine.placement import NO_PLACEMENTS, find_depthless, place_masks
+from engine.point_scores import score_mask_points
 from engine.registration import Registration, register_views
-from engine.types import NOTHING, BoolArray, Float32Array, Frame, Int32Array, MaskKey, MaskPair, Scene, UInt8Array
-from engine.undersegmented import BRIDGE_CONFLICT, find_bridges, find_undersegmented, without_testimony
+from engine.sound_links import propose_sound_links
+from engine.types import NOTHING, Float32Array, Frame, Int32Array, MaskKey, MaskPair, Scene, UInt8Array
+from engine.undersegmented import find_undersegmented
 
 Stage = Literal["frames", "poses", "overlap", "judge", "cut", "3D", "scores"]
-PLAUSIBLE_DEPTH_M = (0.15, 50.0)
 POOR_POSES_M = 0.03
 MANY_UNDERSEGMENTED = 0.005
 """Share of masks over several objects that is worth a warning; fewer are listed only."""
@@ -87,6 +89,7 @@ class GroupingRun:
         mask_scores: Scores over masks, None without ground truth.
         point_scores: Scores over the mesh's vertices, None without their ground truth.
         undersegmented: Masks that seem to cover several objects.
+        findings: What was found out about depth, poses and masks; None where a kept run was opened.
         calls: Pairs that the judge was asked.
         seconds: Wall-clock time of each stage.
         warnings: Sentences about what looks wrong with the scene.
@@ -105,6 +108,7 @@ class GroupingRun:
     seconds: dict[str, float]
     warnings: tuple[str, ...]
     undersegmented: tuple[MaskKey, ...] = ()
+    findings: Findings | None = None
 
 
 @runtime_checkable
@@ -178,7 +182,18 @@ def group_scene(
             clock.tick((k + 1) / len(scene.view_names))
     with clock.time("scores"):
         truth = find_truth(scene, loaded)
-    return group_frames(loaded, scene=scene, truth=truth, options=options, judge=judge, constraints=constraints, clock=clock)
+        reader = scene.reader
+        truth_maps = [_read_truth(reader, frame) for frame in loaded] if isinstance(reader, HasGroundTruth) else None
+    return group_frames(
+        loaded,
+        scene=scene,
+        truth=truth,
+        truth_maps=truth_maps,
+        options=options,
+        judge=judge,
+        constraints=constraints,
+        clock=clock,
+    )
 
 
 def group_frames(
@@ -186,6 +201,7 @@ def group_frames(
     *,
     scene: Scene | None = None,
     truth: Int32Array | None = None,
+    truth_maps: Sequence[Int32Array | None] | None = None,
     embeddings: Float32Array | None = None,
     options: GroupingOptions | None = None,
     judge: PairJudge | None = None,
@@ -198,6 +214,7 @@ def group_frames(
         frames: The views; masks are numbered in this order, then by id.
         scene: Gives the mesh, where there is one.
         truth: (N,) int32 object of each mask, for scores.
+        truth_maps: (H, W) int32 objects of each frame's pixels, -1 = unlabelled, for scores over points; None = those of the masks.
         embeddings: (N, D) float32 appearance of each mask, used where there is no geometry; None = its colours and,
             where the judge has a vision tower, what that sees.
         options: How to group.
@@ -218,7 +235,7 @@ def group_frames(
             "The scene has no depth, poses or intrinsics in at least two views, which grouping by geometry needs; "
             "add them, or group with the evidence 'vlm'."
         )
-    warnings = list(_doubt_input(table))
+    warnings = list(doubt_input(table))
     with clock.time("poses"):
         registration = register_views(table, repair=options.repair, tick=clock.tick)
         table = table.with_poses(registration.poses)
@@ -232,11 +249,12 @@ def group_frames(
         points = sample_masks(table) if table.has_geometry else []
         landings = follow_masks(table, points=points, pose_error_m=error) if table.has_geometry else None
         undersegmented = np.zeros(len(table), bool)
+        depthless, placed = np.zeros(len(table), bool), NO_PLACEMENTS
         look_alikes, alike, likeness = np.zeros((0, 2), np.int32), np.zeros(0), None
         if landings is not None:
             if error < SPLIT_MAX_ERROR_M:  # beyond it, small masks scatter whatever they show
                 undersegmented = find_undersegmented(table, landings)
-            evidence, undersegmented = _propose(table, landings, undersegmented, pose_error_m=error)
+            evidence, undersegmented = propose_sound_links(table, landings, undersegmented, pose_error_m=error)
         else:
             embeddings = _describe(table, frames, embeddings, judge)
             evidence = propose_by_appearance(table, embeddings)
@@ -265,7 +283,8 @@ def group_frames(
             parts = cut(build(evidence, True)).labels
             continued = find_continuations(table, points, parts, colors=[frame.rgb for frame in frames], pose_error_m=error)
             evidence = evidence.with_continuations(continued.pairs, continued.gaps_m)
-            apart = find_depthless(table) | undersegmented
+            depthless = find_depthless(table)
+            apart = depthless | undersegmented
             if apart.any():
                 for _ in range(PLACING_ROUNDS):  # groups that a placed mask shows as one fill more places once they are joined
                     parts = cut(build(evidence, True)).labels
@@ -290,6 +309,9 @@ def group_frames(
             f"{int(undersegmented.sum())} of {len(table)} masks seem to cover several objects: each stands with the object that it "
             "shows most of; split them for a cleaner result."
         )
+    findings = find_out(
+        table, grouping, depthless=depthless, merged=undersegmented, placed=np.isin(np.arange(len(table)), placed.pairs[:, 0])
+    )
     cloud, point_scores = None, None
     mesh = scene.mesh if scene is not None and options.lift else None
     if options.lift:
@@ -304,6 +326,8 @@ def group_frames(
         if cloud is not None and mesh is not None and mesh.vertex_instances is not None:
             confidences = [group.confidence for group in grouping.groups]
             point_scores = score_points(mesh.vertex_instances, cloud.labels, confidences)
+        elif truth is not None and options.lift:
+            point_scores = score_mask_points(table, truth if truth_maps is None else truth_maps, grouping)
     return GroupingRun(
         options=options,
         table=table,
@@ -314,30 +338,12 @@ def group_frames(
         truth=truth,
         mask_scores=mask_scores,
         point_scores=point_scores,
+        findings=findings,
         undersegmented=tuple(table.keys[row] for row in np.flatnonzero(undersegmented).tolist()),
         calls=calls,
         seconds={stage: round(seconds, 4) for stage, seconds in clock.seconds.items()},
         warnings=tuple(warnings),
     )
-
-
-def _propose(
-    table: MaskTable, landings: Landings, undersegmented: BoolArray, *, pose_error_m: float
-) -> tuple[PairEvidence, BoolArray]:
-    """Propose links, and find more masks over several objects, (N,) bool, by the links that they would make."""
-    sound = without_testimony(table, landings, undersegmented)
-    evidence = propose_by_geometry(table, sound, pose_error_m=pose_error_m)
-    bridges = None
-    for least in BRIDGE_CONFLICT:
-        bridges = find_bridges(table, sound, evidence, attracts=weigh_geometry(evidence, pose_error_m=pose_error_m) > 0)
-        more = bridges.conflict >= least
-        if more.any():
-            undersegmented = undersegmented | more
-            sound = without_testimony(table, landings, undersegmented)
-            evidence = propose_by_geometry(table, sound, pose_error_m=pose_error_m)
-    attracts = weigh_geometry(evidence, pose_error_m=pose_error_m) > 0
-    apart = None if bridges is None else bridges.apart
-    return add_rivals(table, sound, evidence, attracts=attracts, apart=apart), undersegmented
 
 
 def _describe(table: MaskTable, frames: Sequence[Frame], embeddings: Float32Array | None, judge: PairJudge | None) -> Float32Array:
@@ -351,32 +357,6 @@ def _describe(table: MaskTable, frames: Sequence[Frame], embeddings: Float32Arra
     return embeddings
 
 
-def _doubt_input(table: MaskTable) -> Iterator[str]:
-    """Say what looks wrong with the input, a sentence each."""
-    if len(table) == 0:
-        yield "The scene has no masks: there is nothing to group."
-    if len(table.views) == 1:
-        yield "The scene has one view, so every mask is a group of its own."
-    depths = [view.depth[view.depth > 0] for view in table.views if view.depth is not None]
-    depths = [d[:: max(1, len(d) // 1000)] for d in depths if len(d)]
-    if depths:
-        typical, (least, most) = float(np.median(np.concatenate(depths))), PLAUSIBLE_DEPTH_M
-        if not least <= typical <= most:
-            yield (
-                f"Depth has a median of {typical:.3g} m, expected {least:g} to {most:g} m for a room; "
-                "write the right number of units a metre into depth_scale.txt."
-            )
-    factor = find_depth_factor(table)
-    if factor is not None:
-        words = f"{factor:.3g} times too large" if factor > 1 else f"{1 / factor:.3g} times too small"
-        yield (
-            f"Depth looks about {words} for the poses: divided by {factor:.3g}, depths of different views agree; "
-            f"multiply the number in depth_scale.txt by {factor:.3g} (it is 1000 where there is no such file)."
-        )
-    if depths and len(depths) < len(table.views):
-        yield f"{len(table.views) - len(depths)} of {len(table.views)} views have no depth: their masks cannot be followed."
-
-
 def find_truth(scene: Scene, frames: Sequence[Frame]) -> Int32Array | None:
     """Return the object of each mask, (N,) int32 in table order, -1 = unknown; None where the scene has no ground truth.
 
@@ -388,14 +368,10 @@ def find_truth(scene: Scene, frames: Sequence[Frame]) -> Int32Array | None:
     for frame in frames:
         ids = sorted(frame.mask_areas)
         if isinstance(reader, HasGroundTruth):
-            objects = reader.read_ground_truth_map(frame.view)
+            objects = _read_truth(reader, frame)
             if objects is None:
                 truth.extend([NOTHING] * len(ids))
                 continue
-            from engine.frames import resize_nearest
-
-            height, width = frame.instance_map.shape
-            objects = resize_nearest(objects, width, height)
             for mask in ids:
                 under, counts = np.unique(objects[frame.instance_map == mask], return_counts=True)
                 truth.append(int(under[counts.argmax()]))
@@ -406,3 +382,10 @@ def find_truth(scene: Scene, frames: Sequence[Frame]) -> Int32Array | None:
         else:
             return None
     return np.asarray(truth, np.int32) if found else None
+
+
+def _read_truth(reader: HasGroundTruth, frame: Frame) -> Int32Array | None:
+    """Return the object of each pixel at the frame's size, (H, W) int32, or None where the view has no ground truth."""
+    objects = reader.read_ground_truth_map(frame.view)
+    height, width = frame.instance_map.shape
+    return None if objects is None else resize_nearest(objects, width, height)

@@ -1,10 +1,10 @@
 """Places masks that geometry cannot follow, by what other views show in their place.
 
-A mask without depth (most lie beyond the sensor's range) has no points that could be followed, and one over several objects may not
-testify. But once the other masks form groups, the groups' points, seen from the mask's own camera, say which object fills the place
-under the mask. So the groups' points are thinned to voxels, each with the group most views see there, and laid into the picture with
-a depth buffer. What comes out is one link a mask, to the mask of the group that fills most of its place: a leaf of the graph, which can
-bridge no two groups, whose weight is what the place proves, and which constraints and the judge overrule like any other.
+A mask without depth (most lie beyond the sensor's range) has no points that could be followed, and one over several objects may
+not testify. But once the other masks form groups, the groups' points, seen from the mask's own camera, say which object fills the
+place under the mask. So the groups' points are thinned to voxels, each with the group most views see there, and laid into the
+picture with a depth buffer. What comes out is one link a mask, to a mask of the group that fits its place best: a leaf of the
+graph, which can bridge no two groups, and which constraints and the judge overrule like any other.
 Knows nothing about how links are weighed.
 """
 
@@ -31,7 +31,7 @@ MIN_FIT = 0.2
 """Least fit of a mask and the group in its place: below it the place is mostly something in front that no view measured."""
 MIN_FILLED = 0.1
 MIN_UNDER = 0.5
-"""A mask shows two groups as one object if each fills this much of its place and lies under it with this share of what is in sight."""
+"""A mask shows two groups as one object if each fills this much of its place and has this share of its sight under it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +41,8 @@ class Placements:
     Attributes:
         pairs: (P, 2) int32 rows: the placed mask, and a mask of the group that fits its place best.
         fits: (P,) float32 how well place and group fit, [`MIN_FIT`, 1]: the share p of the covered place that the group fills times
-            the square root of the share r of the group's pixels in the picture that lie there. A wall behind a small thing fills its
-            whole place (p = 1), but little of the wall lies there (r near 0).
+            the square root of the share r of the group's pixels in the picture that lie there. A wall behind a small thing fills
+            its whole place (p = 1), but little of the wall lies there (r near 0).
         joins: (J, 2) int32 rows of masks of two groups that placed masks show together or apart.
         agree: (J,) int32 views that show them under one mask.
         witnesses: (J,) int32 views that show both.
@@ -53,6 +53,11 @@ class Placements:
     joins: Int32Array
     agree: Int32Array
     witnesses: Int32Array
+
+
+NO_PLACEMENTS = Placements(
+    np.zeros((0, 2), np.int32), np.zeros(0, np.float32), np.zeros((0, 2), np.int32), np.zeros(0, np.int32), np.zeros(0, np.int32)
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,9 +139,7 @@ def _see_places(view: PosedView, voxels: _Voxels, labels: Int32Array, wanted: Bo
     area = np.bincount(rows[is_wanted], minlength=len(labels))
     hit = np.flatnonzero(is_wanted & (seen.ravel() >= 0))
     mask, voxel = rows[hit], seen.ravel()[hit]
-    code, record, counts = np.unique(
-        mask.astype(np.int64) << 32 | voxels.groups[voxel], return_inverse=True, return_counts=True
-    )
+    code, record, counts = np.unique(mask.astype(np.int64) << 32 | voxels.groups[voxel], return_inverse=True, return_counts=True)
     masks, groups = (code >> 32).astype(np.int32), (code & 0xFFFFFFFF).astype(np.int32)
     size = int(labels.max(initial=-1)) + 1
     visible = np.bincount(groups, weights=counts, minlength=size)
@@ -222,7 +225,7 @@ def _lay_into(view: PosedView, voxels: _Voxels, wanted: BoolArray, pose_error_m:
     local = voxels.points @ rotation - (view.pose[:3, 3].astype(np.float32) @ rotation)
     front = np.flatnonzero(local[:, 2] > 0.1)
     local = local[front]
-    z = local[:, 2]
+    z: Float32Array = local[:, 2].astype(np.float32)
     column = (local[:, 0] / z * np.float32(camera.fx) + np.float32(camera.cx + 0.5)) / step
     row = (local[:, 1] / z * np.float32(camera.fy) + np.float32(camera.cy + 0.5)) / step
     size = np.clip(np.ceil(VOXEL_M * camera.fx / z / step), 1, MAX_SPLAT_PX).astype(np.int32)

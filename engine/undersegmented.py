@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from engine.candidates import PairEvidence, count_witnesses, pair_attracted, unique_pairs
 from engine.geometry import Landings, MaskTable
-from engine.types import BoolArray, Float64Array, Int32Array
+from engine.types import BoolArray, Float32Array, Float64Array, Int32Array
 
 PIECE_SHARE = 0.2
 """Share of a mask that must lie on each of two masks of one view for that view to be heard: less is a ragged border."""
@@ -40,7 +40,7 @@ class Bridges:
     """What speaks against masks that attract masks of two objects.
 
     Attributes:
-        conflict: (N,) float64 share of the pairs of masks that a mask attracts, of those that views can judge, which they show apart.
+        conflict: (N,) float64 share of the pairs of masks that a mask attracts and views can judge which they show apart.
         apart: (C, 2) int32 rows of those pairs, first < second.
     """
 
@@ -68,7 +68,7 @@ def find_undersegmented(table: MaskTable, landings: Landings) -> BoolArray:
     return (split >= MIN_VIEWS) & (witnesses >= MIN_WITNESSES) & (split >= SPLIT_VIEWS * (split + whole))
 
 
-def _pair_pieces(table: MaskTable, landings: Landings, in_sight: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _pair_pieces(table: MaskTable, landings: Landings, in_sight: Float32Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pair the large landings of one mask in one view; returns two lists of landings."""
     place = landings.rows.astype(np.int64) * len(table.views) + table.view_of[landings.onto]
     large = np.flatnonzero((landings.shares >= PIECE_SHARE) & (in_sight >= SEEN_WELL))

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from engine.asking import PairJudge
 from engine.errors import MaskgroupError
+from engine.findings import tell_findings
 from engine.frames import FrameSource
 from engine.grouping import Evidence
 from engine.grouping_files import summarise_metrics, write_grouping
@@ -69,16 +70,24 @@ def group(
         write_scene_page(run.cloud, out / "scene.html", title=f"{opened.name}: {len(run.grouping.groups)} groups")
         written.append(out / "scene.html")
     metrics = summarise_metrics(run)
+    found = run.findings
+    told = "" if found is None else tell_findings(found, run.registration, views=metrics["views"], masks=metrics["masks"])
     if as_json:
-        typer.echo(json.dumps({"scene": opened.name, "out": str(out.resolve()), **metrics, "warnings": list(run.warnings)}))
+        typer.echo(
+            json.dumps({"scene": opened.name, "out": str(out.resolve()), **metrics, "told": told, "warnings": list(run.warnings)})
+        )
         return
     for warning in run.warnings:
         typer.echo(f"Note: {warning}", err=True)
     score = f", ARI {run.mask_scores.ari:.3f}" if run.mask_scores is not None else ""
+    if run.point_scores is not None:
+        points = run.point_scores
+        score += f", AP {points.ap:.3f}, AP50 {points.ap50:.3f}, AP25 {points.ap25:.3f}"
     typer.echo(
         f"{metrics['masks']} masks of {metrics['views']} views are {metrics['groups']} groups{score} "
         f"({run.calls} pairs asked, {sum(run.seconds.values()):.1f} s); wrote {', '.join(path.name for path in written)} to {out}."
     )
+    typer.echo(told)
 
 
 def parse_evidence(text: str) -> Evidence:

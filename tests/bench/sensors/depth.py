@@ -36,7 +36,7 @@ def structured_light(depth: Float32Array, rng: np.random.Generator) -> Float32Ar
     step = QUANTUM * depth**2
     seen = np.round(depth / np.maximum(step, 1e-6)) * step
     seen = seen + rng.normal(0, 1, depth.shape) * (0.0012 + 0.0019 * (depth - 0.4) ** 2)
-    holes = ndimage.binary_dilation(find_edges(depth), iterations=2) | (smooth_field(rng, depth.shape, 8) > 2.1)
+    holes = np.asarray(ndimage.binary_dilation(find_edges(depth), iterations=2), bool) | (smooth_field(rng, depth.shape, 8) > 2.1)
     return _within_range(seen, depth, holes)
 
 

@@ -12,8 +12,8 @@ from engine.types import NOTHING, Frame, Int32Array, UInt8Array
 from tests.bench.sensors.depth import smooth_field
 
 MIN_AREA_PX = 100
-PART_M = 0.45
-"""Edge of the cells of an object's own box that parts follow: a drawer front, a cushion."""
+PART_M = 0.9
+"""Edge of the cells, fixed to the room, along which parts are cut: every view cuts an object at the same places."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Segmenter:
         missing: Share of masks that it does not find.
         split: Share that it cuts in two across a random line.
         merged: Share that it fuses with a neighbour.
-        parts: Share that it divides into the object's own parts, the same ones in every view.
+        parts: Share that it cuts into parts, at the same places in every view.
         ragged_px: How far borders wander, pixels.
         holes: Share of pixels inside masks that it leaves out, in blobs.
     """
@@ -64,13 +64,13 @@ def segment(frame: Frame, rng: np.random.Generator, how: Segmenter) -> tuple[Fra
     masks = [piece for mask in masks for piece in _cut(mask, frame, rng, how)]
     masks = [mask for mask in masks if rng.random() >= how.missing]
     # Masks of a segmenter overlap at their rims; the one that it is surer of wins.
-    ids = np.full(truth.shape, NOTHING, np.int32)
+    ids: Int32Array = np.full(truth.shape, NOTHING, np.int32)
     for number in rng.permutation(len(masks)).tolist():
-        grown = ndimage.binary_dilation(masks[number], iterations=1) if rng.random() < 0.15 else masks[number]
+        grown = np.asarray(ndimage.binary_dilation(masks[number], iterations=1), bool) if rng.random() < 0.15 else masks[number]
         ids[grown] = number
     if how.holes > 0:
-        field = smooth_field(rng, truth.shape, 6)
-        ids[field > np.quantile(field, 1 - how.holes)] = NOTHING
+        field = smooth_field(rng, truth.shape, 6).astype(np.float64)
+        ids[field > float(np.quantile(field, 1 - how.holes))] = NOTHING
     return _number(frame, ids)
 
 
@@ -131,10 +131,9 @@ def _cut(mask: np.ndarray, frame: Frame, rng: np.random.Generator, how: Segmente
         piece[rows[beyond], columns[beyond]] = True
         return [mask & ~piece, piece]
     if draw < how.split + how.parts and frame.depth is not None and frame.camera is not None and frame.pose is not None:
-        # Cells of a grid that is fixed to the room: every view cuts an object along the same lines.
         points = frame.camera.rays[mask] * frame.depth[mask][:, None]
         world = points @ frame.pose[:3, :3].T.astype(np.float32) + frame.pose[:3, 3].astype(np.float32)
-        cells = np.floor(world / (2 * PART_M)).astype(np.int64)
+        cells = np.floor(world / (PART_M)).astype(np.int64)
         codes = cells @ np.asarray([1, 1000, 1000_000])
         pieces: list[np.ndarray] = []
         for code in np.unique(codes).tolist():
@@ -149,5 +148,7 @@ def blur_picture(rgb: UInt8Array, rng: np.random.Generator, length_px: int) -> U
     """Smear a picture, (H, W, 3) uint8, along a random direction, as a moving camera does."""
     angle = rng.uniform(0, np.pi)
     steps = np.linspace(-length_px / 2, length_px / 2, length_px)
-    moved = [ndimage.shift(rgb.astype(np.float32), (s * np.sin(angle), s * np.cos(angle), 0), order=1, mode="nearest") for s in steps]
+    moved = [
+        ndimage.shift(rgb.astype(np.float32), (s * np.sin(angle), s * np.cos(angle), 0), order=1, mode="nearest") for s in steps
+    ]
     return np.clip(np.mean(moved, axis=0), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The rows of the table: which sensor, which segmenter and which poses are put together, and how a row is made from clean frames."""
+"""The rows of the table: which sensor, segmenter and poses are put together, and how a row is made from clean frames."""
 
 from __future__ import annotations
 
