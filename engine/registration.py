@@ -26,8 +26,11 @@ MIN_PAIR_POINTS = 60
 MIN_SHRUNK_PX = 480
 ESTIMATE_PAIRS = 160
 """Pairs of views from which the error is estimated."""
-MIN_DROP = 0.9
+MIN_DROP = 0.7
 """A repair is kept when the misfit of points it was not fitted to falls below this share of what it was."""
+UNEXPLAINED_M = 0.03
+UNEXPLAINED_SHARE = 0.5
+"""If more than both is left, it is depth that is bent or out of scale, and poses fitted to it are worse than they were."""
 ACCURATE_M = 0.004
 """Misfit that depth quantisation alone explains; there is nothing to repair below it."""
 SETTLED_M = 2e-4
@@ -213,7 +216,7 @@ def register_views(
             break
     poses = _keep_frame(start, poses)
     after = _misfit(table, surfaces, poses, pairs)
-    if after > MIN_DROP * before:
+    if after > MIN_DROP * before or (after > UNEXPLAINED_M and after > UNEXPLAINED_SHARE * before):
         return Registration(before, before, False, {}, len(pairs))
     return Registration(before, after, True, poses, len(pairs))
 
