@@ -74,8 +74,11 @@ class PairEvidence:
 
     def _with_new(self, pairs: Int32Array, added: PairEvidence) -> PairEvidence:
         kept = ~np.isin(code_pairs(self.pairs), code_pairs(np.sort(pairs, axis=1)))
-        rest = PairEvidence(*(getattr(self, f.name)[kept] for f in fields(self)))
-        return rest.with_pairs(replace(added, pairs=np.sort(pairs, axis=1)))
+        return self.select(kept).with_pairs(replace(added, pairs=np.sort(pairs, axis=1)))
+
+    def select(self, kept: BoolArray) -> PairEvidence:
+        """Return the evidence of some pairs, (E,) bool."""
+        return PairEvidence(*(getattr(self, f.name)[kept] for f in fields(self)))
 
     def with_pairs(self, added: PairEvidence) -> PairEvidence:
         """Return the evidence with more pairs, none of which is there yet, in order."""

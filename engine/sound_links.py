@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from engine.candidates import PairEvidence, add_rivals, propose_by_geometry
 from engine.geometry import Landings, MaskTable
-from engine.grouping import weigh_geometry
-from engine.types import BoolArray
-from engine.undersegmented import BRIDGE_CONFLICT, find_bridges, without_testimony
+from engine.grouping import build_graph, cut, weigh_geometry
+from engine.types import BoolArray, Int32Array
+from engine.undersegmented import BRIDGE_CONFLICT, Bridges, find_bridges, find_glue, without_testimony
 
 
 def propose_sound_links(
@@ -33,6 +33,32 @@ def propose_sound_links(
             undersegmented = undersegmented | more
             sound = without_testimony(table, landings, undersegmented)
             evidence = propose_by_geometry(table, sound, pose_error_m=pose_error_m)
+    assert bridges is not None
+    rivals = _with_rivals(table, sound, evidence, bridges, pose_error_m)
+    suspects = bridges.suspects & ~undersegmented
+    if suspects.any():
+        glue = _find_glue(table, rivals, suspects, pose_error_m)
+        if glue.any():
+            undersegmented = undersegmented | glue
+            sound = without_testimony(table, landings, undersegmented)
+            evidence = propose_by_geometry(table, sound, pose_error_m=pose_error_m)
+            rivals = _with_rivals(table, sound, evidence, bridges, pose_error_m)
+    return rivals, undersegmented
+
+
+def _with_rivals(
+    table: MaskTable, landings: Landings, evidence: PairEvidence, bridges: Bridges, pose_error_m: float
+) -> PairEvidence:
     attracts = weigh_geometry(evidence, pose_error_m=pose_error_m) > 0
-    apart = None if bridges is None else bridges.apart
-    return add_rivals(table, sound, evidence, attracts=attracts, apart=apart), undersegmented
+    return add_rivals(table, landings, evidence, attracts=attracts, apart=bridges.apart)
+
+
+def _find_glue(table: MaskTable, evidence: PairEvidence, suspects: BoolArray, pose_error_m: float) -> BoolArray:
+    """Cut with and without the suspects, and return those that hold parts together, (N,) bool."""
+
+    def cut_links(some: PairEvidence) -> Int32Array:
+        return cut(build_graph(table.keys, table.view_of, table.areas, some, pose_error_m=pose_error_m)).labels
+
+    without = cut_links(evidence.select(~suspects[evidence.pairs].any(axis=1)))
+    weights = weigh_geometry(evidence, pose_error_m=pose_error_m)
+    return find_glue(cut_links(evidence), without, suspects, evidence.pairs, weights)

@@ -29,6 +29,11 @@ APART = 0.7
 MIN_CONFLICTS = 3
 BRIDGE_CONFLICT = (0.3, 0.2)
 """A mask is a bridge from this share of conflict on: the clear ones first, as they are what makes their neighbours look like it."""
+MIN_HINTS = 2
+MIN_PART = 3
+MIN_PULL = 1.0
+"""Two views make a mask suspect. It is glue if without the suspects its group falls into parts of at least so many masks, and two of
+them pull at it with at least this much log-odds."""
 MIN_WITNESSES = 3
 MIN_VIEWS = 2
 SPLIT_VIEWS = 0.5
@@ -42,10 +47,12 @@ class Bridges:
     Attributes:
         conflict: (N,) float64 share of the pairs of masks that a mask attracts and views can judge which they show apart.
         apart: (C, 2) int32 rows of those pairs, first < second.
+        suspects: (N,) masks with any such pair, two views being enough to show it apart.
     """
 
     conflict: Float64Array
     apart: Int32Array
+    suspects: BoolArray
 
 
 def find_undersegmented(table: MaskTable, landings: Landings) -> BoolArray:
@@ -115,7 +122,30 @@ def find_bridges(table: MaskTable, landings: Landings, evidence: PairEvidence, *
     is_two = judged & (apart >= MIN_WITNESSES) & (apart >= APART * (apart + together))
     conflicts, all_judged = np.bincount(centre[is_two], minlength=count), np.bincount(centre[judged], minlength=count)
     share = np.where(conflicts >= MIN_CONFLICTS, conflicts / np.maximum(all_judged, 1), 0.0)
-    return Bridges(share, unique_pairs(pairs[is_two]))
+    hints = (apart >= MIN_HINTS) & (apart >= APART * (apart + together))
+    return Bridges(share, unique_pairs(pairs[is_two]), np.bincount(centre[hints], minlength=count) > 0)
+
+
+def find_glue(labels: Int32Array, without: Int32Array, suspects: BoolArray, pairs: Int32Array, weights: Float64Array) -> BoolArray:
+    """Return the suspects without which a group falls apart, and which its parts pull at from two sides, (N,) bool.
+
+    Args:
+        labels: (N,) int32 groups with all masks.
+        without: (N,) int32 groups of the masks that are no suspects.
+        suspects: (N,) masks that may cover several objects.
+        pairs: (E, 2) int32 rows of links.
+        weights: (E,) float64 their log-odds.
+    """
+    sound = ~suspects
+    sizes = np.bincount(without[sound], minlength=int(without.max(initial=-1)) + 1)
+    is_part = sizes >= MIN_PART
+    both = np.concatenate([pairs, pairs[:, ::-1]])
+    doubled = np.concatenate([weights, weights])
+    pulls = suspects[both[:, 0]] & sound[both[:, 1]] & (labels[both[:, 0]] == labels[both[:, 1]]) & is_part[without[both[:, 1]]]
+    code = both[pulls, 0].astype(np.int64) << 32 | without[both[pulls, 1]]
+    sides, place = np.unique(code, return_inverse=True)
+    strong = np.bincount(place, weights=doubled[pulls], minlength=len(sides)) >= MIN_PULL
+    return np.bincount((sides[strong] >> 32).astype(np.int64), minlength=len(labels)) >= 2
 
 
 def without_testimony(table: MaskTable, landings: Landings, undersegmented: BoolArray) -> Landings:
