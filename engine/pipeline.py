@@ -27,7 +27,7 @@ from engine.grouping_metrics import MaskScores, PointScores, score_masks, score_
 from engine.input_doubts import doubt_input
 from engine.instances import InstanceCloud, fuse_cloud, label_mesh
 from engine.look_alikes import MIN_KNOWN, find_look_alikes, likeness_of, weigh_likeness
-from engine.placement import NO_PLACEMENTS, find_depthless, place_masks
+from engine.placement import NO_PLACEMENTS, find_depthless, lay_out, place_masks
 from engine.point_scores import score_mask_points
 from engine.registration import Registration, register_views
 from engine.sound_links import propose_sound_links
@@ -286,9 +286,10 @@ def group_frames(
             depthless = find_depthless(table)
             apart = depthless | undersegmented
             if apart.any():
+                layout = lay_out(table, apart, pose_error_m=error)
                 for _ in range(PLACING_ROUNDS):  # groups that a placed mask shows as one fill more places once they are joined
                     parts = cut(build(evidence, True)).labels
-                    placed = place_masks(table, parts, apart, pose_error_m=error)
+                    placed = place_masks(layout, parts)
                     evidence = evidence.with_witnesses(placed.joins, placed.agree, placed.witnesses)
                 evidence = evidence.with_placements(placed.pairs, placed.fits)
         graph = build(evidence, use_geometry)

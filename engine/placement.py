@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from engine.geometry import MaskTable, PosedView, depth_tolerance, to_world
 from engine.types import NOTHING, BoolArray, Float32Array, Int32Array
@@ -23,6 +24,9 @@ STEP_PX = 4
 """Every so many pixels of a view, across and down, one point is taken."""
 BUFFER_WIDTH = 320
 MAX_SPLAT_PX = 9
+BLOCK_M = 2.0
+FARTHEST_M = 20.0
+"""Voxels are looked up in blocks of the first; blocks farther off than the second are not looked for."""
 MIN_DEPTH_PIXELS = 25
 """A mask with fewer pixels of depth than this cannot be followed by them."""
 MIN_COVERED = 0.1
@@ -61,12 +65,22 @@ NO_PLACEMENTS = Placements(
 
 
 @dataclass(frozen=True, eq=False)
-class _Voxels:
-    """Labelled places: (P, 3) float32 metres, (P,) int32 group, (P,) int32 row of one mask of that group seen there."""
+class Layout:
+    """Which voxel fills each place under the wanted masks; it depends on no grouping, so one serves many.
 
-    points: Float32Array
-    groups: Int32Array
+    Attributes:
+        wanted: (N,) bool masks to place.
+        voxel: (P,) int32 voxel of each point of the other masks.
+        rows: (P,) int32 row of each such point's mask.
+        places: For each view with wanted masks, (Q,) int32 rows of wanted masks and (Q,) int32 voxels, -1 = none, one for each place.
+        others: For each such view, (R,) int32 rows of the masks that are not wanted, one for each place under them.
+    """
+
+    wanted: BoolArray
+    voxel: Int32Array
     rows: Int32Array
+    places: list[tuple[Int32Array, Int32Array]]
+    others: list[Int32Array]
 
 
 def find_depthless(table: MaskTable) -> BoolArray:
@@ -82,24 +96,51 @@ def find_depthless(table: MaskTable) -> BoolArray:
     return (known < np.minimum(MIN_DEPTH_PIXELS, 0.5 * table.areas)) & is_posed[table.view_of]
 
 
-def place_masks(table: MaskTable, labels: Int32Array, wanted: BoolArray, *, pose_error_m: float = 0.0) -> Placements:
-    """Find the group that fills each wanted mask's place.
+def lay_out(table: MaskTable, wanted: BoolArray, *, pose_error_m: float = 0.0) -> Layout:
+    """Lay the points of all other masks into the views of the wanted ones.
 
     Args:
         table: The masks, with the poses in use.
-        labels: (N,) int32 group of each mask; wanted masks lend no points, whatever their label.
-        wanted: (N,) bool masks to place.
+        wanted: (N,) bool masks to place; they lend no points.
         pose_error_m: Error of the poses in use, metres.
     """
-    voxels = _gather_voxels(table, labels, ~wanted)
+    points, voxel, rows = _gather_voxels(table, ~wanted)
+    blocks, block_of = np.unique(np.floor(points / BLOCK_M).astype(np.int32), axis=0, return_inverse=True)
+    order = np.argsort(block_of, kind="stable").astype(np.int32)
+    bounds = np.searchsorted(block_of[order], np.arange(len(blocks) + 1))
+    centres = (blocks.astype(np.float32) + 0.5) * np.float32(BLOCK_M)
+    places: list[tuple[Int32Array, Int32Array]] = []
+    others: list[Int32Array] = []
+    for index in np.unique(table.view_of[wanted]).tolist():
+        view = table.views[index]
+        if view.camera is None or view.pose is None or len(points) == 0:
+            continue
+        near = np.flatnonzero(_may_see(view, centres))
+        some = np.concatenate([order[bounds[k] : bounds[k + 1]] for k in near.tolist()] or [order[:0]])
+        seen, step = _lay_into(view, points[some], wanted, pose_error_m)
+        under = view.index_map[step // 2 :: step, step // 2 :: step].ravel()
+        is_wanted = np.append(wanted, False)[under]
+        hit = seen.ravel()[is_wanted]
+        places.append((under[is_wanted], np.where(hit >= 0, np.append(some, NOTHING)[hit], NOTHING).astype(np.int32)))
+        others.append(under[(under >= 0) & ~is_wanted])
+    return Layout(wanted, voxel, rows, places, others)
+
+
+def place_masks(layout: Layout, labels: Int32Array) -> Placements:
+    """Find the group that fits each wanted mask's place.
+
+    Args:
+        layout: What fills the places.
+        labels: (N,) int32 group of each mask; those of wanted masks do not matter.
+    """
+    if len(layout.voxel) == 0:
+        return NO_PLACEMENTS
+    groups, sources = _name_voxels(layout, labels)
     pairs: list[tuple[int, int]] = []
     fits: list[float] = []
     seen: list[_Places] = []
-    for index in np.unique(table.view_of[wanted]).tolist():
-        view = table.views[index]
-        if view.camera is None or view.pose is None or len(voxels.points) == 0:
-            continue
-        places = _see_places(view, voxels, labels, wanted, pose_error_m)
+    for (masks, voxels), others in zip(layout.places, layout.others, strict=True):
+        places = _see_places(masks, voxels, others, labels, groups, sources)
         seen.append(places)
         score = np.where(places.covered >= MIN_COVERED, places.filled * np.sqrt(places.under), 0)
         order = np.lexsort((-score, places.masks))
@@ -132,21 +173,19 @@ class _Places:
     sources: Int32Array
 
 
-def _see_places(view: PosedView, voxels: _Voxels, labels: Int32Array, wanted: BoolArray, pose_error_m: float) -> _Places:
-    seen, step = _lay_into(view, voxels, wanted, pose_error_m)
-    rows = view.index_map[step // 2 :: step, step // 2 :: step].ravel()
-    is_wanted = np.append(wanted, False)[rows]
-    area = np.bincount(rows[is_wanted], minlength=len(labels))
-    hit = np.flatnonzero(is_wanted & (seen.ravel() >= 0))
-    mask, voxel = rows[hit], seen.ravel()[hit]
-    code, record, counts = np.unique(mask.astype(np.int64) << 32 | voxels.groups[voxel], return_inverse=True, return_counts=True)
+def _see_places(
+    under: Int32Array, voxels: Int32Array, others: Int32Array, labels: Int32Array, group_of: Int32Array, source_of: Int32Array
+) -> _Places:
+    area = np.bincount(under, minlength=len(labels))
+    mask, voxel = under[voxels >= 0], voxels[voxels >= 0]
+    code, record, counts = np.unique(mask.astype(np.int64) << 32 | group_of[voxel], return_inverse=True, return_counts=True)
     masks, groups = (code >> 32).astype(np.int32), (code & 0xFFFFFFFF).astype(np.int32)
     size = int(labels.max(initial=-1)) + 1
     visible = np.bincount(groups, weights=counts, minlength=size)
-    visible += np.bincount(labels[rows[(rows >= 0) & ~is_wanted]], minlength=size)
+    visible += np.bincount(labels[others], minlength=size)
     covered = np.bincount(mask, minlength=len(labels))
     # The mask that lends most points to a record: the last write, the largest count, stays.
-    lent, lends = np.unique(record.astype(np.int64) << 32 | voxels.rows[voxel], return_counts=True)
+    lent, lends = np.unique(record.astype(np.int64) << 32 | source_of[voxel], return_counts=True)
     order = np.argsort(lends, kind="stable")
     sources = np.zeros(len(code), np.int32)
     sources[lent[order] >> 32] = lent[order] & 0xFFFFFFFF
@@ -178,8 +217,12 @@ def _compare_groups(seen: list[_Places]) -> tuple[Int32Array, Int32Array, Int32A
     return joins, agree, np.asarray([len(votes) for votes in wanted.values()], np.int32)
 
 
-def _gather_voxels(table: MaskTable, labels: Int32Array, lends: BoolArray) -> _Voxels:
-    """Thin the points of all lending masks to voxels, each with the group that most of its points have."""
+def _gather_voxels(table: MaskTable, lends: BoolArray) -> tuple[Float32Array, Int32Array, Int32Array]:
+    """Thin the points of all lending masks to voxels.
+
+    Returns:
+        (V, 3) float32 a point of each voxel, metres; (P,) int32 voxel of each point, and (P,) int32 row of its mask.
+    """
     points: list[Float32Array] = []
     rows: list[Int32Array] = []
     lending = np.append(lends, False)
@@ -195,19 +238,39 @@ def _gather_voxels(table: MaskTable, labels: Int32Array, lends: BoolArray) -> _V
         points.append(to_world((view.camera.rays[::step, ::step][valid] * depth[valid][:, None]).astype(np.float32), view.pose))
         rows.append(own[valid])
     if not points or sum(map(len, points)) == 0:
-        return _Voxels(np.zeros((0, 3), np.float32), np.zeros(0, np.int32), np.zeros(0, np.int32))
-    world, row = np.concatenate(points), np.concatenate(rows)
+        return np.zeros((0, 3), np.float32), np.zeros(0, np.int32), np.zeros(0, np.int32)
+    world = np.concatenate(points)
     cells = np.floor(world / VOXEL_M).astype(np.int64) + (1 << 20)
-    _, voxel = np.unique(cells @ np.asarray([1, 1 << 21, 1 << 42]), return_inverse=True)
-    code = voxel.astype(np.int64) << 32 | labels[row]
+    _, first, voxel = np.unique(cells @ np.asarray([1, 1 << 21, 1 << 42]), return_index=True, return_inverse=True)
+    return world[first], voxel.astype(np.int32), np.concatenate(rows)
+
+
+def _name_voxels(layout: Layout, labels: Int32Array) -> tuple[Int32Array, Int32Array]:
+    """Return the group that most points of each voxel have, (V,) int32, and the row of one of its masks there, (V,) int32."""
+    code = layout.voxel.astype(np.int64) << 32 | labels[layout.rows]
     unique, first, counts = np.unique(code, return_index=True, return_counts=True)
     order = np.argsort(counts, kind="stable")
-    winner = np.zeros(int(voxel.max()) + 1, np.int64)
+    winner = np.zeros(int(layout.voxel.max()) + 1, np.int64)
     winner[unique[order] >> 32] = first[order]  # the last write, the largest count, stays
-    return _Voxels(world[winner], labels[row[winner]], row[winner])
+    return labels[layout.rows[winner]], layout.rows[winner]
 
 
-def _lay_into(view: PosedView, voxels: _Voxels, wanted: BoolArray, pose_error_m: float) -> tuple[NDArray[np.int32], int]:
+def _may_see(view: PosedView, centres: Float32Array) -> BoolArray:
+    """Return which blocks, (B, 3) float32 centres in metres, may reach into a view, (B,) bool."""
+    assert view.camera is not None
+    assert view.pose is not None
+    rotation = view.pose[:3, :3].astype(np.float32)
+    local = centres @ rotation - (view.pose[:3, 3].astype(np.float32) @ rotation)
+    reach = 0.87 * BLOCK_M  # half a cube's diagonal
+    z = local[:, 2] + reach
+    camera = view.camera
+    across = max(camera.cx, camera.width - camera.cx) / camera.fx
+    down = max(camera.cy, camera.height - camera.cy) / camera.fy
+    inside = (np.abs(local[:, 0]) < across * z + 2 * reach) & (np.abs(local[:, 1]) < down * z + 2 * reach)
+    return inside & (z > 0) & (z < FARTHEST_M)
+
+
+def _lay_into(view: PosedView, points: Float32Array, wanted: BoolArray, pose_error_m: float) -> tuple[NDArray[np.int32], int]:
     """Return the nearest voxel at each place of a thinned picture, (h, w) int32, -1 = none, and how many pixels a place is wide.
 
     Only places under wanted masks are filled. Where the picture has depth of its own, only voxels that lie there count.
@@ -222,7 +285,7 @@ def _lay_into(view: PosedView, voxels: _Voxels, wanted: BoolArray, pose_error_m:
     height, width = index.shape
     own = None if view.depth is None else view.depth[offset::step, offset::step]
     rotation = view.pose[:3, :3].astype(np.float32)
-    local = voxels.points @ rotation - (view.pose[:3, 3].astype(np.float32) @ rotation)
+    local = points @ rotation - (view.pose[:3, 3].astype(np.float32) @ rotation)
     front = np.flatnonzero(local[:, 2] > 0.1)
     local = local[front]
     z: Float32Array = local[:, 2].astype(np.float32)
@@ -230,6 +293,10 @@ def _lay_into(view: PosedView, voxels: _Voxels, wanted: BoolArray, pose_error_m:
     row = (local[:, 1] / z * np.float32(camera.fy) + np.float32(camera.cy + 0.5)) / step
     size = np.clip(np.ceil(VOXEL_M * camera.fx / z / step), 1, MAX_SPLAT_PX).astype(np.int32)
     near = (column > -size) & (column < width + size) & (row > -size) & (row < height + size)
+    # Most points lie nowhere near a wanted mask: a look at the place of their centre spares their splats.
+    around = np.asarray(ndimage.maximum_filter(is_wanted.astype(np.uint8), MAX_SPLAT_PX), bool)
+    x, y = np.clip(column[near], 0, width - 1).astype(np.int32), np.clip(row[near], 0, height - 1).astype(np.int32)
+    near[near] = around[y, x]
     front, z, column, row, size = front[near], z[near], column[near], row[near], size[near]
     places: list[NDArray[np.int64]] = []
     keys: list[NDArray[np.int64]] = []

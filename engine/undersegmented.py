@@ -32,8 +32,8 @@ BRIDGE_CONFLICT = (0.3, 0.2)
 MIN_HINTS = 2
 MIN_PART = 3
 MIN_PULL = 1.0
-"""Two views make a mask suspect. It is glue if without the suspects its group falls into parts of at least so many masks, and two of
-them pull at it with at least this much log-odds."""
+"""Two views make a mask suspect. It is glue if without the suspects its group falls into parts of at least so many masks, and two
+of them pull at it with at least this much log-odds."""
 MIN_WITNESSES = 3
 MIN_VIEWS = 2
 SPLIT_VIEWS = 0.5

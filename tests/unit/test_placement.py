@@ -15,7 +15,7 @@ from engine.geometry import tabulate_masks
 from engine.grouping import cut
 from engine.grouping_metrics import score_masks
 from engine.pipeline import GroupingOptions, GroupingRun, group_frames
-from engine.placement import MIN_FIT, find_depthless, place_masks
+from engine.placement import MIN_FIT, find_depthless, lay_out, place_masks
 from engine.types import NOTHING, Frame
 from tests.grouping_rooms import dining_room, truth_of
 
@@ -93,10 +93,10 @@ def test_a_small_thing_before_a_wall_is_not_taken_for_the_wall() -> None:
 def test_only_fits_above_the_least_are_reported(seen: tuple[list[Frame], GroupingRun]) -> None:
     frames, run = seen
     table = tabulate_masks(frames)
-    found = place_masks(table, run.grouping.labels, find_depthless(table))
+    found = place_masks(lay_out(table, find_depthless(table)), run.grouping.labels)
     assert len(found.pairs)
     assert ((found.fits >= MIN_FIT) & (found.fits <= 1)).all()
-    nothing = place_masks(table, run.grouping.labels, np.ones(len(table), bool))
+    nothing = place_masks(lay_out(table, np.ones(len(table), bool)), run.grouping.labels)
     assert len(nothing.pairs) == 0, "no mask lends points"
 
 
