@@ -72,7 +72,7 @@ class Layout:
         wanted: (N,) bool masks to place.
         voxel: (P,) int32 voxel of each point of the other masks.
         rows: (P,) int32 row of each such point's mask.
-        places: For each view with wanted masks, (Q,) int32 rows of wanted masks and (Q,) int32 voxels, -1 = none, one for each place.
+        places: For each view with wanted masks, (Q,) int32 rows of those and (Q,) int32 voxels, -1 = none, one for each place.
         others: For each such view, (R,) int32 rows of the masks that are not wanted, one for each place under them.
     """
 

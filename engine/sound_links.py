@@ -59,6 +59,7 @@ def _find_glue(table: MaskTable, evidence: PairEvidence, suspects: BoolArray, po
     def cut_links(some: PairEvidence) -> Int32Array:
         return cut(build_graph(table.keys, table.view_of, table.areas, some, pose_error_m=pose_error_m)).labels
 
-    without = cut_links(evidence.select(~suspects[evidence.pairs].any(axis=1)))
+    sound = ~(suspects[evidence.pairs[:, 0]] | suspects[evidence.pairs[:, 1]])
+    without = cut_links(evidence.select(sound))
     weights = weigh_geometry(evidence, pose_error_m=pose_error_m)
     return find_glue(cut_links(evidence), without, suspects, evidence.pairs, weights)
