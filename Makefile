@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 # Several thread pools on few cores slow each other down; tests run in two processes instead.
 TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 GRADIO_ANALYTICS_ENABLED=False
 
-.PHONY: demo test soak lint format bench fuzz screenshots wheel clean
+.PHONY: demo test soak lint format bench bench-real fuzz screenshots wheel clean
 
 demo: $(VENV)/.app-installed
 	$(BIN)/maskgroup app --port $(PORT)
@@ -33,7 +33,11 @@ format: $(VENV)/.dev-installed
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.dev-installed
-	for bench in tests/bench/bench_*.py; do $(BIN)/python -m tests.bench.$$(basename $$bench .py) || exit 1; done
+	for bench in $(filter-out tests/bench/bench_real.py,$(wildcard tests/bench/bench_*.py)); do $(BIN)/python -m tests.bench.$$(basename $$bench .py) || exit 1; done
+
+# What sensors, segmenters and drifting poses cost: the bundled room and N procedural ones.
+bench-real: $(VENV)/.dev-installed
+	$(BIN)/python -m tests.bench.bench_real sh3d_living --rooms $(or $(N),2)
 
 # Every reader of scenes on 500 broken folders; COUNT=5000 SEED=1 for more.
 COUNT ?= 500

@@ -7,7 +7,7 @@ them as one mask (view consensus, as in MaskClustering, Yan et al., CVPR 2024). 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,11 @@ MIN_SHARE = 0.1
 """Less of a mask than this landing on another is rim and noise."""
 MAX_PER_MASK = 24
 """Links kept for one mask: its strongest ones."""
+MAX_RIVALS = 8
+"""Masks of one picture that one mask elsewhere attracts, compared with one another; more of them are a wall behind everything."""
+PARTNERS = 2
+"""How many others each mask that one mask attracts is compared with."""
 CHUNK = 20_000
-BRIDGE_OVERLAP = 0.75
-"""Overlap that the one link of a mask over several objects counts for: enough to hold it, too little to pull."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,8 @@ class PairEvidence:
         witnesses: (E,) int32 views that see both.
         similarity: (E,) float32 cosine of appearance embeddings, NaN where there are none.
         gap_m: (E,) float32 metres between two parts of a surface that seems to go on from one into the other, NaN for all others.
+        placed: (E,) float32 how well one mask's place fits what other views show there, the other mask's group, [0, 1]; NaN for all
+            others.
     """
 
     pairs: Int32Array
@@ -44,6 +48,7 @@ class PairEvidence:
     witnesses: Int32Array
     similarity: Float32Array
     gap_m: Float32Array
+    placed: Float32Array
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -55,21 +60,39 @@ class PairEvidence:
         if len(pairs) == 0:
             return self
         nan, zero = np.full(len(pairs), np.nan, np.float32), np.zeros(len(pairs), np.int32)
-        added = PairEvidence(pairs, nan, zero, zero, nan, gap_m)
-        order = np.argsort(code_pairs(np.concatenate([self.pairs, pairs])), kind="stable")
+        return self.with_pairs(PairEvidence(pairs, nan, zero, zero, nan, gap_m, nan))
+
+    def with_placements(self, pairs: Int32Array, fits: Float32Array) -> PairEvidence:
+        """Return the evidence with links (P, 2) between masks and what fits their place; all else about those pairs is dropped."""
+        nan, zero = np.full(len(pairs), np.nan, np.float32), np.zeros(len(pairs), np.int32)
+        return self._with_new(pairs, PairEvidence(pairs, nan, zero, zero, nan, nan, fits))
+
+    def with_witnesses(self, pairs: Int32Array, agree: Int32Array, witnesses: Int32Array) -> PairEvidence:
+        """Return the evidence with links (J, 2) that only views testify about; all else about those pairs is dropped."""
+        nan = np.full(len(pairs), np.nan, np.float32)
+        return self._with_new(pairs, PairEvidence(pairs, nan, agree, witnesses, nan, nan, nan))
+
+    def _with_new(self, pairs: Int32Array, added: PairEvidence) -> PairEvidence:
+        kept = ~np.isin(code_pairs(self.pairs), code_pairs(np.sort(pairs, axis=1)))
+        return self.select(kept).with_pairs(replace(added, pairs=np.sort(pairs, axis=1)))
+
+    def select(self, kept: BoolArray) -> PairEvidence:
+        """Return the evidence of some pairs, (E,) bool."""
+        return PairEvidence(*(getattr(self, f.name)[kept] for f in fields(self)))
+
+    def with_pairs(self, added: PairEvidence) -> PairEvidence:
+        """Return the evidence with more pairs, none of which is there yet, in order."""
+        order = np.argsort(code_pairs(np.concatenate([self.pairs, added.pairs])), kind="stable")
         return PairEvidence(*(np.concatenate([getattr(self, f.name), getattr(added, f.name)])[order] for f in fields(self)))
 
 
-def propose_by_geometry(
-    table: MaskTable, landings: Landings, *, pose_error_m: float = 0.0, undersegmented: BoolArray | None = None
-) -> PairEvidence:
+def propose_by_geometry(table: MaskTable, landings: Landings, *, pose_error_m: float = 0.0) -> PairEvidence:
     """Propose pairs by where masks land; the gate widens with the pose error.
 
     Args:
         table: The masks.
         landings: Where they land in other views.
         pose_error_m: Error that is left after repair, metres; lowers the share at which a pair becomes a candidate.
-        undersegmented: (N,) masks that cover several objects: the one link of each says that it belongs to what it covers most.
     """
     gate = MIN_SHARE / (1 + pose_error_m / 0.03)
     strong = landings.shares >= gate
@@ -79,11 +102,58 @@ def propose_by_geometry(
     pairs = unique_pairs(np.concatenate([np.stack([rows, onto], axis=1), _share_a_mask(table, landings)]))
     agree, witnesses = count_witnesses(table, landings, pairs)
     overlap = _overlaps(table, landings, pairs)
-    if undersegmented is not None:
-        bridges = undersegmented[pairs].any(axis=1)
-        overlap[bridges], agree[bridges], witnesses[bridges] = BRIDGE_OVERLAP, 1, 1
     unknown = np.full(len(pairs), np.nan, np.float32)
-    return PairEvidence(pairs, overlap, agree, witnesses, unknown, unknown)
+    return PairEvidence(pairs, overlap, agree, witnesses, unknown, unknown, unknown)
+
+
+def add_rivals(
+    table: MaskTable, landings: Landings, evidence: PairEvidence, *, attracts: BoolArray, apart: Int32Array | None = None
+) -> PairEvidence:
+    """Add what the views say about pairs that one mask attracts: the evidence against a bridge between two objects.
+
+    A mask over two objects attracts the masks of both. What tells that they are two are the views that show both, and without
+    these links nobody would ask them. Pairs of one picture are always asked about.
+
+    Args:
+        table: The masks.
+        landings: Where they land in other views.
+        evidence: Pairs so far.
+        attracts: (E,) whether a pair speaks for one object.
+        apart: (C, 2) int32 more pairs, known to be shown apart.
+    """
+    a, b = evidence.pairs[attracts].T
+    centre, other = np.concatenate([a, b]), np.concatenate([b, a])
+    codes = centre.astype(np.int64) * len(table.views) + table.view_of[other]
+    order = np.argsort(codes, kind="stable")
+    codes, other = codes[order], other[order]
+    found = [np.zeros((0, 2), np.int32) if apart is None else apart]
+    for gap in range(1, MAX_RIVALS):
+        together = codes[:-gap] == codes[gap:]
+        found.append(np.stack([other[:-gap][together], other[gap:][together]], axis=1))
+    rivals = unique_pairs(np.concatenate(found))
+    rivals = rivals[~np.isin(code_pairs(rivals), code_pairs(evidence.pairs))]
+    agree, witnesses = count_witnesses(table, landings, rivals)
+    unknown = np.full(len(rivals), np.nan, np.float32)
+    return evidence.with_pairs(PairEvidence(rivals, unknown, agree, witnesses, unknown, unknown, unknown))
+
+
+def pair_attracted(evidence: PairEvidence, attracts: BoolArray) -> tuple[Int32Array, Int32Array]:
+    """Pair some of the masks that one mask attracts with one another, at random but always alike.
+
+    Returns:
+        (T,) rows of the attracting masks, and (T, 2) rows of the attracted ones; a pair comes once for each
+        mask that attracts both.
+    """
+    a, b = evidence.pairs[attracts].T
+    centre, other = np.concatenate([a, b]), np.concatenate([b, a])
+    order = np.lexsort((np.random.default_rng(0).random(len(centre)), centre))
+    centre, other = centre[order], other[order]
+    centres, found = [np.zeros(0, np.int32)], [np.zeros((0, 2), np.int32)]
+    for gap in range(1, PARTNERS + 1):
+        together = centre[:-gap] == centre[gap:]
+        centres.append(centre[:-gap][together])
+        found.append(np.stack([other[:-gap][together], other[gap:][together]], axis=1))
+    return np.concatenate(centres), np.concatenate(found)
 
 
 def propose_by_appearance(table: MaskTable, embeddings: Float32Array, *, neighbours: int = 10) -> PairEvidence:
@@ -109,7 +179,7 @@ def propose_by_appearance(table: MaskTable, embeddings: Float32Array, *, neighbo
     similarity = np.einsum("ed,ed->e", unit[pairs[:, 0]], unit[pairs[:, 1]]).astype(np.float32)
     zeros = np.zeros(len(pairs), np.int32)
     unknown = np.full(len(pairs), np.nan, np.float32)
-    return PairEvidence(pairs, unknown, zeros, zeros, similarity, unknown)
+    return PairEvidence(pairs, unknown, zeros, zeros, similarity, unknown, unknown)
 
 
 def unique_pairs(pairs: Int32Array) -> Int32Array:

@@ -94,6 +94,8 @@ def explain_link(graph: MaskGraph, grouping: Grouping, link: int, *, constraints
         words.append(f"looks {graph.evidence.similarity[link]:.2f} alike")
     if not np.isnan(graph.evidence.gap_m[link]):
         words.append(f"in one plane, the surface goes on {100 * graph.evidence.gap_m[link]:.0f} cm away")
+    if not np.isnan(graph.evidence.placed[link]):
+        words.append(f"other views show this object in the mask's place, fit {graph.evidence.placed[link]:.2f}")
     if a.view == b.view:
         words.append("in one picture")
     for constraint in constraints:

@@ -59,7 +59,7 @@ def _as_json(link: Link) -> dict[str, Any]:
 
 
 def summarise_metrics(run: GroupingRun) -> dict[str, Any]:
-    """Return the contents of metrics.json: scores where ground truth exists, cost always."""
+    """Return the contents of metrics.json: scores where ground truth exists, cost and what was found always."""
     count = len(run.graph.keys)
     metrics: dict[str, Any] = {
         "evidence": run.options.evidence,
@@ -78,6 +78,9 @@ def summarise_metrics(run: GroupingRun) -> dict[str, Any]:
         scores = asdict(run.mask_scores)
         scores["scored_masks"] = scores.pop("masks")
         metrics.update({name: round(value, 5) if isinstance(value, float) else value for name, value in scores.items()})
+    if run.findings is not None:
+        found = asdict(run.findings)
+        metrics["found"] = {name: round(value, 5) if isinstance(value, float) else value for name, value in found.items()}
     if run.point_scores is not None:
         points = asdict(run.point_scores)
         metrics.update({name: round(value, 5) if isinstance(value, float) else value for name, value in points.items()})
@@ -85,7 +88,7 @@ def summarise_metrics(run: GroupingRun) -> dict[str, Any]:
 
 
 def write_grouping(run: GroupingRun, folder: Path) -> list[Path]:
-    """Write groups.json, metrics.json (with ground truth) and instances.ply (with geometry); returns what was written.
+    """Write groups.json, metrics.json and instances.ply (with geometry); returns what was written.
 
     Raises:
         MaskgroupError: If the folder cannot be written.
@@ -95,9 +98,8 @@ def write_grouping(run: GroupingRun, folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         written.append(folder / "groups.json")
         written[-1].write_text(to_json_text(summarise_groups(run), indent=1), encoding="utf-8")
-        if run.mask_scores is not None:
-            written.append(folder / "metrics.json")
-            written[-1].write_text(to_json_text(summarise_metrics(run), indent=1), encoding="utf-8")
+        written.append(folder / "metrics.json")
+        written[-1].write_text(to_json_text(summarise_metrics(run), indent=1), encoding="utf-8")
         if run.cloud is not None:
             written.append(folder / "instances.ply")
             write_instances_ply(run.cloud, written[-1])

@@ -27,6 +27,9 @@ GEOMETRY_CAP = 4.0
 """Largest log-odds that geometry claims: one link in 55 may be wrong however clear it looks."""
 CONTINUES = 1.5
 """Log-odds that a surface goes on into the part that begins where it is cut off: little, so that any overlap outweighs it."""
+PLACED_LEAST = 0.5
+PLACED_GAIN = 5.0
+"""Log-odds that a mask belongs to the group in its place: the first, and this times how well they fit."""
 SAME_VIEW_CLEAN = 8.0
 SAME_VIEW_SOFT = 1.5
 """Repulsion of two masks of one view, log-odds: where masks are clean, and where objects look split."""
@@ -227,7 +230,9 @@ def weigh_geometry(evidence: PairEvidence, *, sizes_m: Float64Array | None = Non
     overlap = np.clip(np.nan_to_num(evidence.overlap.astype(np.float64), nan=0.5), 0.03, 0.97)
     log_odds += np.where(direct, _logit(overlap) - _logit(level), 0)
     measured = np.where(seen | direct, np.clip(log_odds * trust, -GEOMETRY_CAP, GEOMETRY_CAP), 0.0)
-    return np.where(np.isnan(evidence.gap_m), measured, CONTINUES)
+    measured = np.where(np.isnan(evidence.gap_m), measured, CONTINUES)
+    fit = np.nan_to_num(evidence.placed.astype(np.float64))
+    return np.where(np.isnan(evidence.placed), measured, np.clip(PLACED_LEAST + PLACED_GAIN * fit, 0, GEOMETRY_CAP))
 
 
 def _logit(p: Float64Array | float) -> Float64Array:

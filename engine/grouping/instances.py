@@ -61,7 +61,7 @@ def label_mesh(mesh: SceneMesh, table: MaskTable, labels: Int32Array, *, pose_er
         pose_error_m: Widens the depth test.
     """
     count = len(mesh.vertices)
-    voted = _vote(mesh.vertices, table, labels, pose_error_m)
+    voted = vote_on_points(mesh.vertices, table, labels, pose_error_m=pose_error_m)
     edges = np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]]])
     same = (voted[edges[:, 0]] == voted[edges[:, 1]]) & (voted[edges[:, 0]] != NOTHING)
     # Vertices that several faces repeat at one place belong together.
@@ -96,7 +96,7 @@ def fuse_cloud(table: MaskTable, labels: Int32Array, *, colors: list[UInt8Array]
     world, group, tint = np.concatenate(points), np.concatenate(groups).astype(np.int64), np.concatenate(tints)
     cells = np.floor(world / CLOUD_VOXEL_M).astype(np.int64) + (1 << 20)
     _, first, voxel = np.unique(cells @ np.asarray([1, 1 << 21, 1 << 42]), return_index=True, return_inverse=True)
-    winner = _majority(voxel, group, len(first))
+    winner = name_majority(voxel, group, len(first))
     kept = world[first]
     boxes = make_boxes(kept, winner)
     return InstanceCloud(kept, tint[first], winner, np.zeros((0, 3), np.int32), boxes)
@@ -115,7 +115,15 @@ def make_boxes(points: Float32Array, labels: Int32Array) -> tuple[InstanceBox, .
     return tuple(boxes)
 
 
-def _vote(points: Float32Array, table: MaskTable, labels: Int32Array, pose_error_m: float) -> Int32Array:
+def vote_on_points(points: Float32Array, table: MaskTable, labels: Int32Array, *, pose_error_m: float = 0.0) -> Int32Array:
+    """Return the group that most views which see a point show there, (P,) int32, -1 where none sees it.
+
+    Args:
+        points: (P, 3) float32 metres, world frame.
+        table: Masks with depth and poses.
+        labels: (N,) int32 group of each mask.
+        pose_error_m: Widens the depth test.
+    """
     groups = int(labels.max(initial=-1)) + 1
     votes: dict[str, list[Int32Array]] = {"point": [], "group": []}
     for view in table.views:
@@ -129,10 +137,10 @@ def _vote(points: Float32Array, table: MaskTable, labels: Int32Array, pose_error
         votes["group"].append(labels[rows[ok]])
     if not votes["point"] or groups == 0:
         return np.full(len(points), NOTHING, np.int32)
-    return _majority(np.concatenate(votes["point"]), np.concatenate(votes["group"]), len(points))
+    return name_majority(np.concatenate(votes["point"]), np.concatenate(votes["group"]), len(points))
 
 
-def _majority(places: NDArray[np.integer[Any]], groups: NDArray[np.integer[Any]], count: int) -> Int32Array:
+def name_majority(places: NDArray[np.integer[Any]], groups: NDArray[np.integer[Any]], count: int) -> Int32Array:
     """Return the group named most often at each of `count` places, -1 where none was."""
     named = groups != NOTHING
     codes, counts = np.unique(places[named].astype(np.int64) << 32 | groups[named].astype(np.int64), return_counts=True)

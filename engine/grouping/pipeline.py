@@ -15,31 +15,35 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from engine.errors import MaskgroupError, SceneError
-from engine.grouping.candidates import PairEvidence, physical_sizes, propose_by_appearance, propose_by_geometry
+from engine.grouping.candidates import PairEvidence, physical_sizes, propose_by_appearance
 from engine.grouping.constraints import Constraint
 from engine.grouping.continuation import find_continuations
-from engine.grouping.depth_units import find_depth_factor
+from engine.grouping.findings import Findings, find_out
 from engine.grouping.geometry import MaskTable, follow_masks, sample_masks, tabulate_masks
 from engine.grouping.graph import SPLIT_MAX_ERROR_M, Evidence, Grouping, MaskGraph, build_graph, cut
+from engine.grouping.input_doubts import doubt_input
 from engine.grouping.instances import InstanceCloud, fuse_cloud, label_mesh
 from engine.grouping.judge_rounds import MaskEmbedder, PairJudge, ask_in_rounds
 from engine.grouping.metrics import MaskScores, PointScores, score_masks, score_points
+from engine.grouping.placement import NO_PLACEMENTS, find_depthless, lay_out, place_masks
+from engine.grouping.point_scores import score_mask_points
 from engine.grouping.registration import Registration, register_views
 from engine.grouping.similarity import MIN_KNOWN, find_look_alikes, likeness_of, weigh_likeness
-from engine.grouping.undersegmented import find_undersegmented, without_testimony
+from engine.grouping.sound_links import propose_sound_links
+from engine.grouping.undersegmented import find_undersegmented
 from engine.types import NOTHING, Float32Array, Frame, Int32Array, LeftOutView, MaskKey, MaskPair, Scene, UInt8Array
 from engine.views.appearance import describe_masks
-from engine.views.frames import FrameSource
+from engine.views.frames import FrameSource, resize_nearest
 
 logger = logging.getLogger(__name__)
 
 Stage = Literal["frames", "poses", "overlap", "judge", "cut", "3D", "scores"]
-PLAUSIBLE_DEPTH_M = (0.15, 50.0)
 POOR_POSES_M = 0.03
 MANY_UNDERSEGMENTED = 0.005
 """Share of masks over several objects that is worth a warning; fewer are listed only."""
 LEFT_OUT_SAID = 3
 """Left-out views that a warning names; the result lists all."""
+PLACING_ROUNDS = 2
 VISION_WEIGHT = 0.25
 """What a judge's embeddings count for beside colours among the neighbours of a mask without geometry; see docs/grouping.md."""
 
@@ -91,6 +95,7 @@ class GroupingRun:
         point_scores: Scores over the mesh's vertices, None without their ground truth.
         undersegmented: Masks that seem to cover several objects.
         left_out: Views of the scene that could not be used, and why.
+        findings: What was found out about depth, poses and masks; None where a kept run was opened.
         calls: Pairs that the judge was asked.
         seconds: Wall-clock time of each stage.
         warnings: Sentences about what looks wrong with the scene.
@@ -110,6 +115,7 @@ class GroupingRun:
     warnings: tuple[str, ...]
     undersegmented: tuple[MaskKey, ...] = ()
     left_out: tuple[LeftOutView, ...] = ()
+    findings: Findings | None = None
 
 
 @runtime_checkable
@@ -183,11 +189,14 @@ def group_scene(
             clock.tick(len(loaded) / len(scene.view_names))
     with clock.time("scores"):
         truth = find_truth(scene, loaded)
+        reader = scene.reader
+        truth_maps = [_read_truth(reader, frame) for frame in loaded] if isinstance(reader, HasGroundTruth) else None
     return group_frames(
         loaded,
         scene=scene,
         left_out=frames.left_out,
         truth=truth,
+        truth_maps=truth_maps,
         options=options,
         judge=judge,
         constraints=constraints,
@@ -201,6 +210,7 @@ def group_frames(
     scene: Scene | None = None,
     left_out: Sequence[LeftOutView] = (),
     truth: Int32Array | None = None,
+    truth_maps: Sequence[Int32Array | None] | None = None,
     embeddings: Float32Array | None = None,
     options: GroupingOptions | None = None,
     judge: PairJudge | None = None,
@@ -214,6 +224,7 @@ def group_frames(
         scene: Gives the mesh, where there is one.
         left_out: Views of the scene that are not among `frames` because they cannot be used.
         truth: (N,) int32 object of each mask, for scores.
+        truth_maps: (H, W) int32 objects of each frame's pixels, -1 = unlabelled, for scores over points; None = those of the masks.
         embeddings: (N, D) float32 appearance of each mask, used where there is no geometry; None = its colours and,
             where the judge has a vision tower, what that sees.
         options: How to group.
@@ -234,7 +245,7 @@ def group_frames(
             "The scene has no depth, poses or intrinsics in at least two views, which grouping by geometry needs; "
             "add them, or group with the evidence 'vlm'."
         )
-    warnings = [*_tell_left_out(scene, left_out, len(frames)), *_doubt_input(table)]
+    warnings = [*_tell_left_out(scene, left_out, len(frames)), *doubt_input(table)]
     with clock.time("poses"):
         registration = register_views(table, repair=options.repair, tick=clock.tick)
         table = table.with_poses(registration.poses)
@@ -248,12 +259,12 @@ def group_frames(
         points = sample_masks(table) if table.has_geometry else []
         landings = follow_masks(table, points=points, pose_error_m=error) if table.has_geometry else None
         undersegmented = np.zeros(len(table), bool)
+        depthless, placed = np.zeros(len(table), bool), NO_PLACEMENTS
         look_alikes, alike, likeness = np.zeros((0, 2), np.int32), np.zeros(0), None
         if landings is not None:
             if error < SPLIT_MAX_ERROR_M:  # beyond it, small masks scatter whatever they show
                 undersegmented = find_undersegmented(table, landings)
-            sound = without_testimony(table, landings, undersegmented) if undersegmented.any() else landings
-            evidence = propose_by_geometry(table, sound, pose_error_m=error, undersegmented=undersegmented)
+            evidence, undersegmented = propose_sound_links(table, landings, undersegmented, pose_error_m=error)
         else:
             embeddings = _describe(table, frames, embeddings, judge)
             evidence = propose_by_appearance(table, embeddings)
@@ -282,6 +293,15 @@ def group_frames(
             parts = cut(build(evidence, True)).labels
             continued = find_continuations(table, points, parts, colors=[frame.rgb for frame in frames], pose_error_m=error)
             evidence = evidence.with_continuations(continued.pairs, continued.gaps_m)
+            depthless = find_depthless(table)
+            apart = depthless | undersegmented
+            if apart.any():
+                layout = lay_out(table, apart, pose_error_m=error)
+                for _ in range(PLACING_ROUNDS):  # groups that a placed mask shows as one fill more places once they are joined
+                    parts = cut(build(evidence, True)).labels
+                    placed = place_masks(layout, parts)
+                    evidence = evidence.with_witnesses(placed.joins, placed.agree, placed.witnesses)
+                evidence = evidence.with_placements(placed.pairs, placed.fits)
         graph = build(evidence, use_geometry)
     calls = 0
     if judge is not None and options.evidence != "geometry":
@@ -300,6 +320,9 @@ def group_frames(
             f"{int(undersegmented.sum())} of {len(table)} masks seem to cover several objects: each stands with the object that it "
             "shows most of; split them for a cleaner result."
         )
+    findings = find_out(
+        table, grouping, depthless=depthless, merged=undersegmented, placed=np.isin(np.arange(len(table)), placed.pairs[:, 0])
+    )
     cloud, point_scores = None, None
     mesh = scene.mesh if scene is not None and options.lift else None
     if options.lift:
@@ -314,6 +337,8 @@ def group_frames(
         if cloud is not None and mesh is not None and mesh.vertex_instances is not None:
             confidences = [group.confidence for group in grouping.groups]
             point_scores = score_points(mesh.vertex_instances, cloud.labels, confidences)
+        elif truth is not None and options.lift:
+            point_scores = score_mask_points(table, truth if truth_maps is None else truth_maps, grouping)
     return GroupingRun(
         options=options,
         table=table,
@@ -325,6 +350,7 @@ def group_frames(
         mask_scores=mask_scores,
         point_scores=point_scores,
         left_out=tuple(left_out),
+        findings=findings,
         undersegmented=tuple(table.keys[row] for row in np.flatnonzero(undersegmented).tolist()),
         calls=calls,
         seconds={stage: round(seconds, 4) for stage, seconds in clock.seconds.items()},
@@ -353,32 +379,6 @@ def _tell_left_out(scene: Scene | None, left_out: Sequence[LeftOutView], used: i
         yield from scene.notes
 
 
-def _doubt_input(table: MaskTable) -> Iterator[str]:
-    """Say what looks wrong with the input, a sentence each."""
-    if len(table) == 0:
-        yield "The scene has no masks: there is nothing to group."
-    if len(table.views) == 1:
-        yield "The scene has one view, so every mask is a group of its own."
-    depths = [view.depth[view.depth > 0] for view in table.views if view.depth is not None]
-    depths = [d[:: max(1, len(d) // 1000)] for d in depths if len(d)]
-    if depths:
-        typical, (least, most) = float(np.median(np.concatenate(depths))), PLAUSIBLE_DEPTH_M
-        if not least <= typical <= most:
-            yield (
-                f"Depth has a median of {typical:.3g} m, expected {least:g} to {most:g} m for a room; "
-                "write the right number of units a metre into depth_scale.txt."
-            )
-    factor = find_depth_factor(table)
-    if factor is not None:
-        words = f"{factor:.3g} times too large" if factor > 1 else f"{1 / factor:.3g} times too small"
-        yield (
-            f"Depth looks about {words} for the poses: divided by {factor:.3g}, depths of different views agree; "
-            f"multiply the number in depth_scale.txt by {factor:.3g} (it is 1000 where there is no such file)."
-        )
-    if depths and len(depths) < len(table.views):
-        yield f"{len(table.views) - len(depths)} of {len(table.views)} views have no depth: their masks cannot be followed."
-
-
 def find_truth(scene: Scene, frames: Sequence[Frame]) -> Int32Array | None:
     """Return the object of each mask, (N,) int32 in table order, -1 = unknown; None where the scene has no ground truth.
 
@@ -390,18 +390,10 @@ def find_truth(scene: Scene, frames: Sequence[Frame]) -> Int32Array | None:
     for frame in frames:
         ids = sorted(frame.mask_areas)
         if isinstance(reader, HasGroundTruth):
-            try:
-                objects = reader.read_ground_truth_map(frame.view)
-            except SceneError as error:
-                logger.warning("The ground truth of view %r is not used: %s", frame.view, error)
-                objects = None
+            objects = _read_truth(reader, frame)
             if objects is None:
                 truth.extend([NOTHING] * len(ids))
                 continue
-            from engine.views.frames import resize_nearest
-
-            height, width = frame.instance_map.shape
-            objects = resize_nearest(objects, width, height)
             for mask in ids:
                 under, counts = np.unique(objects[frame.instance_map == mask], return_counts=True)
                 truth.append(int(under[counts.argmax()]))
@@ -412,3 +404,14 @@ def find_truth(scene: Scene, frames: Sequence[Frame]) -> Int32Array | None:
         else:
             return None
     return np.asarray(truth, np.int32) if found else None
+
+
+def _read_truth(reader: HasGroundTruth, frame: Frame) -> Int32Array | None:
+    """Return the object of each pixel at the frame's size, (H, W) int32, or None where the view has no ground truth."""
+    try:
+        objects = reader.read_ground_truth_map(frame.view)
+    except SceneError as error:
+        logger.warning("The ground truth of view %r is not used: %s", frame.view, error)
+        return None
+    height, width = frame.instance_map.shape
+    return None if objects is None else resize_nearest(objects, width, height)

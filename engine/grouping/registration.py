@@ -7,7 +7,7 @@ spreads the error over all views, where pairwise registration would pile it up. 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,10 +26,16 @@ MIN_PAIR_POINTS = 60
 MIN_SHRUNK_PX = 480
 ESTIMATE_PAIRS = 160
 """Pairs of views from which the error is estimated."""
-MIN_DROP = 0.9
+MIN_DROP = 0.7
 """A repair is kept when the misfit of points it was not fitted to falls below this share of what it was."""
+UNEXPLAINED_M = 0.03
+UNEXPLAINED_SHARE = 0.5
+"""If more than both is left, it is depth that is bent or out of scale, and poses fitted to it are worse than they were."""
 ACCURATE_M = 0.004
 """Misfit that depth quantisation alone explains; there is nothing to repair below it."""
+SETTLED_M = 2e-4
+SETTLED_SHARE = 0.05
+"""Poses have settled when none moves by more than the first, or by more than this share of the error they came with."""
 MAD_TO_SIGMA = 1.4826
 
 
@@ -111,31 +117,63 @@ def _sample_surface(view: PosedView, rng: np.random.Generator) -> _Surface:
 
 @dataclass(frozen=True, eq=False)
 class _Match:
-    """Points of one view on another's surface: signed distance (P,), world point (P, 3), world normal (P, 3)."""
+    """Points of several views on one view's surface.
 
+    Attributes:
+        sources: (P,) int32 index of the view that each point comes from, ascending.
+        residuals: (P,) float32 signed distance along the normal, metres.
+        points: (P, 3) float32 world points.
+        normals: (P, 3) float32 world normals of the surface.
+    """
+
+    sources: Int32Array
     residuals: Float32Array
     points: Float32Array
     normals: Float32Array
 
 
-def _match(source: _Surface, pose: Float64Array, target: _Surface, view: PosedView, gate: float, subset: slice) -> _Match:
-    """Associate points with the pixel they fall on in `view`; its pose is the current guess."""
+@dataclass(frozen=True, eq=False)
+class _Cloud:
+    """One view's points in the world as its pose is guessed now, (P, 3) float32, and their normals, (P, 3) float32."""
+
+    points: Float32Array
+    normals: Float32Array
+
+
+def _to_clouds(surfaces: dict[int, _Surface], poses: dict[int, Float64Array], subset: slice) -> dict[int, _Cloud]:
+    clouds: dict[int, _Cloud] = {}
+    for i, surface in surfaces.items():
+        normals = surface.normals[surface.pixels[subset]] @ poses[i][:3, :3].T.astype(np.float32)
+        clouds[i] = _Cloud(to_world(surface.points[subset], poses[i]), normals)
+    return clouds
+
+
+def _match(clouds: dict[int, _Cloud], sources: Sequence[int], target: _Surface, view: PosedView, gate: float) -> _Match:
+    """Associate the points of some views with the pixels they fall on in `view`; its pose is the current guess."""
     assert view.depth is not None
     assert view.camera is not None
     assert view.pose is not None
-    local, pixels = source.points[subset], source.pixels[subset]
-    world = to_world(local, pose)
+    world = np.concatenate([clouds[i].points for i in sources])
+    own = np.concatenate([clouds[i].normals for i in sources])
+    source = np.repeat(np.asarray(sources, np.int32), [len(clouds[i].points) for i in sources])
     kept, pixel, _ = project(world, view)
     depth = view.depth.ravel()[pixel]
     rotation = view.pose[:3, :3].astype(np.float32)
     normal = target.normals[pixel] @ rotation.T
-    own = source.normals[pixels[kept]] @ pose[:3, :3].T.astype(np.float32)
     surface = to_world((view.camera.rays.reshape(-1, 3)[pixel] * depth[:, None]).astype(np.float32), view.pose)
     gap = world[kept] - surface
     residual = np.einsum("pk,pk->p", normal, gap)
-    ok: BoolArray = (depth > 0) & (np.einsum("pk,pk->p", normal, own) > 0.8)
+    ok: BoolArray = (depth > 0) & (np.einsum("pk,pk->p", normal, own[kept]) > 0.8)
     ok &= (np.abs(residual) < gate) & (np.einsum("pk,pk->p", gap, gap) < (2 * gate) ** 2)
-    return _Match(residual[ok], world[kept[ok]], normal[ok])
+    return _Match(source[kept[ok]], residual[ok], world[kept[ok]], normal[ok])
+
+
+def _by_target(pairs: Sequence[tuple[int, int]]) -> dict[int, list[int]]:
+    """Return the views whose points are laid on each view."""
+    sources: dict[int, list[int]] = {}
+    for i, j in sorted(pairs):
+        sources.setdefault(j, []).append(i)
+    return sources
 
 
 def register_views(
@@ -174,11 +212,11 @@ def register_views(
         poses, largest = _adjust(table, surfaces, poses, pairs, gate)
         tick((step + 1) / ROUNDS)
         gate = max(FINE_GATE_M, gate * 0.85)
-        if largest < 2e-4 and gate <= FINE_GATE_M:
+        if largest < max(SETTLED_M, SETTLED_SHARE * before) and gate <= FINE_GATE_M:
             break
     poses = _keep_frame(start, poses)
     after = _misfit(table, surfaces, poses, pairs)
-    if after > MIN_DROP * before:
+    if after > MIN_DROP * before or (after > UNEXPLAINED_M and after > UNEXPLAINED_SHARE * before):
         return Registration(before, before, False, {}, len(pairs))
     return Registration(before, after, True, poses, len(pairs))
 
@@ -203,7 +241,11 @@ FITTED, HELD_OUT = slice(0, None, 2), slice(1, None, 2)
 def _misfit(table: MaskTable, surfaces: dict[int, _Surface], poses: dict[int, Float64Array], pairs: list[tuple[int, int]]) -> float:
     """Robust error of one view along normals, metres, from points that the adjustment does not use."""
     pairs = pairs[:: max(1, len(pairs) // ESTIMATE_PAIRS)]
-    residuals = [_match(surfaces[i], poses[i], surfaces[j], _at(table, j, poses[j]), GATE_M, HELD_OUT).residuals for i, j in pairs]
+    clouds = _to_clouds(surfaces, poses, HELD_OUT)
+    residuals: list[Float32Array] = []
+    for j, sources in _by_target(pairs).items():
+        match = _match(clouds, sources, surfaces[j], _at(table, j, poses[j]), GATE_M)
+        residuals += np.split(match.residuals, np.searchsorted(match.sources, sources[1:]))
     typical = [float(np.median(np.abs(r))) for r in residuals if len(r) >= MIN_PAIR_POINTS // 2]
     # Two views share a pair's error: each carries 1/sqrt(2) of it.
     return MAD_TO_SIGMA * float(np.sqrt(np.mean(np.square(typical)))) / np.sqrt(2) if typical else 0.0
@@ -217,24 +259,28 @@ def _adjust(
     size = 6 * len(order)
     hessian, gradient = np.zeros((size, size)), np.zeros(size)
     centre = np.mean([pose[:3, 3] for pose in poses.values()], axis=0)
-    for i, j in pairs:
-        match = _match(surfaces[i], poses[i], surfaces[j], _at(table, j, poses[j]), gate, FITTED)
-        if len(match.residuals) < MIN_PAIR_POINTS // 2:
-            continue
+    clouds = _to_clouds(surfaces, poses, FITTED)
+    for j, sources in _by_target(pairs).items():
+        match = _match(clouds, sources, surfaces[j], _at(table, j, poses[j]), gate)
         points, normals = match.points.astype(np.float64) - centre, match.normals.astype(np.float64)
-        residual = match.residuals.astype(np.float64)
-        scale = max(0.006, 2 * MAD_TO_SIGMA * float(np.median(np.abs(residual))))
-        weight = 1 / (1 + (residual / scale) ** 2) ** 2  # Geman-McClure
         jacobian = np.concatenate([np.cross(points, normals), normals], axis=1)
-        weighted = jacobian * weight[:, None]
-        block, slope = jacobian.T @ weighted, weighted.T @ residual
-        a, b = slice(6 * order[i], 6 * order[i] + 6), slice(6 * order[j], 6 * order[j] + 6)
-        hessian[a, a] += block
-        hessian[b, b] += block
-        hessian[a, b] -= block
-        hessian[b, a] -= block
-        gradient[a] += slope
-        gradient[b] -= slope
+        bounds = np.searchsorted(match.sources, [*sources, sources[-1] + 1])
+        for i, start, stop in zip(sources, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+            if stop - start < MIN_PAIR_POINTS // 2:
+                continue
+            residual = match.residuals[start:stop].astype(np.float64)
+            scale = max(0.006, 2 * MAD_TO_SIGMA * float(np.median(np.abs(residual))))
+            weight = 1 / (1 + (residual / scale) ** 2) ** 2  # Geman-McClure
+            own = jacobian[start:stop]
+            weighted = own * weight[:, None]
+            block, slope = own.T @ weighted, weighted.T @ residual
+            a, b = slice(6 * order[i], 6 * order[i] + 6), slice(6 * order[j], 6 * order[j] + 6)
+            hessian[a, a] += block
+            hessian[b, b] += block
+            hessian[a, b] -= block
+            hessian[b, a] -= block
+            gradient[a] += slope
+            gradient[b] -= slope
     # Damping holds what no surface fixes (sliding along a bare wall, the common frame) where it is.
     damping = 1e-3 * max(1e-9, float(np.trace(hessian)) / size)
     step = -np.linalg.solve(hessian + damping * np.eye(size), gradient)

@@ -1,4 +1,4 @@
-"""Finds masks that cover several objects, because view after view shows several masks where they show one.
+"""Finds masks that cover several objects, because the views that show several masks in their place agree that these are several.
 
 Such a mask would glue its objects together, and it would testify that other masks are one. So it may testify no more, and it keeps
 one link, to the mask that it covers most (MaskClustering, Yan et al., CVPR 2024, leaves such masks out altogether).
@@ -6,48 +6,152 @@ one link, to the mask that it covers most (MaskClustering, Yan et al., CVPR 2024
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from engine.grouping.candidates import PairEvidence, count_witnesses, pair_attracted, unique_pairs
 from engine.grouping.geometry import Landings, MaskTable
-from engine.types import BoolArray
+from engine.types import BoolArray, Float32Array, Float64Array, Int32Array
 
-MIN_SHARE = 0.12
-"""Share of a mask that must lie on another to count: less is rim."""
-MIN_VIEWS = 3
-"""Views that must see the mask: two may both be wrong."""
-
-
-SPLIT_VIEWS = 0.65
-"""A mask covers several objects if this share of the views that see it well, and at least two, show it as several."""
+PIECE_SHARE = 0.2
+"""Share of a mask that must lie on each of two masks of one view for that view to be heard: less is a ragged border."""
+MAX_PIECES = 3
+"""The largest masks of one view in a mask's place that are compared with one another."""
 SEEN_WELL = 0.5
-"""Share of a mask that a view must see to count here: where less is in sight, one object may hide the other."""
+"""Share of a mask that a view must see to be heard: where less is in sight, one object may hide the other."""
+WHOLE_SHARE = 0.85
+WHOLE_SEEN = 0.6
+"""A view that sees this share of a mask, and as much of that as the first says on one mask, says that it is one object."""
+APART = 0.7
+"""Share of the other views that must show two pieces as two masks: views split single objects too, but not the same way."""
+MIN_CONFLICTS = 3
+BRIDGE_CONFLICT = (0.3, 0.2)
+"""A mask is a bridge from this share of conflict on: the clear ones first, as they are what makes their neighbours look like it."""
+MIN_HINTS = 2
+MIN_PART = 3
+MIN_PULL = 1.0
+"""Two views make a mask suspect. It is glue if without the suspects its group falls into parts of at least so many masks, and two
+of them pull at it with at least this much log-odds."""
+MIN_WITNESSES = 3
+MIN_VIEWS = 2
+SPLIT_VIEWS = 0.5
+"""A mask covers several objects if this share of the views heard, and this many, say so, and one is borne out by so many others."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bridges:
+    """What speaks against masks that attract masks of two objects.
+
+    Attributes:
+        conflict: (N,) float64 share of the pairs of masks that a mask attracts and views can judge which they show apart.
+        apart: (C, 2) int32 rows of those pairs, first < second.
+        suspects: (N,) masks with any such pair, two views being enough to show it apart.
+    """
+
+    conflict: Float64Array
+    apart: Int32Array
+    suspects: BoolArray
 
 
 def find_undersegmented(table: MaskTable, landings: Landings) -> BoolArray:
-    """Return the masks that cover several objects, (N,) bool: most views show several masks in their place.
+    """Return the masks that cover several objects, (N,) bool.
 
-    Random splits of single objects are told apart by how often they happen: three views in ten, not seven.
+    A view may show several masks in a mask's place because the mask covers several objects, or because that view splits one object.
+    The other views tell which: they show the pieces as two masks in the first case and as one in the second.
     """
     count, views = len(table), len(table.views)
-    place = landings.rows.astype(np.int64) * views + table.view_of[landings.onto]
-    pieces = np.bincount(place[landings.shares >= MIN_SHARE], minlength=count * views).reshape(count, views)
-    seen = np.bincount(place, minlength=count * views).reshape(count, views) > 0
-    seen &= landings.visible >= SEEN_WELL
-    split = ((pieces >= 2) & seen).sum(axis=1)
-    return (split >= 2) & (split >= SPLIT_VIEWS * np.maximum(seen.sum(axis=1), MIN_VIEWS))
+    in_sight = landings.visible[landings.rows, table.view_of[landings.onto]]
+    is_whole = (landings.shares >= WHOLE_SHARE) & (in_sight >= WHOLE_SEEN)
+    whole = np.bincount(landings.rows[is_whole], minlength=count)
+    first, second = _pair_pieces(table, landings, in_sight)
+    mask, view = landings.rows[first], table.view_of[landings.onto[first]]
+    apart, together = _hear_others(table, landings, mask, np.stack([landings.onto[first], landings.onto[second]], axis=1))
+    is_two = (apart > 0) & (apart >= APART * (apart + together))
+    split = np.bincount(np.unique(mask[is_two].astype(np.int64) * views + view[is_two]) // views, minlength=count)
+    witnesses = np.zeros(count, np.int64)
+    np.maximum.at(witnesses, mask[is_two], apart[is_two])
+    return (split >= MIN_VIEWS) & (witnesses >= MIN_WITNESSES) & (split >= SPLIT_VIEWS * (split + whole))
+
+
+def _pair_pieces(table: MaskTable, landings: Landings, in_sight: Float32Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pair the large landings of one mask in one view; returns two lists of landings."""
+    place = landings.rows.astype(np.int64) * len(table.views) + table.view_of[landings.onto]
+    large = np.flatnonzero((landings.shares >= PIECE_SHARE) & (in_sight >= SEEN_WELL))
+    order = large[np.lexsort((-landings.shares[large], place[large]))]
+    code = place[order]
+    found: list[NDArray[np.int64]] = [np.zeros((2, 0), np.int64)]
+    for gap in range(1, MAX_PIECES):
+        together = np.flatnonzero(code[:-gap] == code[gap:])
+        found.append(np.stack([order[together], order[together + gap]]))
+    first, second = np.concatenate(found, axis=1)
+    return first, second
+
+
+def _hear_others(table: MaskTable, landings: Landings, mask: Int32Array, pairs: Int32Array) -> tuple[Int32Array, Int32Array]:
+    """Count views that show each pair of pieces as two masks and as one, other than the mask's own view and that of the pieces.
+
+    Pieces of two views are heard about by both.
+    """
+    agree, seen = count_witnesses(table, landings, pairs)
+    own = table.view_of[mask]
+    first, second = landings.dominant[pairs[:, 0], own], landings.dominant[pairs[:, 1], own]
+    of_one_view = table.view_of[pairs[:, 0]] == table.view_of[pairs[:, 1]]
+    seen = seen - of_one_view - ((first >= 0) & (second >= 0))
+    agree = agree - ((first >= 0) & (first == second))
+    return (seen - agree).astype(np.int32), agree.astype(np.int32)
+
+
+def find_bridges(table: MaskTable, landings: Landings, evidence: PairEvidence, *, attracts: BoolArray) -> Bridges:
+    """Find masks that attract masks of two objects, as views that show these together know.
+
+    The parts of such a mask need not be seen by one view: here a view sees its left half and there another one its right half, and
+    each takes it for what it sees. But the masks that it lands on in the two are two objects wherever both are in sight.
+
+    Args:
+        table: The masks.
+        landings: Where they land in other views.
+        evidence: Pairs of masks.
+        attracts: (E,) whether a pair speaks for one object.
+    """
+    count = len(table)
+    centre, pairs = pair_attracted(evidence, attracts)
+    apart, together = _hear_others(table, landings, centre, pairs)
+    judged = apart + together >= MIN_WITNESSES
+    is_two = judged & (apart >= MIN_WITNESSES) & (apart >= APART * (apart + together))
+    conflicts, all_judged = np.bincount(centre[is_two], minlength=count), np.bincount(centre[judged], minlength=count)
+    share = np.where(conflicts >= MIN_CONFLICTS, conflicts / np.maximum(all_judged, 1), 0.0)
+    hints = (apart >= MIN_HINTS) & (apart >= APART * (apart + together))
+    return Bridges(share, unique_pairs(pairs[is_two]), np.bincount(centre[hints], minlength=count) > 0)
+
+
+def find_glue(labels: Int32Array, without: Int32Array, suspects: BoolArray, pairs: Int32Array, weights: Float64Array) -> BoolArray:
+    """Return the suspects without which a group falls apart, and which its parts pull at from two sides, (N,) bool.
+
+    Args:
+        labels: (N,) int32 groups with all masks.
+        without: (N,) int32 groups of the masks that are no suspects.
+        suspects: (N,) masks that may cover several objects.
+        pairs: (E, 2) int32 rows of links.
+        weights: (E,) float64 their log-odds.
+    """
+    sound = ~suspects
+    sizes = np.bincount(without[sound], minlength=int(without.max(initial=-1)) + 1)
+    is_part = sizes >= MIN_PART
+    both = np.concatenate([pairs, pairs[:, ::-1]])
+    doubled = np.concatenate([weights, weights])
+    pulls = suspects[both[:, 0]] & sound[both[:, 1]] & (labels[both[:, 0]] == labels[both[:, 1]]) & is_part[without[both[:, 1]]]
+    code = both[pulls, 0].astype(np.int64) << 32 | without[both[pulls, 1]]
+    sides, place = np.unique(code, return_inverse=True)
+    strong = np.bincount(place, weights=doubled[pulls], minlength=len(sides)) >= MIN_PULL
+    return np.bincount((sides[strong] >> 32).astype(np.int64), minlength=len(labels)) >= 2
 
 
 def without_testimony(table: MaskTable, landings: Landings, undersegmented: BoolArray) -> Landings:
-    """Return the landings with those masks silenced: nothing lands on them any more, and they land on one mask only, each."""
+    """Return the landings with those masks silenced: nothing lands on them any more, and they land on nothing."""
     silent = np.append(undersegmented, [False, False])  # the last two serve -1 and -2
     dominant = np.where(silent[landings.dominant] | undersegmented[:, None], -2, landings.dominant)
-    in_sight = landings.visible[landings.rows, table.view_of[landings.onto]]
-    order = np.lexsort((-landings.shares * in_sight, landings.rows))
-    first = order[np.append(True, landings.rows[order][1:] != landings.rows[order][:-1])] if len(order) else order
-    is_best = np.zeros(len(landings.rows), bool)
-    is_best[first] = True
-    kept = ~undersegmented[landings.onto] & (~undersegmented[landings.rows] | is_best)
+    kept = ~undersegmented[landings.onto] & ~undersegmented[landings.rows]
     rows, onto = landings.rows[kept], landings.onto[kept]
     return replace(landings, rows=rows, onto=onto, shares=landings.shares[kept], dominant=dominant.astype(np.int32))

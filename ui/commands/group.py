@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from engine.errors import MaskgroupError
 from engine.grouping.files import summarise_metrics, write_grouping
+from engine.grouping.findings import tell_findings
 from engine.grouping.graph import Evidence
 from engine.grouping.judge_rounds import PairJudge
 from engine.grouping.pair_judge import FramePairJudge
@@ -71,17 +72,24 @@ def group(
         write_scene_page(run.cloud, out / "scene.html", title=f"{opened.name}: {len(run.grouping.groups)} groups")
         written.append(out / "scene.html")
     metrics = summarise_metrics(run)
+    found = run.findings
+    told = "" if found is None else tell_findings(found, run.registration, views=metrics["views"], masks=metrics["masks"])
     if as_json:
         place = {"scene": opened.name, "out": str(out.resolve())}
-        typer.echo(to_json_text({**place, **metrics, "left_out": list_left_out(run.left_out), "warnings": list(run.warnings)}))
+        seen = {"told": told, "left_out": list_left_out(run.left_out), "warnings": list(run.warnings)}
+        typer.echo(to_json_text({**place, **metrics, **seen}))
         return
     for warning in run.warnings:
         typer.echo(f"Note: {warning}", err=True)
     score = f", ARI {run.mask_scores.ari:.3f}" if run.mask_scores is not None else ""
+    if run.point_scores is not None:
+        points = run.point_scores
+        score += f", AP {points.ap:.3f}, AP50 {points.ap50:.3f}, AP25 {points.ap25:.3f}"
     typer.echo(
         f"{metrics['masks']} masks of {metrics['views']} views are {metrics['groups']} groups{score} "
         f"({run.calls} pairs asked, {sum(run.seconds.values()):.1f} s); wrote {', '.join(path.name for path in written)} to {out}."
     )
+    typer.echo(told)
 
 
 def parse_evidence(text: str) -> Evidence:

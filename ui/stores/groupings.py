@@ -139,6 +139,7 @@ def pack_run(run: GroupingRun) -> dict[str, Any]:
         "witnesses": graph.evidence.witnesses,
         "similarity": graph.evidence.similarity,
         "gap_m": graph.evidence.gap_m,
+        "placed": graph.evidence.placed,
         "geometry": graph.geometry,
         "p_same": graph.p_same,
         "known_different": graph.known_different,
@@ -179,7 +180,8 @@ def unpack_run(run: Run) -> KeptRun:
         views = result["views"]
         keys = [MaskKey(views[v], m) for v, m in zip(arrays["view_of"].tolist(), arrays["mask"].tolist(), strict=True)]
         arrays.setdefault("gap_m", np.full(len(arrays["pairs"]), np.nan, np.float32))  # runs kept before continuations
-        names = ("pairs", "overlap", "agree", "witnesses", "similarity", "gap_m")
+        arrays.setdefault("placed", np.full(len(arrays["pairs"]), np.nan, np.float32))  # runs kept before placements
+        names = ("pairs", "overlap", "agree", "witnesses", "similarity", "gap_m", "placed")
         graph = MaskGraph(
             keys=tuple(keys),
             view_of=arrays["view_of"],
