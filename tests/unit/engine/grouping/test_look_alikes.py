@@ -67,8 +67,8 @@ class LikenessJudge:
         self._looks = dict(zip(keys, np.concatenate([describe_masks(frame) for frame in frames]), strict=True))
 
     def ask(self, pairs: Sequence[MaskPair]) -> list[float]:
-        """Return the cosine of each pair's colours."""
-        return [float(self._looks[pair.a] @ self._looks[pair.b]) for pair in pairs]
+        """Return the cosine of each pair's colours, which rounding may take a little beyond 1."""
+        return [min(1.0, max(0.0, float(self._looks[pair.a] @ self._looks[pair.b]))) for pair in pairs]
 
 
 def test_only_what_is_new_in_answers_is_weighed() -> None:
