@@ -21,7 +21,7 @@ from engine.evaluation.pair_sampling import SampledPair, SamplingSettings, SeenM
 from engine.evaluation.predictions import PREDICTIONS, EvaluationError, Prediction, PredictionWriter, read_predictions
 from engine.evaluation.trained_on import UNKNOWN, TrainedOn
 from engine.files import write_atomically
-from engine.judging.base import AMBIGUOUS_ABOVE, DEFAULT_PROMPT, CropPair, Judge, load_prompt, picture_style
+from engine.judging.base import AMBIGUOUS_ABOVE, DEFAULT_PROMPT, CropPair, Judge, load_prompt
 from engine.judging.calibration.fit import margin_of
 from engine.judging.calibration.operating_point import USUAL_THRESHOLD
 from engine.types import Float32Array, LeftOutView, MaskKey, Scene, Verdict
@@ -218,7 +218,7 @@ def check_beginning(kept: Sequence[Prediction], pairs: Sequence[SampledPair], pa
 
 def _is_calibrated_alike(prediction: Prediction, judge: Judge) -> bool:
     """Whether a prediction's probability is what the judge's calibration, as it is now, makes of the raw one."""
-    calibration = getattr(judge, "calibration", None)
+    calibration = judge.calibration
     if calibration is None or prediction.uncalibrated is None or prediction.p_same is None:
         return calibration is None and prediction.uncalibrated is None
     logit = float(calibration.apply(margin_of(prediction.uncalibrated)))
@@ -229,11 +229,12 @@ def _judge_batch(
     pairs: Sequence[SampledPair], start: int, frames: FrameSource, judge: Judge, settings: EvaluationSettings
 ) -> list[Prediction]:
     batch = pairs[start : start + PAIRS_A_CALL]
-    style = picture_style(judge)
+    style = judge.prompt.picture
     asked = [CropPair(*(show_mask(frames.frame(key.view), key, style=style) for key in (p.pair.a, p.pair.b))) for p in batch]
     if settings.both_orders:
         asked += [CropPair(pair.b, pair.a) for pair in asked]
-    verdicts = judge.judge(asked)
+    # Both orders are asked here and both answers kept: the judge must not average them first.
+    verdicts = judge.judge(asked, both_orders=False)
     return [
         to_prediction(
             start + i,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.judging.base import CropPair, Judge, picture_style
+from engine.judging.base import CropPair, Judge
 from engine.types import Float32Array, UInt8Array
 
 METHOD = "occlusion sensitivity (Zeiler and Fergus 2014)"
@@ -61,7 +61,7 @@ def explain_pair(
     Returns:
         Maps of the crops' sizes. A pixel's value is the mean over the patches that covered it.
     """
-    on_black = picture_style(judge) == "on_black"
+    on_black = judge.prompt.picture == "on_black"
     boxes = [list_patches(crop, across) for crop in (pair.a, pair.b)]
     # A patch over background alone changes nothing: it is not asked.
     kept = [[box for box in found if not on_black or crop[box].any()] for crop, found in zip((pair.a, pair.b), boxes, strict=True)]

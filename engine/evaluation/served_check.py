@@ -8,20 +8,16 @@ and without its tower part.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine.assets import SCENES_DIR
 from engine.errors import ModelError
-from engine.judging.base import CropPair, Judge
+from engine.judging.base import CropPair, ServedJudge, TowerJudge
 from engine.scenes import find_scene
 from engine.types import Float64Array, MaskKey, Verdict
 from engine.views.crops import PictureStyle, show_mask
 from engine.views.frames import FrameSource
-
-if TYPE_CHECKING:
-    from engine.judging.local.qwen_vl import QwenVlJudge
 
 SCENE, VIEWS = "sh3d_living", ("1", "2")
 OBJECTS = 6
@@ -43,20 +39,19 @@ def bundled_pairs(style: PictureStyle = "on_black") -> list[CropPair]:
     return [CropPair(left[i], right[j % len(shared)]) for i in range(len(shared)) for j in (i, i + 1)]
 
 
-def check_served(served: Judge, local: QwenVlJudge, pairs: Sequence[CropPair], *, gives_numbers: bool = True) -> None:
+def check_served(served: ServedJudge, local: TowerJudge, pairs: Sequence[CropPair]) -> None:
     """Hold a served adapter against the local one.
 
     Args:
         served: The judge behind the server.
         local: The adapter that the server should serve, loaded here. Its tower part is taken out: it is of no use afterwards.
-        pairs: What both are asked.
-        gives_numbers: Whether the server gives probabilities; else only its answers are compared.
+        pairs: What both are asked. Of a server that gives no probabilities only the answers are compared.
 
     Raises:
         ModelError: If they do not agree.
     """
     said, whole = _raw(served.judge(pairs)), _raw(local.judge(pairs))
-    if not gives_numbers:
+    if not served.gives_probabilities:
         wrong = int(((said >= 0.5) != (whole >= 0.5))[np.abs(whole - 0.5) > 0.2].sum())
         if wrong:
             raise ModelError(f"{_head(served)} answers {wrong} of {len(pairs)} pairs of the bundled room otherwise; {_ADVICE}")
@@ -76,7 +71,7 @@ def check_served(served: Judge, local: QwenVlJudge, pairs: Sequence[CropPair], *
 _ADVICE = "see that the server has loaded this adapter on its own base, under a name that it never had before."
 
 
-def _head(served: Judge) -> str:
+def _head(served: ServedJudge) -> str:
     return f"The server's {served.name!r} is not the adapter of that name here: it"
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
-from engine.judging.base import CropPair, Judge, picture_style
+from engine.judging.base import CropPair, Judge
 from engine.judging.calibration.operating_point import USUAL_THRESHOLD, shift_probability
 from engine.types import Float32Array, MaskKey, MaskPair, UInt8Array, no_probability
 from engine.views.crops import PictureStyle, show_mask
@@ -35,7 +34,7 @@ class FramePairJudge:
         threshold: float = USUAL_THRESHOLD,
     ) -> None:
         self._judge, self._frames, self._tick, self._threshold = judge, frames, tick, threshold
-        self._style: PictureStyle = picture_style(judge)
+        self._style: PictureStyle = judge.prompt.picture
         self._crops: dict[MaskKey, UInt8Array] = {}
         self._answered = 0
 
@@ -51,25 +50,22 @@ class FramePairJudge:
         return answers
 
     def embed(self, keys: Sequence[MaskKey]) -> Float32Array | None:
-        """Return what the judge's vision tower sees of each mask, (N, D) float32, centred and of unit length.
-
-        The features stay in the judge's cache, from which it answers about pairs. None for a judge without a tower of its own.
+        """Return what the judge sees of each mask, (N, D) float32, centred and of unit length; None if it has no embeddings.
 
         Raises:
-            ModelError: If the tower gives numbers that are none.
+            ModelError: If the judge gives numbers that are none.
         """
-        vision: Any = getattr(self._judge, "vision", None)
-        if vision is None or not keys:
-            return None
-        import torch
-
         rows: list[Float32Array] = []
         for start in range(0, len(keys), BATCH):
             crops = [self._crop(key) for key in keys[start : start + BATCH]]
-            with torch.inference_mode():
-                rows.extend(found.levels[0].float().mean(dim=0).cpu().numpy() for found in vision.features(crops))
+            found = self._judge.embed(crops)
+            if found is None:
+                return None
+            rows.append(found)
             self._tick(self._answered)
-        table = np.stack(rows)
+        if not rows:
+            return None
+        table = np.concatenate(rows)
         if not np.isfinite(table).all():
             raise no_probability(self._judge.name, float(table[~np.isfinite(table)][0]))
         table -= table.mean(axis=0)

@@ -1,15 +1,22 @@
-"""What a judge is: crops of two masks in, verdicts out. Knows nothing about scenes, files or the app."""
+"""What a judge is: crops of two masks in, verdicts out. Knows nothing about scenes, files or the app.
+
+`Judge` is all that its callers may rely on. The two protocols after it are for the one check that needs more of a judge.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Protocol, cast, get_args
+from typing import TYPE_CHECKING, Protocol, cast, get_args, runtime_checkable
 
 from engine.errors import ModelError
-from engine.types import UInt8Array, Verdict
+from engine.types import Float32Array, UInt8Array, Verdict
 from engine.views.crops import PictureStyle
+
+if TYPE_CHECKING:
+    # It knows prompts, which are here.
+    from engine.judging.calibration.fit import Calibration
 
 DEFAULT_PROMPT = "original"
 BUNDLED_PROMPT = "original"
@@ -55,24 +62,71 @@ class CropPair:
     b: UInt8Array
 
 
+NO_PROMPT = Prompt("none", "")
+"""For a judge that asks no question in words: it sees masks on black."""
+
+
 class Judge(Protocol):
     """Answers "do these two crops show one object?"."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Stored with every verdict."""
+        ...
 
-    def judge(self, pairs: Sequence[CropPair]) -> list[Verdict]:
+    @property
+    def prompt(self) -> Prompt:
+        """What it asks, and so how the masks must be shown to it: `prompt.picture`. `NO_PROMPT` if it asks nothing."""
+        ...
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What its probabilities went through, None where they are raw."""
+        ...
+
+    def judge(self, pairs: Sequence[CropPair], *, both_orders: bool | None = None) -> list[Verdict]:
         """Return one verdict for each pair, in order.
+
+        Args:
+            pairs: Crops in the style of `prompt.picture`.
+            both_orders: Ask (a, b) and (b, a) and average their logits, or (a, b) alone; None = as the judge was made.
+                A judge to which both orders are one ignores it.
 
         Raises:
             ModelError: If the model cannot answer, or answers with something that is no probability.
         """
         ...
 
+    def embed(self, crops: Sequence[UInt8Array]) -> Float32Array | None:
+        """Return what the judge sees of each crop, for comparing crops without asking about pairs.
 
-def picture_style(judge: Judge) -> PictureStyle:
-    """Return how the masks must be shown to a judge: as its prompt says, or on black where it asks no prompt."""
-    prompt = getattr(judge, "prompt", None)
-    return prompt.picture if isinstance(prompt, Prompt) else "on_black"
+        Args:
+            crops: Each (h, w, 3) uint8, in the style of `prompt.picture`.
+
+        Returns:
+            (N, D) float32, one row a crop, as they come: neither centred nor of unit length. None for a judge that has nothing of
+            the kind, and for no crops.
+        """
+        ...
+
+
+@runtime_checkable
+class ServedJudge(Judge, Protocol):
+    """A judge behind a server."""
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether the server lists probabilities; else its P(same) is read from words and only its answers mean anything."""
+        ...
+
+
+@runtime_checkable
+class TowerJudge(Judge, Protocol):
+    """A judge with a vision tower of its own, which an adapter may have changed."""
+
+    def leave_tower_out(self) -> bool:
+        """Take an adapter's part in the vision tower out, for good; returns whether it had one."""
+        ...
 
 
 def prompt_names() -> list[str]:

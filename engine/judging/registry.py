@@ -1,17 +1,17 @@
-"""Finds a judge by name. A new backend is one module and one branch of `load_judge`."""
+"""Makes a judge from a model's name. A new backend is one file and one line in `BACKENDS` (docs/backends.md shows one)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from engine.errors import ModelError
-from engine.judging.base import Judge, default_prompt, load_prompt
+from engine.judging.backends import Backend, JudgeOptions
+from engine.judging.base import Judge, load_prompt
 from engine.judging.calibration.fit import Calibration
-from engine.judging.sources import LoadOptions, find_source, is_address
+from engine.judging.sources import LoadOptions, ModelReference, no_such_model, resolve_model, server_decides
 
 
 def load_judge(
-    model: str = "base",
+    model: str | ModelReference = "base",
     *,
     adapter: Path | None = None,
     name: str | None = None,
@@ -26,9 +26,10 @@ def load_judge(
     """Load a judge.
 
     Args:
-        model: "base" (the bundled model), "tuned" (the bundled adapter on it), a folder with a saved model or with a PEFT adapter,
-            a hub id such as "Qwen/Qwen3-VL-2B-Instruct", or a model on a server, "http://HOST:PORT/v1#MODEL".
-        adapter: Folder of a PEFT adapter trained on this model.
+        model: What `resolve_model` found, or a name for it to read: "base" (the bundled model), "tuned" (the bundled adapter on
+            it), a folder with a saved model or with a PEFT adapter, a hub id such as "Qwen/Qwen3-VL-2B-Instruct", or a model on a
+            server, "http://HOST:PORT/v1#MODEL".
+        adapter: Folder of a PEFT adapter trained on this model, for a model given by name.
         name: Stored with every verdict; default: the model's own.
         prompt: Name of the prompt to ask; default: the model's own.
         both_orders: Ask both orders of a pair and average their logits.
@@ -41,27 +42,55 @@ def load_judge(
     Raises:
         ModelError: If there is no such model, it cannot be loaded here, or its server does not answer.
     """
-    asked = prompt or default_prompt(model)
-    options = LoadOptions(device=device, dtype=dtype, four_bit=four_bit, loader=loader)
-    if is_address(model):
-        if adapter is not None or options != LoadOptions():
-            raise ModelError(
-                f"The server of {model} decides on adapter, device, dtype and loader; start it with them, "
-                "and name its adapter after '#'."
-            )
-        from engine.judging.served.endpoint import load_endpoint
+    found = model if isinstance(model, ModelReference) else resolve_model(model, adapter=adapter)
+    options = JudgeOptions(
+        prompt=load_prompt(prompt or found.prompt),
+        name=name,
+        both_orders=both_orders,
+        loading=LoadOptions(device=device, dtype=dtype, four_bit=four_bit, loader=loader),
+        calibration=calibration,
+    )
+    for backend in BACKENDS:
+        if backend.matches(found):
+            return backend.load(found, options)
+    raise no_such_model(found.name)
 
-        return load_endpoint(model, prompt=load_prompt(asked), both_orders=both_orders, name=name, calibration=calibration)
+
+def _is_served(model: ModelReference) -> bool:
+    return model.kind == "server"
+
+
+def _load_served(model: ModelReference, options: JudgeOptions) -> Judge:
+    if options.loading != LoadOptions():
+        raise server_decides(model.key)
+    from engine.judging.served.endpoint import load_endpoint
+
+    return load_endpoint(
+        model.key, prompt=options.prompt, both_orders=options.both_orders, name=options.name, calibration=options.calibration
+    )
+
+
+def _is_local(model: ModelReference) -> bool:
+    return model.kind in ("bundled", "tuned", "run", "adapter", "folder", "hub")
+
+
+def _load_local(model: ModelReference, options: JudgeOptions) -> Judge:
     # transformers takes seconds to import: only who judges with local weights pays for it.
     from engine.judging.local.qwen_vl import load_qwen_vl
 
-    source = find_source(model, adapter)
     return load_qwen_vl(
-        source.base,
-        name=name or source.name,
-        adapter=source.adapter,
-        prompt=asked,
-        both_orders=both_orders,
-        options=options,
-        calibration=calibration,
+        model.base,
+        name=options.name or model.name,
+        adapter=model.adapter,
+        prompt=options.prompt.name,
+        both_orders=options.both_orders,
+        options=options.loading,
+        calibration=options.calibration,
     )
+
+
+BACKENDS: tuple[Backend, ...] = (
+    Backend("served", _is_served, _load_served),
+    Backend("local", _is_local, _load_local),
+)
+"""Asked in this order; the first that a model belongs to makes the judge."""

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from engine.assets import BUNDLED_MODEL
 from engine.errors import ModelError, RunError
-from engine.judging.sources import find_source, is_address
-from finetune.runs.promotion import name_behind, resolve_judge
+from engine.judging.sources import BASE, ModelReference, resolve_model
+from finetune.runs.models import RunModels
 
 TRAINABLE = "qwen3_vl"
 """The architecture that can be trained, as a model's configuration names it."""
@@ -26,7 +26,7 @@ class ModelsOfTraining:
 
     Attributes:
         base: The weights to build on: "base", a folder's whole path, or a hub id.
-        rival: The judge to beat, as `resolve_judge` reads it: "base", "tuned", a run, a folder's whole path, or a hub id.
+        rival: The judge to beat, as `resolve_model` reads it: "base", "tuned", a run, a folder's whole path, or a hub id.
     """
 
     base: str
@@ -45,37 +45,37 @@ def choose_models(model: str, against: str | None, runs_dir: Path) -> ModelsOfTr
         RunError: If one of them is on a server.
         ModelError: If there is no such model here, or its architecture cannot be trained.
     """
-    for name in (model, against or model):
-        if is_address(name):
-            shown = name.partition("#")[2] or name
-            raise RunError(
-                f"The model {shown!r} is on a server, and a training needs its weights on this machine; name them instead: "
-                "the folder or hub id that the server was started with."
-            )
-    base = _weights_of(model, runs_dir)
-    if base != "base" and Path(base).is_dir():
+    runs = RunModels(runs_dir)
+    found, rival = (_here(resolve_model(name, runs=runs)) for name in (model, against or model))
+    base = _weights_of(found)
+    if base != BASE and Path(base).is_dir():
         _check_trainable(Path(base))
-    return ModelsOfTraining(base, _pinned(against or model, runs_dir))
+    # The rival's key means the same model until the training ends: "tuned" may be another run by then.
+    return ModelsOfTraining(base, rival.key)
 
 
-def _weights_of(model: str, runs_dir: Path) -> str:
-    found = resolve_judge(model, runs_dir)
-    source = found.model if found.adapter is not None else find_source(found.model).base
-    if source == "base" or Path(source) == BUNDLED_MODEL:
-        return "base"
+def _here(model: ModelReference) -> ModelReference:
+    """Refuse a model whose weights are not for this machine to read.
+
+    Raises:
+        RunError: If it is one.
+    """
+    if model.kind == "server":
+        raise RunError(
+            f"The model {model.name!r} is on a server, and a training needs its weights on this machine; name them instead: "
+            "the folder or hub id that the server was started with."
+        )
+    if model.kind == "other":
+        raise RunError(f"The model {model.name!r} is no Qwen3-VL, so it can be neither trained nor what a training has to beat.")
+    return model
+
+
+def _weights_of(model: ModelReference) -> str:
+    if Path(model.base) == BUNDLED_MODEL:
+        return BASE
     # The training is a process of its own, which may stand in another folder.
-    folder = Path(source).expanduser()
-    return str(folder.resolve()) if folder.is_dir() else str(source)
-
-
-def _pinned(name: str, runs_dir: Path) -> str:
-    """Return a name that means the same model until the training ends: "tuned" may be another run by then."""
-    found = resolve_judge(name_behind(name, runs_dir), runs_dir)
-    if found.adapter is not None or found.name == "base":
-        return found.name
-    find_source(found.model)
-    folder = Path(found.model).expanduser()
-    return str(folder.resolve()) if folder.is_dir() else found.model
+    folder = Path(model.base).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else str(model.base)
 
 
 def _check_trainable(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which run is the tuned model now, and what a judge's name stands for.
+"""Which run is the tuned model now, and which runs can judge.
 
 One small file beside the runs, replaced whole: any process may promote (the worker does when a run is better) and every other
 sees it at its next question, without a restart. Knows nothing about the database.
@@ -11,34 +11,13 @@ import json
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from engine.assets import TUNED_ADAPTER
-from engine.errors import ModelError, RunError
+from engine.errors import RunError
 from engine.files import write_atomically
-from engine.judging.base import default_prompt
-from finetune.config import RESERVED_NAMES, read_config
+from engine.judging.sources import TUNED
 
 POINTER_FILE = "tuned.json"
-TUNED = "tuned"
-
-
-@dataclass(frozen=True)
-class JudgeSource:
-    """What to load for a judge's name.
-
-    Attributes:
-        name: Stored with every verdict: a run's own name, never "tuned" for a run, so that verdicts of two runs are never mixed.
-        model: "base", a folder or a hub id.
-        adapter: Folder of the adapter, or None.
-        prompt: Name of the prompt that it was trained on.
-    """
-
-    name: str
-    model: str
-    adapter: Path | None
-    prompt: str
 
 
 def promoted_runs(runs_dir: Path) -> list[str]:
@@ -101,28 +80,6 @@ def forget(runs_dir: Path, name: str) -> None:
             kept = [other for other in history if other != name]
             # Without it two neighbours may be equal; one of them is enough.
             _write(runs_dir, [other for i, other in enumerate(kept) if i == 0 or kept[i - 1] != other])
-
-
-def resolve_judge(name: str, runs_dir: Path) -> JudgeSource:
-    """Return what a judge's name stands for: "base", "tuned", a run, else a folder or a hub id as it is.
-
-    Raises:
-        ModelError: If it is "tuned" and there is none, or a run without an adapter.
-    """
-    if name == TUNED:
-        run = tuned_run(runs_dir)
-        if run is not None:
-            return resolve_judge(run, runs_dir)
-        if not TUNED_ADAPTER.is_dir():
-            raise ModelError("There is no tuned model yet; retrain first, or use 'base'.")
-        return JudgeSource(TUNED, "base", TUNED_ADAPTER, default_prompt(TUNED))
-    run_dir = runs_dir / name
-    if name in RESERVED_NAMES or "/" in name or name.startswith(".") or not (run_dir / "config.json").is_file():
-        return JudgeSource(name, name, None, default_prompt(name))
-    if not (run_dir / "adapter" / "adapter_config.json").is_file():
-        raise ModelError(f"The run {name!r} has no adapter: its training was not finished; resume it, or use another model.")
-    config = read_config(run_dir)
-    return JudgeSource(name, config.model, run_dir / "adapter", default_prompt(config.model))
 
 
 def finished_runs(runs_dir: Path) -> list[str]:

@@ -18,9 +18,11 @@ from db.schema.private_files import make_private_folder
 from engine.errors import RunError
 from engine.evaluation.comparison.paired import SceneComparison, compare_folders
 from engine.files import write_atomically
+from engine.judging.sources import ModelReference, resolve_model
 from finetune.config import CONFIG_FILE, TrainConfig, check_run_name
 from finetune.data.corrections import SettledLabel, write_corrections
 from finetune.runs.events import Event, EventWriter, read_events
+from finetune.runs.models import RunModels
 from finetune.runs.processes import (
     CANCEL_FILE,
     WorkerState,
@@ -31,7 +33,7 @@ from finetune.runs.processes import (
     wait_for_end,
     worker_state,
 )
-from finetune.runs.promotion import JudgeSource, finished_runs, forget, promote, resolve_judge, roll_back, tuned_run
+from finetune.runs.promotion import finished_runs, forget, promote, roll_back, tuned_run
 
 CORRECTIONS_FILE, VERDICT_FILE = "corrections.json", "verdict.json"
 AFTER, BEFORE = "after", "before"
@@ -213,13 +215,13 @@ class Registry:
         """Return the names of the runs that can judge."""
         return finished_runs(self.runs_dir)
 
-    def resolve(self, name: str) -> JudgeSource:
-        """Return what to load for a judge's name.
+    def resolve(self, name: str) -> ModelReference:
+        """Return what a judge's name stands for.
 
         Raises:
             ModelError: If there is no such model.
         """
-        return resolve_judge(name, self.runs_dir)
+        return resolve_model(name, runs=RunModels(self.runs_dir))
 
     def compare(self, name_a: str, name_b: str) -> list[SceneComparison]:
         """Compare two runs on the frozen pairs; "base" = what the other one had to beat.

@@ -29,7 +29,7 @@ from engine.judging.adapters import record_base
 from engine.judging.base import CropPair, Judge
 from engine.judging.calibration.fit import Calibration, fit_calibration, save_calibration
 from engine.judging.registry import load_judge
-from engine.judging.sources import find_source
+from engine.judging.sources import ModelReference, resolve_model
 from engine.strict_json import to_json_text
 from engine.types import BoolArray, Float64Array, MaskKey, MaskPair
 from finetune.config import TrainConfig, read_config
@@ -40,7 +40,8 @@ from finetune.data.sample_sheet import draw_sheet
 from finetune.data.scene_pool import Role, ScenePool, open_pool
 from finetune.runs.events import EventWriter
 from finetune.runs.model_card import write_card
-from finetune.runs.promotion import promote, resolve_judge
+from finetune.runs.models import RunModels
+from finetune.runs.promotion import promote
 from finetune.training.before_and_after import compare_judged, decide, judge_frozen, report_verdict
 from finetune.training.loop import Held, StepReport, Trainer
 from finetune.training.lora import Answerer, ProcessedCrop, Question, add_adapter, base_source, load_base, prompt_of
@@ -87,9 +88,7 @@ class TrainingRun:
         self._judge_frozen(BEFORE, "judging the model to beat", data, pools, judge)
         del judge
         self._train(data, pools)
-        tuned = load_judge(
-            str(base_source(self.config.model)), adapter=self.run_dir / ADAPTER, name=self.run_dir.name, both_orders=False
-        )
+        tuned = load_judge(str(base_source(self.config.model)), adapter=self.run_dir / ADAPTER, name=self.run_dir.name)
         self._judge_frozen(AFTER, "judging the new model", data, pools, tuned)
         return self._decide(data)
 
@@ -111,11 +110,11 @@ class TrainingRun:
 
     def _judge_to_beat(self) -> Judge:
         self.events.write("stage", "loading the model to beat")
-        found = resolve_judge(self.config.parent, self.run_dir.parent)
-        # A folder goes by its own name, as everywhere: whose disk it lies on is nobody's business.
-        name = found.name if found.adapter is not None else None
         # Both are asked one question about the same pictures: the crops were cut for it.
-        return load_judge(found.model, adapter=found.adapter, name=name, prompt=prompt_of(self.config).name, both_orders=False)
+        return load_judge(self._parent(), prompt=prompt_of(self.config).name)
+
+    def _parent(self) -> ModelReference:
+        return resolve_model(self.config.parent, runs=RunModels(self.run_dir.parent))
 
     def _data_set(self, pools: Sequence[ScenePool], judge: Judge) -> DataSet:
         path = self.run_dir / DATASET_FILE
@@ -135,7 +134,7 @@ class TrainingRun:
                 self._check()
                 part = pairs[start : start + 128]
                 crops = [CropPair(pool.crops[p.a], pool.crops[p.b]) for p in part]
-                answers += [verdict.p_same for verdict in judge.judge(crops)]
+                answers += [verdict.p_same for verdict in judge.judge(crops, both_orders=False)]
                 asked += len(part)
                 self.events.write("progress", f"{asked} candidates asked for hard negatives", done=asked)
             return answers
@@ -212,8 +211,7 @@ class TrainingRun:
 
     def _trained_on_judged(self) -> dict[str, list[str]]:
         """Return the scenes whose frozen pairs the judge to beat and the new one may have been trained on, by side."""
-        found = resolve_judge(self.config.parent, self.run_dir.parent)
-        source = find_source(found.model, found.adapter)
+        source = self._parent()
         known = {BEFORE: marks_of(source.base, source.adapter), AFTER: TrainedOn(tuple(marks_of_training(self.config)))}
         return {side: find_seen(self.config, trained) for side, trained in known.items()}
 

@@ -47,7 +47,7 @@ def judge_frozen(
     Args:
         evaluation: Pairs by scene.
         crop: Gives pictures.
-        judge: Must answer each order alone.
+        judge: Whom to ask.
         folder: Gets `<scene>/{predictions.jsonl, metrics.json}`, as `maskgroup evaluate` writes them.
         tick: Called with how many pairs are done, of how many.
     """
@@ -60,7 +60,7 @@ def judge_frozen(
             while len(done) < len(pairs):
                 part = pairs[len(done) : len(done) + BATCH]
                 asked = [CropPair(crop(scene, p.pair.a), crop(scene, p.pair.b)) for p in part]
-                verdicts = judge.judge([*asked, *(CropPair(pair.b, pair.a) for pair in asked)])
+                verdicts = judge.judge([*asked, *(CropPair(pair.b, pair.a) for pair in asked)], both_orders=False)
                 for i, pair in enumerate(part):
                     orders = verdicts[i], verdicts[len(part) + i]
                     prediction = to_prediction(len(done), pair, *orders, ambiguous_above=AMBIGUOUS_ABOVE)

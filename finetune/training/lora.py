@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.assets import BUNDLED_MODEL
 from engine.errors import ModelError
 from engine.judging.base import Prompt, default_prompt, load_prompt
 from engine.judging.local.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids
 from engine.judging.local.vision_cache import encode_equal
+from engine.judging.sources import resolve_model
 from engine.types import UInt8Array
 from finetune.config import TrainConfig
 
@@ -56,13 +56,12 @@ def base_source(model: str) -> str | Path:
     """Return the folder or hub id of a base model by its name.
 
     Raises:
-        ModelError: If it is an adapter's name.
+        ModelError: If there is no such model, or it is an adapter.
     """
-    if model == "base":
-        return BUNDLED_MODEL
-    if model == "tuned":
-        raise ModelError("'tuned' is an adapter, not a base; train on 'base', a model folder or a hub id.")
-    return model
+    found = resolve_model(model)
+    if found.adapter is not None:
+        raise ModelError(f"{model!r} is an adapter, not a base; train on 'base', a model folder or a hub id.")
+    return found.base
 
 
 def load_base(config: TrainConfig) -> tuple[Any, Any, torch.device]:

@@ -19,6 +19,7 @@ import pytest
 import typer
 
 from engine.assets import TUNED_ADAPTER
+from engine.judging import registry
 from tests.command_line import run_command
 from tests.docs_blocks import ROOT, Block, blocks, inline_commands
 from tests.training_room import write_training_room
@@ -120,6 +121,9 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
     ("docs/backends.md", "vllm serve Qwen/Qwen3-VL-8B-Instruct --limit-mm-per-prompt '{\"image\": 2}' \\"): Shell(
         {"vllm serve": OTHER_SERVER, "maskgroup evaluate": OTHER_SERVER, "maskgroup compare": OTHER_SERVER}
     ),
+    ("docs/backends.md", "from pathlib import Path"): Python(
+        replace=(("SamplingSettings()", "SamplingSettings(pairs=12)"),)
+    ),
     ("docs/evaluation.md", "maskgroup evaluate sh3d_living --out results/base  --model base  --negatives hard"): Shell(
         {"maskgroup evaluate": EVALUATED, "maskgroup compare": Instead()}
     ),
@@ -208,7 +212,10 @@ def test_the_commands_of_a_block_run(block: Block, rooms: dict[str, str], tmp_pa
 
 
 @pytest.mark.parametrize("block", [b for b in FOUND if isinstance(TREATMENTS.get(b.key), Python)], ids=ids)
-def test_python_runs(block: Block, tmp_path: Path) -> None:
+def test_python_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    # An example adds a backend to the table: other tests have none of it.
+    monkeypatch.setattr(registry, "BACKENDS", registry.BACKENDS)
     way = TREATMENTS[block.key]
     assert isinstance(way, Python)
     text = block.text

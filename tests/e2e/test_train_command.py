@@ -15,6 +15,7 @@ import pytest
 
 from db.runs import Run, RunStore
 from db.schema.session import open_database
+from engine.assets import BUNDLED_MODEL
 from engine.errors import ModelError, RunError
 from engine.judging.registry import load_judge
 from finetune.config import TrainConfig
@@ -70,8 +71,8 @@ def test_command_trains_and_its_run_can_judge(room: Path, tmp_path: Path) -> Non
 
     registry = Registry(RunStore(open_database(str(tmp_path / "labels.db"))), tmp_path / "runs")
     source = registry.resolve("tuned")
-    assert (source.name, source.model) == ("first", "base")
-    assert load_judge(source.model, adapter=source.adapter, name=source.name).name == "first"
+    assert (source.kind, source.name, source.base) == ("run", "first", BUNDLED_MODEL)
+    assert load_judge(source).name == "first"
     export_adapter(folder, tmp_path / "out")
     assert {"adapter_config.json", "adapter_model.safetensors", "README.md"} <= {p.name for p in (tmp_path / "out").iterdir()}
     with pytest.raises(RunError, match="holds something already"):

@@ -50,8 +50,9 @@ def calibrate_model(
 ) -> None:
     """Fit temperature and bias on half of the scenes, measure them on the other half, and keep them if they help there."""
     own = Settings()
-    home = find_home(model, own)
-    asked = load_prompt(prompt or find_judge(model, own).prompt)
+    found = find_judge(model, own)
+    home = find_home(found)
+    asked = load_prompt(prompt or found.prompt)
     if scene:
         opened = [find_scene(name, scenes or own.scenes) for name in scene]
         rooms_used = ", ".join(one.name for one in opened)
@@ -81,7 +82,7 @@ def calibrate_model(
 
 def judge_scenes(scenes: list[Scene], out: Path, *, model: str, prompt: str, pairs: int) -> list[list[Prediction]]:
     """Judge pairs of each scene with every kind of negative, in both orders; what is in `out` already is not asked again."""
-    load = cache(lambda: open_judge(model, Settings(), prompt=prompt, both_orders=False))
+    load = cache(lambda: open_judge(model, Settings(), prompt=prompt))
     judged: list[list[Prediction]] = []
     for scene in scenes:
         found: list[Prediction] = []

@@ -70,8 +70,7 @@ def evaluate(
     names = [one.name for one in opened]
     if len(set(names)) < len(names):
         raise EvaluationError(f"Two of the scenes have one name ({', '.join(sorted(names))}); give each scene once.")
-    # The evaluation asks both orders itself and keeps both answers: the judge must not average them first.
-    load = cache(lambda: open_judge(model, own, options=options, prompt=settings.prompt, both_orders=False))
+    load = cache(lambda: open_judge(model, own, options=options, prompt=settings.prompt))
     trained_on = find_trained_on(model, own)
     reports: list[dict[str, object]] = []
     for one in opened:

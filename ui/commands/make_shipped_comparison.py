@@ -37,7 +37,6 @@ def make(folder: Path, settings: ComparisonSettings, judges: Judges) -> None:
         beside,
         settings,
         load=judges.get,
-        load_one_order=judges.get_one_order,
         on_step=tell,
     )
     sys.stderr.write("\n")

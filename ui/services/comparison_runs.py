@@ -214,7 +214,6 @@ class ComparisonRuns:
                 self._folder / run.uuid,
                 settings,
                 load=self._bench.judges.get,
-                load_one_order=self._bench.judges.get_one_order,
                 trained_on=self._bench.judges.trained_on,
                 on_step=on_step,
             )

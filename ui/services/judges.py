@@ -5,27 +5,24 @@ Names that come from a page are looked up in the list of models and never used a
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from engine.assets import MODELS_DIR
 from engine.errors import ModelError
 from engine.evaluation.trained_on import UNKNOWN, TrainedOn
 from engine.judging.base import Judge
+from engine.judging.sources import BASE, TUNED, has_tuned_adapter
 
 MAX_LOADED = 4
 """Judges kept in memory; the one not asked for longest is dropped first."""
-TUNED = "tuned"
 NO_RIVAL = "There is no second model yet: retrain the judge on the Retrain page (or with `maskgroup train`), and it appears here."
 
 
 def shipped_models() -> list[str]:
     """Return the names of the models that come with the program."""
-    has_tuned = (MODELS_DIR / "tuned-lora" / "adapter_config.json").is_file()
-    return ["base", TUNED] if has_tuned else ["base"]
+    return [BASE, TUNED] if has_tuned_adapter() else [BASE]
 
 
 def name_models(sources: Sequence[str]) -> dict[str, str]:
@@ -93,18 +90,6 @@ class Judges:
     def source(self, name: str) -> str:
         """Return what the command line calls a model."""
         return self._sources.get(name, name)
-
-    def get_one_order(self, name: str) -> Judge:
-        """Return a judge that asks one order only, as evaluations need it: the same weights and caches.
-
-        Raises:
-            ModelError: If there is no such model, or it cannot be loaded.
-        """
-        judge = self.get(name)
-        if getattr(judge, "both_orders", False):
-            judge = copy.copy(judge)
-            setattr(judge, "both_orders", False)  # noqa: B010 -- not every judge has it
-        return judge
 
     def get(self, name: str | None = None) -> Judge:
         """Return a judge, loading it at first use; None = the default one.

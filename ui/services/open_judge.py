@@ -8,17 +8,18 @@ from __future__ import annotations
 import logging
 import shlex
 from dataclasses import replace
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import typer
 
 from db.schema.urls import show_url
 from engine.errors import ModelError
 from engine.evaluation.trained_on import UNKNOWN, TrainedOn, marks_of
-from engine.judging.base import Judge, Prompt, picture_style
+from engine.judging.base import Judge, ServedJudge, TowerJudge
 from engine.judging.registry import load_judge
-from engine.judging.sources import LoadOptions, find_source, is_address
-from finetune.runs.promotion import TUNED, JudgeSource, finished_runs, resolve_judge
+from engine.judging.sources import TUNED, LoadOptions, ModelReference, resolve_model
+from finetune.runs.models import RunModels
+from finetune.runs.promotion import finished_runs
 from ui.settings import Settings, default_database
 from ui.stores.calibrations import find_kept
 
@@ -64,13 +65,13 @@ def database_setting(settings: Settings) -> list[str]:
     return [] if settings.db == default_database() else [f"MASKGROUP_DB={shlex.quote(show_url(settings.db))}"]
 
 
-def find_judge(model: str, settings: Settings) -> JudgeSource:
+def find_judge(model: str, settings: Settings) -> ModelReference:
     """Return what a judge's name stands for.
 
     Raises:
-        ModelError: If it is "tuned" and there is none, or a run without an adapter.
+        ModelError: If there is no such model, or it is a run without an adapter.
     """
-    return resolve_judge(model, settings.runs_folder)
+    return resolve_model(model, runs=RunModels(settings.runs_folder))
 
 
 def open_judge(
@@ -93,49 +94,43 @@ def open_judge(
     Raises:
         ModelError: If there is no such judge, or it cannot be loaded.
     """
+    found = find_judge(model, settings)
     chosen = given_options(settings) if options is None else options
-    if is_address(model) and chosen == given_options(settings):
+    if found.kind == "server" and chosen == given_options(settings):
         # Settings are for local models; flags of a command are not dropped in silence.
         chosen = LoadOptions()
-    source = find_judge(model, settings)
     judge = load_judge(
-        source.model,
-        adapter=source.adapter,
-        name=source.name if source.adapter is not None else None,
-        prompt=prompt or source.prompt,
+        found,
+        prompt=prompt,
         both_orders=both_orders,
         device=chosen.device,
         dtype=chosen.dtype,
         four_bit=chosen.four_bit,
         loader=chosen.loader,
-        calibration=find_kept(model, prompt or source.prompt, settings),
+        calibration=find_kept(found, prompt or found.prompt, settings),
     )
-    if is_address(model) and settings.check_served:
-        compare_with_local(judge, model, settings, both_orders=both_orders)
+    if found.kind == "server" and settings.check_served and isinstance(judge, ServedJudge):
+        compare_with_local(judge, found, settings, both_orders=both_orders)
     return judge
 
 
-def compare_with_local(judge: Judge, address: str, settings: Settings, *, both_orders: bool) -> None:
+def compare_with_local(judge: ServedJudge, served: ModelReference, settings: Settings, *, both_orders: bool) -> None:
     """Hold a served model against the adapter that goes by its name here, where there is one: a server may serve half of it.
 
     Raises:
         ModelError: If they do not agree.
     """
-    name = address.partition("#")[2]
-    if name != TUNED and name not in finished_runs(settings.runs_folder):
+    if not _is_known_here(served, settings):
         return
     from engine.evaluation.served_check import bundled_pairs, check_served
 
     try:
-        source = find_judge(name, settings)
-        asked = getattr(judge, "prompt", None)
-        prompt = asked.name if isinstance(asked, Prompt) else source.prompt
-        local = load_judge(source.model, adapter=source.adapter, name=source.name, prompt=prompt, both_orders=both_orders)
+        local = load_judge(find_judge(served.name, settings), prompt=judge.prompt.name, both_orders=both_orders)
     except ModelError as error:
-        logger.warning("The server's %r could not be held against the adapter of that name here: %s", name, error)
+        logger.warning("The server's %r could not be held against the adapter of that name here: %s", served.name, error)
         return
-    form: Any = getattr(judge, "form", None)
-    check_served(judge, cast("Any", local), bundled_pairs(picture_style(judge)), gives_numbers=form is None or form.top > 0)
+    if isinstance(local, TowerJudge):
+        check_served(judge, local, bundled_pairs(judge.prompt.picture))
 
 
 def find_trained_on(model: str, settings: Settings) -> TrainedOn:
@@ -144,10 +139,14 @@ def find_trained_on(model: str, settings: Settings) -> TrainedOn:
     Raises:
         ModelError: If there is no such model, or what lies beside its weights is broken.
     """
-    if is_address(model):
-        model = model.partition("#")[2]
-        if model != TUNED and model not in finished_runs(settings.runs_folder):
-            return UNKNOWN
     found = find_judge(model, settings)
-    source = find_source(found.model, found.adapter)
-    return marks_of(source.base, source.adapter)
+    if found.kind == "server":
+        if not _is_known_here(found, settings):
+            return UNKNOWN
+        found = find_judge(found.name, settings)
+    return marks_of(found.base, found.adapter)
+
+
+def _is_known_here(served: ModelReference, settings: Settings) -> bool:
+    """Whether a model here goes by the name that a served one has there."""
+    return served.name == TUNED or served.name in finished_runs(settings.runs_folder)

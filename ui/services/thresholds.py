@@ -1,7 +1,7 @@
 """Which threshold a judge decides at: chosen on the Compare page, used by the app and the command line alike.
 
 The threshold of a run lies in the run's folder. That of any other model (a bundled one too: what came with the program is never
-written to) lies in `operating_point.json` of the data folder, beside the labels, under what `--model` calls it.
+written to) lies in `operating_point.json` of the data folder, beside the labels, under the model's key.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Annotated
 
 import typer
 
+from engine.errors import ModelError
 from engine.judging.calibration.operating_point import USUAL_THRESHOLD, OperatingPoint, OperatingPoints
-from finetune.runs.promotion import finished_runs, name_behind
+from engine.judging.sources import ModelReference
 from ui.services.open_judge import find_judge
 from ui.settings import Settings
 
@@ -31,15 +32,20 @@ def open_points(settings: Settings, *, sources: Mapping[str, str] | None = None)
     """
     named = sources or {}
 
+    def find(name: str) -> ModelReference | None:
+        try:
+            return find_judge(named.get(name, name), settings)
+        except ModelError:
+            # A page may still show a model that is gone.
+            return None
+
     def run_folder(name: str) -> Path | None:
-        run = name_behind(name, settings.runs_folder)
-        return settings.runs_folder / run if run in finished_runs(settings.runs_folder) else None
+        found = find(name)
+        return settings.runs_folder / found.key if found is not None and found.kind == "run" else None
 
     def key(name: str) -> str:
-        source = named.get(name, name)
-        folder = Path(source).expanduser()
-        # A folder goes by its whole path: the same one, from wherever it is given.
-        return str(folder.resolve()) if (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file() else source
+        found = find(name)
+        return named.get(name, name) if found is None else found.key
 
     return OperatingPoints(settings.data_folder, run_folder=run_folder, key=key)
 

@@ -18,7 +18,7 @@ import numpy as np
 from db.labels.store import Label, LabelStore, NewLabel, ShownVerdict
 from engine.assets import SCENES_DIR
 from engine.errors import MaskError, MaskgroupError, SceneError
-from engine.judging.base import CropPair, Judge, picture_style
+from engine.judging.base import CropPair, Judge
 from engine.judging.calibration.operating_point import OperatingPoints
 from engine.review.proposals import propose_pair
 from engine.scenes import LeftOutFolder, find_scene, survey_scenes
@@ -194,7 +194,7 @@ class Workbench:
     def crop(self, scene: str, key: MaskKey, *, model: str | None = None) -> UInt8Array:
         """Return a mask's picture, exactly as the judge sees it."""
         judge = self.judges.loaded(model)
-        style = self._style if judge is None else picture_style(judge)
+        style = self._style if judge is None else judge.prompt.picture
         return show_mask(self.frame(scene, key.view), key, style=style)
 
     def judge(self, model: str | None = None) -> Judge:

@@ -112,7 +112,6 @@ def run_comparison(
     settings: ComparisonSettings,
     *,
     load: Callable[[str], Judge],
-    load_one_order: Callable[[str], Judge],
     trained_on: Callable[[str], TrainedOn] = lambda _: UNKNOWN,
     on_step: Callable[[Step], None] = lambda _: None,
 ) -> None:
@@ -122,8 +121,7 @@ def run_comparison(
         scenes: The scenes of `settings`, opened.
         folder: Where to write; holds nothing or the beginning of this comparison.
         settings: What to compare.
-        load: Gives a judge by name, as grouping asks it.
-        load_one_order: Gives the same judge asking one order: an evaluation asks both itself.
+        load: Gives a judge by name.
         trained_on: Says what a judge was trained on.
         on_step: Called often; may raise to stop.
 
@@ -155,7 +153,7 @@ def run_comparison(
                 scene,
                 folder / side / scene.name,
                 EvaluationSettings(model=model, sampling=settings.sampling, threshold=settings.threshold(side)),
-                lambda model=model: load_one_order(model),
+                lambda model=model: load(model),
                 frames=frames,
                 trained_on=trained_on(model),
                 on_progress=judging,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from engine.errors import ModelError
@@ -19,7 +20,7 @@ from engine.judging.local.loading import load_model
 from engine.judging.local.prefixes import PairReader
 from engine.judging.local.vision_cache import shared_cache
 from engine.judging.sources import LoadOptions
-from engine.types import Verdict, no_probability
+from engine.types import Float32Array, UInt8Array, Verdict, no_probability
 
 YES_WORDS = ("yes", "Yes", " yes", " Yes", "YES")
 NO_WORDS = ("no", "No", " no", " No", "NO")
@@ -36,7 +37,7 @@ class QwenVlJudge:
         name: Stored with every verdict.
         prompt: What is asked.
         batch_size: Pairs in one forward pass of a model that is no Qwen3-VL; Qwen3-VL's passes are limited by tokens.
-        both_orders: Ask (a, b) and (b, a), and average their logits.
+        both_orders: Ask (a, b) and (b, a), and average their logits, unless `judge` is told otherwise.
         calibration: Makes P(same) of a share of right answers; used only with the prompt that it was fitted on.
 
     Raises:
@@ -82,21 +83,32 @@ class QwenVlJudge:
             self.vision.clear()
         return bool(found)
 
-    def judge(self, pairs: Sequence[CropPair]) -> list[Verdict]:
+    def judge(self, pairs: Sequence[CropPair], *, both_orders: bool | None = None) -> list[Verdict]:
         """Return one verdict for each pair, in order; the time of a chunk is shared equally by its pairs.
 
         Raises:
             ModelError: If the model answers with numbers that are none.
         """
+        both = self.both_orders if both_orders is None else both_orders
         verdicts: list[Verdict] = []
         for start in range(0, len(pairs), CHUNK):
-            verdicts += self._judge_chunk(pairs[start : start + CHUNK])
+            verdicts += self._judge_chunk(pairs[start : start + CHUNK], both_orders=both)
         return verdicts
 
     @torch.inference_mode()
-    def _judge_chunk(self, pairs: Sequence[CropPair]) -> list[Verdict]:
+    def embed(self, crops: Sequence[UInt8Array]) -> Float32Array | None:
+        """Return the mean of the vision tower's embeddings over each crop, (N, D) float32; None for a model without such a tower.
+
+        The features stay in the cache, from which `judge` answers about pairs of the same crops.
+        """
+        if self.vision is None or not crops:
+            return None
+        return np.stack([found.levels[0].float().mean(dim=0).cpu().numpy() for found in self.vision.features(crops)])
+
+    @torch.inference_mode()
+    def _judge_chunk(self, pairs: Sequence[CropPair], *, both_orders: bool) -> list[Verdict]:
         started = time.perf_counter()
-        asked = [*pairs, *(CropPair(pair.b, pair.a) for pair in pairs)] if self.both_orders else list(pairs)
+        asked = [*pairs, *(CropPair(pair.b, pair.a) for pair in pairs)] if both_orders else list(pairs)
         answers = self._answers(asked, self.prompt.text)
         unclear = (_mass_elsewhere(answers) > AMBIGUOUS_ABOVE).nonzero().flatten().tolist() if self.prompt.forced else []
         if unclear:
@@ -117,7 +129,7 @@ class QwenVlJudge:
                 model=self.name,
                 prompt=self.prompt.reference,
                 latency_s=latency,
-                swap_disagreement=disagreement[i] if self.both_orders else None,
+                swap_disagreement=disagreement[i] if both_orders else None,
                 forced=i in forced,
                 uncalibrated=None if self.calibration is None else p_raw[i],
             )

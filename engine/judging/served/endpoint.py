@@ -24,7 +24,7 @@ from engine.judging.base import AMBIGUOUS_ABOVE, CropPair, Prompt
 from engine.judging.calibration.fit import Calibration
 from engine.judging.served.http_client import EndpointSettings, HttpClient, Refusal
 from engine.judging.served.parsing import UNCLEAR, AnswerMass, mass_from_logprobs, mass_from_text
-from engine.types import UInt8Array, Verdict, no_probability
+from engine.types import Float32Array, UInt8Array, Verdict, no_probability
 
 FARTHEST_MARGIN = 20.0
 TEXT_TOKENS = 8
@@ -91,7 +91,7 @@ class EndpointJudge:
         address: Where it is; the model must be named.
         name: Stored with every verdict.
         prompt: What is asked.
-        both_orders: Ask (a, b) and (b, a), and average their logits.
+        both_orders: Ask (a, b) and (b, a), and average their logits, unless `judge` is told otherwise.
         form: What the server gives.
         client: Sends the requests.
         calibration: Makes P(same) of a share of right answers; used only with the prompt that it was fitted on.
@@ -115,7 +115,16 @@ class EndpointJudge:
         self.form = form
         self._address, self._client = address, client
 
-    def judge(self, pairs: Sequence[CropPair]) -> list[Verdict]:
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether the server lists probabilities of tokens; else its answers are read from words."""
+        return self.form.top > 0
+
+    def embed(self, crops: Sequence[UInt8Array]) -> Float32Array | None:
+        """Return None: the protocol shows nothing of what a model sees."""
+        return None
+
+    def judge(self, pairs: Sequence[CropPair], *, both_orders: bool | None = None) -> list[Verdict]:
         """Return one verdict for each pair, in order; a verdict's latency is the time that its own requests took.
 
         Raises:
@@ -123,12 +132,13 @@ class EndpointJudge:
         """
         if not pairs:
             return []
+        both = self.both_orders if both_orders is None else both_orders
         urls: dict[int, str] = {}
         for crop in (crop for pair in pairs for crop in (pair.a, pair.b)):
             if id(crop) not in urls:
                 urls[id(crop)] = png_data_url(crop)
         asked = [(urls[id(pair.a)], urls[id(pair.b)]) for pair in pairs]
-        if self.both_orders:
+        if both:
             asked += [(b, a) for a, b in asked]
         answers = _run(self._client.each([self._body(a, b, self.prompt.text) for a, b in asked], self._read))
         unclear = [i for i, (mass, _) in enumerate(answers) if mass.ambiguity > AMBIGUOUS_ABOVE] if self.prompt.forced else []
@@ -136,7 +146,7 @@ class EndpointJudge:
         forced = {i % len(pairs) for i in unclear}
         for i, (mass, seconds) in zip(unclear, again, strict=True):
             answers[i] = (mass, answers[i][1] + seconds)
-        orders = 2 if self.both_orders else 1
+        orders = 2 if both else 1
         return [self._verdict([answers[i + k * len(pairs)] for k in range(orders)], forced=i in forced) for i in range(len(pairs))]
 
     def _verdict(self, orders: Sequence[tuple[AnswerMass, float]], *, forced: bool) -> Verdict:
@@ -149,7 +159,7 @@ class EndpointJudge:
             model=self.name,
             prompt=self.prompt.reference,
             latency_s=sum(seconds for _, seconds in orders),
-            swap_disagreement=float(abs(p_orders[0] - p_orders[-1])) if self.both_orders else None,
+            swap_disagreement=float(abs(p_orders[0] - p_orders[1])) if len(orders) == 2 else None,
             forced=forced,
             uncalibrated=None if self.calibration is None else float(1 / (1 + np.exp(-raw.mean()))),
         )

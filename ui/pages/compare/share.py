@@ -18,6 +18,7 @@ from engine.assets import SCENES_DIR
 from engine.evaluation.comparison.paired import ComparedPair
 from engine.evaluation.comparison.run import SIDES, FinishedComparison, predictions_of
 from engine.evaluation.predictions import Prediction
+from engine.judging.sources import TUNED
 from engine.strict_json import to_json_text
 from engine.types import UInt8Array
 from ui.components.plot_scripts import THEME_SCRIPT
@@ -25,7 +26,7 @@ from ui.escape import escape
 from ui.pages.compare.flips import Flip, caption_html, to_jpeg_url
 from ui.pages.compare.plots import Plot, make_plots, read_beside
 from ui.pages.compare.words import grouping_html, headline_html, table_html
-from ui.services.judges import TUNED, Judges
+from ui.services.judges import Judges
 
 COLUMNS = 6
 MARGIN = 14

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 
@@ -11,22 +9,14 @@ from engine.assets import BUNDLED_MODEL
 from engine.evaluation.saliency import BATCH, cover, explain_pair, list_patches
 from engine.judging.base import CropPair
 from engine.judging.registry import load_judge
-from engine.types import UInt8Array, Verdict
+from engine.types import UInt8Array
+from tests.stub_judge import StubJudge
 from ui.pages.judge.heat import FOR_DIFFERENT, FOR_SAME, draw_heat
 
 
-class RedSeeker:
+def red_seeker() -> StubJudge:
     """Says "same" the more red pixels crop A has, and the fewer crop B has."""
-
-    name = "red"
-
-    def __init__(self) -> None:
-        self.largest_batch = 0
-
-    def judge(self, pairs: Sequence[CropPair]) -> list[Verdict]:
-        self.largest_batch = max(self.largest_batch, len(pairs))
-        reds = [float((p.a[..., 0] == 255).mean() - (p.b[..., 0] == 255).mean()) for p in pairs]
-        return [Verdict(0.5 + 0.4 * red, 0.0, self.name, "none", 0.0) for red in reds]
+    return StubJudge(lambda pair: 0.5 + 0.4 * float((pair.a[..., 0] == 255).mean() - (pair.b[..., 0] == 255).mean()))
 
 
 def with_red(corner: tuple[slice, slice]) -> UInt8Array:
@@ -40,12 +30,12 @@ UPPER, LOWER = (slice(0, 20), slice(0, 20)), (slice(50, 70), slice(30, 50))
 
 @pytest.mark.parametrize(("corner", "other"), [(UPPER, LOWER), (LOWER, UPPER)])
 def test_heat_lies_where_the_evidence_is_and_moves_with_it(corner: tuple[slice, slice], other: tuple[slice, slice]) -> None:
-    judge = RedSeeker()
+    judge = red_seeker()
     maps = explain_pair(judge, CropPair(with_red(corner), with_red(other)))
     assert maps.a.shape == maps.b.shape == (70, 50)
     assert maps.a[corner].mean() > 5 * abs(maps.a[other].mean()), "red in A speaks for same"
     assert maps.b[other].mean() < -5 * abs(maps.b[corner].mean()), "red in B speaks for different"
-    assert judge.largest_batch == BATCH
+    assert max(judge.batches) == BATCH
 
 
 def test_patches_cover_everything_and_background_is_not_asked() -> None:
@@ -57,7 +47,7 @@ def test_patches_cover_everything_and_background_is_not_asked() -> None:
     asked: list[int] = []
     black = np.zeros((70, 50, 3), np.uint8)
     black[5:15, 5:15] = (255, 10, 10)
-    maps = explain_pair(RedSeeker(), CropPair(black, black), on_progress=lambda done, total: asked.append(total))
+    maps = explain_pair(red_seeker(), CropPair(black, black), on_progress=lambda done, total: asked.append(total))
     assert asked[0] < len(list_patches(black, 7)), "of twice as many patches"
     assert (maps.a[40:] == 0).all()
 
@@ -67,7 +57,7 @@ def test_stopping_stops() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        explain_pair(RedSeeker(), CropPair(with_red(UPPER), with_red(LOWER)), on_progress=stop)
+        explain_pair(red_seeker(), CropPair(with_red(UPPER), with_red(LOWER)), on_progress=stop)
 
 
 def test_covering_leaves_the_crop_alone() -> None:

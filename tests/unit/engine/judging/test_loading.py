@@ -27,7 +27,7 @@ from engine.judging.local.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids
 from engine.judging.local.unsloth_loader import unsloth_arguments
 from engine.judging.memory import OVERHEAD, count_configured, count_quantised, count_stored, is_kept_whole, needed_bytes
 from engine.judging.registry import load_judge
-from engine.judging.sources import LoadOptions, find_source
+from engine.judging.sources import LoadOptions, resolve_model
 from tests.model_process import write_adapter
 from tests.other_models import write_llava, write_qwen2_5_vl
 
@@ -285,14 +285,14 @@ def test_dtypes_reach_the_weights() -> None:
 
 
 def test_names(tmp_path: Path, adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert find_source("base").base == BUNDLED_MODEL
-    assert find_source("Qwen/Qwen3-VL-8B-Instruct").name == "Qwen/Qwen3-VL-8B-Instruct"
+    assert resolve_model("base").base == BUNDLED_MODEL
+    assert resolve_model("Qwen/Qwen3-VL-8B-Instruct").name == "Qwen/Qwen3-VL-8B-Instruct"
     monkeypatch.setattr("engine.judging.sources.TUNED_ADAPTER", adapter)
-    tuned = find_source("tuned")
+    tuned = resolve_model("tuned")
     assert (tuned.name, tuned.base, tuned.adapter) == ("tuned", str(BUNDLED_MODEL), adapter)
     monkeypatch.setattr("engine.judging.sources.TUNED_ADAPTER", tmp_path / "none")
     with pytest.raises(ModelError, match="No tuned model has been made yet"):
-        find_source("tuned")
+        resolve_model("tuned")
 
 
 def test_four_bit_settings() -> None:

@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from html import unescape
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -27,7 +26,7 @@ from engine.evaluation.pair_sampling import SamplingSettings
 from engine.evaluation.trained_on import TrainedOn, mark_scene
 from engine.judging.base import CropPair
 from engine.judging.calibration.operating_point import OperatingPoints
-from engine.types import Verdict
+from tests.stub_judge import StubJudge
 from tests.tiny_room import NAME, write_tiny_room
 from ui.commands.make_shipped_comparison import make
 from ui.components.pairs import REVIEW_TAB, read_pair
@@ -46,23 +45,21 @@ SAMPLING = SamplingSettings(pairs=12, negatives="random", min_area_px=4)
 SETTINGS = ComparisonSettings((NAME,), "good", "contrary", SAMPLING)
 
 
-class Ruler:
+def ruler(name: str, *, delay_s: float = 0.0) -> StubJudge:
     """Says "same" to crops of alike mean colour; a contrary one says the opposite. `delay_s` makes it slow."""
 
-    def __init__(self, name: str, *, delay_s: float = 0.0) -> None:
-        self.name, self.delay_s = name, delay_s
+    def answer(pair: CropPair) -> float:
+        a, b = (crop[crop.any(axis=-1)].mean(axis=0) for crop in (pair.a, pair.b))
+        p_same = 0.9 if float(np.abs(a - b).mean()) < 40 else 0.2
+        return 1 - p_same if name == "contrary" else p_same
 
-    def judge(self, pairs: Sequence[CropPair]) -> list[Verdict]:
-        time.sleep(self.delay_s)
-        means = [[crop[crop.any(axis=-1)].mean(axis=0) for crop in (pair.a, pair.b)] for pair in pairs]
-        p = [0.9 if float(np.abs(a - b).mean()) < 40 else 0.2 for a, b in means]
-        return [Verdict(1 - x if self.name == "contrary" else x, 0.0, self.name, "ruler@1", 0.001) for x in p]
+    return StubJudge(answer, name=name, before=lambda: time.sleep(delay_s))
 
 
 def build(tmp_path: Path, *, delay_s: float = 0.0) -> tuple[Workbench, ComparisonRuns]:
     if not (tmp_path / "scenes").exists():
         write_tiny_room(tmp_path / "scenes")
-    judges = Judges(lambda name: Ruler(name, delay_s=delay_s), "good", others=lambda: ["contrary"])
+    judges = Judges(lambda name: ruler(name, delay_s=delay_s), "good", others=lambda: ["contrary"])
     labels = LabelStore(open_database(str(tmp_path / "labels.db")))
     bench = Workbench(tmp_path / "scenes", labels, judges, points=OperatingPoints(tmp_path))
     return bench, ComparisonRuns(bench, RunStore(labels.database), tmp_path / "comparisons")
@@ -244,7 +241,7 @@ def test_first_visit_shows_the_shipped_comparison(finished: tuple[Path, Workbenc
 
 
 def test_shipped_comparison_is_made_anew_in_one_step(tmp_path: Path) -> None:
-    judges = Judges(Ruler, "base", others=lambda: ["contrary"])
+    judges = Judges(ruler, "base", others=lambda: ["contrary"])
     settings = ComparisonSettings(("sh3d_living",), "base", "contrary", SamplingSettings(pairs=4), grouping=False)
     (tmp_path / "shipped").mkdir()
     (tmp_path / "shipped" / "old.txt").write_text("of other weights")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +15,9 @@ from db.labels.store import LabelStore
 from db.schema.session import open_database
 from engine.errors import MaskError, MaskgroupError, ModelError, SceneError
 from engine.grouping.constraints import Constraint
-from engine.judging.base import CropPair, Judge
-from engine.types import MaskKey, Verdict
+from engine.judging.base import Judge
+from engine.types import MaskKey
+from tests.stub_judge import StubJudge
 from tests.tiny_room import BLUE_BOX, NAME, RED_BOX, VIEWS
 from ui.pages.grouping import corrections, words
 from ui.pages.grouping import handlers as page
@@ -33,25 +33,6 @@ from ui.view3d.paint import PointVotes, paint_change, paint_disagreement, paint_
 WAIT_S = 120
 
 
-class ColourJudge:
-    """Says "same" where mean colours are near; waits at the gate first, where it has one."""
-
-    name = "colour"
-
-    def __init__(self, gate: threading.Event | None = None) -> None:
-        self.gate = gate
-        self.asked = 0
-
-    def judge(self, pairs: Sequence[CropPair]) -> list[Verdict]:
-        if self.gate is not None:
-            self.gate.wait(WAIT_S)
-        self.asked += len(pairs)
-        distances = [float(np.abs(pair.a.mean(axis=(0, 1)) - pair.b.mean(axis=(0, 1))).mean()) for pair in pairs]
-        return [
-            Verdict(p_same=float(np.exp(-d / 20)), ambiguity=0.0, model=self.name, prompt="none", latency_s=0.0) for d in distances
-        ]
-
-
 def make_bench(folder: Path, judge: Judge) -> Workbench:
     return Workbench(folder.parent, LabelStore(open_database(str(folder.parent.parent / "labels.db"))), lambda: judge)
 
@@ -65,7 +46,7 @@ def run(runs: GroupingRuns, evidence: str = "geometry") -> None:
 
 @pytest.fixture
 def bench(tiny_room: Path) -> Workbench:
-    return make_bench(tiny_room, ColourJudge())
+    return make_bench(tiny_room, StubJudge())
 
 
 @pytest.fixture
@@ -112,7 +93,7 @@ def test_unknown_scene_is_a_sentence(bench: Workbench) -> None:
 
 
 def test_judge_takes_part_where_asked(tiny_room: Path) -> None:
-    judge = ColourJudge()
+    judge = StubJudge()
     runs = GroupingRuns(make_bench(tiny_room, judge))
     run(runs, "vlm")
     assert judge.asked > 0
@@ -122,7 +103,7 @@ def test_judge_takes_part_where_asked(tiny_room: Path) -> None:
 
 def test_run_can_be_watched_and_cancelled_and_started_again(tiny_room: Path) -> None:
     gate = threading.Event()
-    runs = GroupingRuns(make_bench(tiny_room, ColourJudge(gate)))
+    runs = GroupingRuns(make_bench(tiny_room, StubJudge(before=lambda: gate.wait(WAIT_S))))
     worker = runs.start(NAME, "vlm")
     assert worker is not None
     assert runs.start(NAME) is None, "one run a scene at a time"

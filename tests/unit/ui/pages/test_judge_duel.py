@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from engine.errors import MaskgroupError, ModelError
 from engine.judging.base import CropPair, Judge
 from engine.judging.calibration.operating_point import OperatingPoint, OperatingPoints
 from engine.types import MaskKey, MaskPair, Verdict
+from tests.stub_judge import StubJudge
 from ui.components.wording import certainty
 from ui.pages.judge.duel import Duel, answer, deal, next_disputed, show_duel, show_score, show_truth, verdicts_on_screen, vote
 from ui.pages.judge.handlers import first_choice, save, swap_sides
@@ -27,27 +27,23 @@ SCENE = "sh3d_living"
 NAMES = ("ruby-base", "opal-tuned")
 
 
-class Sizer:
-    """Says "same" as the crops' areas are alike; `shift` moves its opinion, `calls` counts its batches."""
+def sizer(name: str, shift: float) -> StubJudge:
+    """Says "same" as the crops' areas are alike; `shift` moves its opinion."""
 
-    def __init__(self, name: str, shift: float) -> None:
-        self.name, self.shift, self.calls = name, shift, 0
+    def answer(pair: CropPair) -> float:
+        alike = min(pair.a.size, pair.b.size) / max(pair.a.size, pair.b.size)
+        return min(max(alike + shift, 0.01), 0.99)
 
-    def judge(self, pairs: Sequence[CropPair]) -> list[Verdict]:
-        self.calls += 1
-        alike = [min(p.a.size, p.b.size) / max(p.a.size, p.b.size) for p in pairs]
-        return [
-            Verdict(min(max(a + self.shift, 0.01), 0.99), 0.0, self.name, "size@1", 0.001, swap_disagreement=0.3) for a in alike
-        ]
+    return StubJudge(answer, name=name, swap_disagreement=0.3)
 
 
 @pytest.fixture
-def judges() -> dict[str, Sizer]:
-    return {"ruby-base": Sizer("ruby-base", 0.0), "opal-tuned": Sizer("opal-tuned", -0.25)}
+def judges() -> dict[str, StubJudge]:
+    return {"ruby-base": sizer("ruby-base", 0.0), "opal-tuned": sizer("opal-tuned", -0.25)}
 
 
 @pytest.fixture
-def bench(tmp_path: Path, judges: dict[str, Sizer]) -> Workbench:
+def bench(tmp_path: Path, judges: dict[str, StubJudge]) -> Workbench:
     shelf = Judges(lambda name: judges[name], NAMES[0], others=lambda: NAMES[1:])
     labels = LabelStore(open_database(str(tmp_path / "labels.db")))
     return Workbench(SCENES_DIR, labels, shelf, points=OperatingPoints(tmp_path))
@@ -61,10 +57,10 @@ def test_disagreement_is_said_in_words_with_both_names(bench: Workbench) -> None
     assert shown.count("mg-card") == 2 + shown.count("mg-cards")
 
 
-def test_a_disputed_pair_is_one_batch_for_each_model(bench: Workbench, judges: dict[str, Sizer]) -> None:
+def test_a_disputed_pair_is_one_batch_for_each_model(bench: Workbench, judges: dict[str, StubJudge]) -> None:
     choice = next_disputed(bench, SCENE, *NAMES, seed=1)
     show_duel(bench, choice, deal(*NAMES, is_blind=False))
-    assert [judge.calls for judge in judges.values()] == [1, 1], "what is known is not asked again"
+    assert [len(judge.batches) for judge in judges.values()] == [1, 1], "what is known is not asked again"
 
 
 def test_a_blind_test_hides_names_until_the_vote(bench: Workbench, tmp_path: Path) -> None:
@@ -91,7 +87,7 @@ def test_sides_of_a_blind_test_are_shuffled_evenly() -> None:
 
 
 def test_one_model_is_one_card_that_says_how_to_get_another(tmp_path: Path) -> None:
-    alone = Workbench(SCENES_DIR, LabelStore(open_database(str(tmp_path / "l.db"))), lambda: Sizer("base", 0.0))
+    alone = Workbench(SCENES_DIR, LabelStore(open_database(str(tmp_path / "l.db"))), lambda: sizer("base", 0.0))
     choice = first_choice(alone, {})
     shown = show_duel(alone, choice, deal("base", "", is_blind=True))
     assert NO_RIVAL in shown
@@ -102,7 +98,7 @@ def test_a_model_that_fails_says_why_beside_the_other(tmp_path: Path) -> None:
     def load(name: str) -> Judge:
         if name == "broken":
             raise ModelError("The adapter of 'broken' is for another model.")
-        return Sizer(name, 0.0)
+        return sizer(name, 0.0)
 
     bench = Workbench(
         SCENES_DIR, LabelStore(open_database(str(tmp_path / "l.db"))), Judges(load, "base", others=lambda: ["broken"])

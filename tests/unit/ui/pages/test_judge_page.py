@@ -4,7 +4,6 @@ it compares mean colours, so that these tests need no weights and its answers ca
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -15,8 +14,9 @@ from db.labels.store import LabelStore
 from db.schema.session import open_database
 from engine.assets import SCENES_DIR
 from engine.errors import MaskError, ModelError, SceneError
-from engine.judging.base import CropPair, Judge
-from engine.types import MaskKey, Verdict
+from engine.judging.base import Judge
+from engine.types import MaskKey
+from tests.stub_judge import StubJudge
 from ui.pages.judge import handlers as page
 from ui.pages.judge.duel import Duel, answer, show_duel, show_truth, verdicts_on_screen
 from ui.pages.judge.handlers import Choice
@@ -28,22 +28,6 @@ SCENE = "sh3d_living"
 ONE = Duel("base")
 
 
-class ColourJudge:
-    """Says "same" where mean colours are near; counts how often it is asked."""
-
-    name = "colour"
-
-    def __init__(self) -> None:
-        self.asked = 0
-
-    def judge(self, pairs: Sequence[CropPair]) -> list[Verdict]:
-        self.asked += len(pairs)
-        distances = [float(np.abs(pair.a.mean(axis=(0, 1)) - pair.b.mean(axis=(0, 1))).mean()) for pair in pairs]
-        return [
-            Verdict(p_same=float(np.exp(-d / 20)), ambiguity=0.0, model=self.name, prompt="none", latency_s=0.0) for d in distances
-        ]
-
-
 class Bench(Workbench):
     """A workbench whose judge can be looked at."""
 
@@ -52,12 +36,12 @@ class Bench(Workbench):
 
 
 @pytest.fixture
-def judge() -> ColourJudge:
-    return ColourJudge()
+def judge() -> StubJudge:
+    return StubJudge(name="colour")
 
 
 @pytest.fixture
-def bench(tmp_path: Path, judge: ColourJudge) -> Bench:
+def bench(tmp_path: Path, judge: StubJudge) -> Bench:
     return Bench(LabelStore(open_database(str(tmp_path / "labels.db"))), judge)
 
 
@@ -141,7 +125,7 @@ def test_mask_names_do_not_tell_instance_ids(bench: Bench, choice: Choice) -> No
         assert str(mask) not in words
 
 
-def test_verdict_is_asked_once_in_the_order_shown(bench: Bench, judge: ColourJudge, choice: Choice) -> None:
+def test_verdict_is_asked_once_in_the_order_shown(bench: Bench, judge: StubJudge, choice: Choice) -> None:
     assert f"view {choice.view_a} first, then view {choice.view_b}" in show_duel(bench, choice, ONE)
     show_duel(bench, choice, ONE)
     assert judge.asked == 1
@@ -149,7 +133,7 @@ def test_verdict_is_asked_once_in_the_order_shown(bench: Bench, judge: ColourJud
     assert judge.asked == 2
 
 
-def test_verdict_waits_for_both_masks(bench: Bench, judge: ColourJudge, choice: Choice) -> None:
+def test_verdict_waits_for_both_masks(bench: Bench, judge: StubJudge, choice: Choice) -> None:
     assert "Click a mask in the right view" in show_duel(bench, page.choose_mask(choice, "b", None), ONE)
     assert judge.asked == 0
 

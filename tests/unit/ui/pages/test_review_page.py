@@ -19,8 +19,8 @@ from db.labels.choices import OVERLAP_SHARE
 from db.labels.store import LabelStore, NewLabel
 from db.schema.session import open_database
 from engine.assets import SCENES_DIR
-from engine.judging.base import CropPair
-from engine.types import MaskKey, MaskPair, Verdict
+from engine.types import MaskKey, MaskPair
+from tests.stub_judge import StubJudge
 from tests.tiny_room import BLUE_BOX, NAME, RED_BOX, write_tiny_room
 from ui.pages.review import handlers as page
 from ui.services import review_service
@@ -29,19 +29,9 @@ from ui.services.review_service import ReviewService, share_of
 from ui.services.workbench import Workbench
 
 
-class ColourJudge:
-    """Says "same" where mean colours are near."""
-
-    name = "colour"
-
-    def judge(self, pairs: Sequence[CropPair]) -> list[Verdict]:
-        distances = [float(np.abs(pair.a.mean(axis=(0, 1)) - pair.b.mean(axis=(0, 1))).mean()) for pair in pairs]
-        return [Verdict(float(np.exp(-d / 20)), 0.0, self.name, "none", 0.0) for d in distances]
-
-
 def make_desk(tmp_path: Path, scenes: Path) -> ReviewService:
     store = LabelStore(open_database(str(tmp_path / "labels.db")))
-    bench = Workbench(scenes, store, lambda: ColourJudge())
+    bench = Workbench(scenes, store, lambda: StubJudge(name="colour"))
     return ReviewService(bench, GroupingRuns(bench))
 
 

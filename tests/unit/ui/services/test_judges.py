@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 
 from engine.errors import ModelError
-from engine.judging.base import CropPair
-from engine.types import Verdict
+from tests.stub_judge import StubJudge, refuse
 from ui.services.judges import MAX_LOADED, Judges
 
 
-class Named:
+def named(name: str) -> StubJudge:
     """A judge that says nothing."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def judge(self, pairs: Sequence[CropPair]) -> list[Verdict]:
-        raise NotImplementedError
+    return StubJudge(name=name, before=refuse)
 
 
 def test_each_is_loaded_once_and_at_first_use() -> None:
     opened: list[str] = []
 
-    def load(name: str) -> Named:
+    def load(name: str) -> StubJudge:
         opened.append(name)
-        return Named(name)
+        return named(name)
 
     judges = Judges(load, "base", others=lambda: ["base", "tuned", "mine"])
     assert judges.names() == ["base", "tuned", "mine"]
@@ -40,12 +32,12 @@ def test_each_is_loaded_once_and_at_first_use() -> None:
 
 
 def test_rival_is_the_next_model_or_none() -> None:
-    assert Judges(Named, "base").rival() is None
-    assert Judges(Named, "base", others=lambda: ["mine", "other"]).rival() == "mine"
+    assert Judges(named, "base").rival() is None
+    assert Judges(named, "base", others=lambda: ["mine", "other"]).rival() == "mine"
 
 
 def test_unknown_names_are_never_opened() -> None:
-    judges = Judges(Named, "base", others=lambda: ["tuned"])
+    judges = Judges(named, "base", others=lambda: ["tuned"])
     for name in ("../../etc", "Qwen/Qwen3-VL-8B-Instruct", "BASE"):
         with pytest.raises(ModelError, match="the models are base, tuned"):
             judges.get(name)
@@ -53,7 +45,7 @@ def test_unknown_names_are_never_opened() -> None:
 
 def test_only_a_few_stay_in_memory() -> None:
     names = [f"run-{i}" for i in range(MAX_LOADED + 1)]
-    judges = Judges(Named, names[0], others=lambda: names)
+    judges = Judges(named, names[0], others=lambda: names)
     for name in names:
         judges.get(name)
     assert judges.loaded(names[0]) is None
@@ -63,11 +55,11 @@ def test_only_a_few_stay_in_memory() -> None:
 def test_failure_is_not_remembered() -> None:
     tries: list[str] = []
 
-    def load(name: str) -> Named:
+    def load(name: str) -> StubJudge:
         tries.append(name)
         if len(tries) == 1:
             raise ModelError("The disk is full.")
-        return Named(name)
+        return named(name)
 
     judges = Judges(load, "base")
     with pytest.raises(ModelError, match="disk is full"):

@@ -18,6 +18,7 @@ from engine.errors import MaskgroupError, RunError
 from engine.grouping.constraints import Constraint
 from engine.grouping.pipeline import GroupingRun
 from engine.types import MaskKey
+from tests.stub_judge import StubJudge, refuse
 from tests.tiny_room import BLUE_BOX, NAME, RED_BOX
 from ui.pages.grouping import corrections, words
 from ui.pages.grouping import handlers as page
@@ -30,13 +31,6 @@ from ui.stores.groupings import Corrections, GroupingStore, pack_corrections, un
 WAIT_S = 120
 
 
-class NoJudge:
-    name = "none"
-
-    def judge(self, pairs: object) -> list[object]:
-        raise MaskgroupError("Nobody should be asked.")
-
-
 @pytest.fixture
 def store(tiny_room: Path) -> RunStore:
     return RunStore(open_database(str(tiny_room.parent.parent / "labels.db")))
@@ -45,7 +39,7 @@ def store(tiny_room: Path) -> RunStore:
 def start_app(tiny_room: Path) -> GroupingRuns:
     """What a start of the app makes: new runs over the same database."""
     engine = open_database(str(tiny_room.parent.parent / "labels.db"))
-    bench = Workbench(tiny_room.parent, LabelStore(engine), NoJudge)  # pyright: ignore[reportArgumentType]
+    bench = Workbench(tiny_room.parent, LabelStore(engine), lambda: StubJudge(before=refuse))
     return GroupingRuns(bench, GroupingStore(RunStore(engine)))
 
 

@@ -16,7 +16,7 @@ from tests.e2e.test_evaluate_command import assert_refused, run
 from tests.faulty_server import Reply, serve_faults
 from tests.model_process import write_adapter
 from tests.tiny_room import NAME, write_tiny_room
-from ui.services.open_judge import open_judge
+from ui.services.open_judge import find_judge, open_judge
 from ui.settings import Settings
 from ui.stores.calibrations import find_home, find_kept, save_at_home
 
@@ -60,23 +60,23 @@ def test_a_broken_file_is_named(tmp_path: Path, content: str) -> None:
 
 
 def test_what_came_with_the_program_is_not_written_to(settings: Settings, tmp_path: Path) -> None:
-    home = find_home("base", settings)
+    home = find_home(find_judge("base", settings))
     assert (home.judge, home.folder, home.is_own) == ("base", BUNDLED_MODEL, False)
     before = sorted(path.name for path in BUNDLED_MODEL.iterdir())
     assert save_at_home(home, FITTED, settings) == settings.data_folder / "calibrations.json"
     assert sorted(path.name for path in BUNDLED_MODEL.iterdir()) == before
-    assert find_kept("base", "original", settings) == FITTED
-    assert find_kept("base", "views", settings) is None
+    assert find_kept(find_judge("base", settings), "original", settings) == FITTED
+    assert find_kept(find_judge("base", settings), "views", settings) is None
     adapter = write_adapter(tmp_path / "mine")
-    own = find_home(str(adapter), settings)
+    own = find_home(find_judge(str(adapter), settings))
     assert own.is_own
     assert save_at_home(own, FITTED, settings) == adapter / "calibration.json"
-    assert find_home("Qwen/Qwen3-VL-2B-Instruct", settings).judge == "Qwen/Qwen3-VL-2B-Instruct"
+    assert find_home(find_judge("Qwen/Qwen3-VL-2B-Instruct", settings)).judge == "Qwen/Qwen3-VL-2B-Instruct"
 
 
 def test_the_bundled_judge_opens_with_what_was_kept(settings: Settings) -> None:
     raw = open_judge("base", settings).judge([PAIR])[0]
-    save_at_home(find_home("base", settings), FITTED, settings)
+    save_at_home(find_home(find_judge("base", settings)), FITTED, settings)
     calibrated = open_judge("base", settings).judge([PAIR])[0]
     p = raw.p_same if raw.uncalibrated is None else raw.uncalibrated
     assert calibrated.uncalibrated == pytest.approx(p, abs=1e-6)
@@ -87,7 +87,7 @@ def test_a_served_judge_opens_with_what_was_kept(settings: Settings) -> None:
     with serve_faults(lambda number, body: Reply()) as (base, _):
         model = f"{base}#served"
         raw = open_judge(model, settings).judge([PAIR])[0]
-        save_at_home(find_home(model, settings), FITTED, settings)
+        save_at_home(find_home(find_judge(model, settings)), FITTED, settings)
         calibrated = open_judge(model, settings).judge([PAIR])[0]
         elsewhere = open_judge(f"{base}#another", settings).judge([PAIR])[0]
     assert raw.uncalibrated is None
@@ -111,17 +111,17 @@ def test_an_evaluation_goes_on_only_with_the_calibration_that_it_was_begun_with(
 
     assert run(*command).returncode == 0
     begun = cut_short()
-    kept = save_at_home(find_home("base", settings), FITTED, settings)
+    kept = save_at_home(find_home(find_judge("base", settings)), FITTED, settings)
     assert_refused(run(*command), "another calibration of base")
     assert file.read_bytes() == begun
     kept.unlink()
     assert run(*command).returncode == 0
 
-    save_at_home(find_home("base", settings), FITTED, settings)
+    save_at_home(find_home(find_judge("base", settings)), FITTED, settings)
     file.unlink()
     assert run(*command).returncode == 0
     cut_short()
     assert run(*command).returncode == 0, "the same calibration goes on"
-    save_at_home(find_home("base", settings), Calibration("original@1", 1.2, 0.3), settings)
+    save_at_home(find_home(find_judge("base", settings)), Calibration("original@1", 1.2, 0.3), settings)
     cut_short()
     assert_refused(run(*command), "another calibration of base")
