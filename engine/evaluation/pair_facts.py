@@ -17,7 +17,6 @@ from engine.strict_json import to_json_text
 from engine.types import Float32Array, Float64Array, Frame, MaskKey, MaskPair, SceneMesh
 from engine.views.frames import FrameSource
 
-FACTS = "facts.json"
 POINTS_AN_INSTANCE = 200
 DEPTH_TOLERANCE_M = 0.05
 

@@ -112,16 +112,6 @@ class PyTorch3DRenderer:
         a, b, c = codes[faces].unbind(1)  # pyright: ignore[reportIndexIssue]
         return ((a & b & c) == 0).nonzero()[:, 0]
 
-    def _boxes(self, camera: Camera, vertices: Any, faces: Any) -> Any:
-        """Return each face's least and greatest u, least and greatest v, (4, F); boundless where it crosses the near plane."""
-        torch = self._torch
-        x, y, z = vertices.unbind(1)
-        u, v = camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy
-        u, v, is_crossing = u[faces], v[faces], (z[faces] < NEAR_M).any(dim=1)
-        boxes = torch.stack([u.amin(dim=1), u.amax(dim=1), v.amin(dim=1), v.amax(dim=1)])
-        infinite = torch.tensor([[-torch.inf], [torch.inf], [-torch.inf], [torch.inf]], dtype=boxes.dtype, device=self.device)
-        return torch.where(is_crossing, infinite, boxes)
-
     def _draw(self, camera: Camera, vertices: Any, faces: Any) -> tuple[Any, Any, Any]:
         """Return rows of `faces` (H, W), depth (H, W) and barycentrics (H, W, 3) as arrays; `vertices` are in camera axes."""
         torch = self._torch

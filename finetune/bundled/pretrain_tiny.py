@@ -129,12 +129,6 @@ def cached_banks(visual: Any, train: CropSet, val: CropSet, settings: PretrainSe
     return bank, cache_features(visual, val, settings.size, variants=1)
 
 
-def load_vision(model: Any, checkpoint: Path) -> None:
-    """Copy a vision checkpoint of `train_vision` into a model."""
-    tensors = load_file(str(checkpoint))
-    model.model.visual.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("visual.")})
-
-
 def load_language_model(model: Any, folder: Path) -> None:
     """Copy all but the vision tower of a saved judge of the same sizes into a model."""
     tensors = load_file(str(folder / "model.safetensors"))

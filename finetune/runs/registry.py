@@ -22,7 +22,6 @@ from finetune.config import CONFIG_FILE, TrainConfig, check_run_name
 from finetune.data.corrections import SettledLabel, write_corrections
 from finetune.runs.events import Event, EventWriter, read_events
 from finetune.runs.processes import (
-    CANCEL_FILE,
     WorkerState,
     explain_death,
     kill_worker,
@@ -283,11 +282,6 @@ class Registry:
         with contextlib.suppress(OSError, ValueError):
             found["verdict"] = json.loads((folder / VERDICT_FILE).read_text(encoding="utf-8"))
         return found
-
-
-def is_cancelling(registry: Registry, name: str) -> bool:
-    """Whether a run was asked to stop and has not done so yet."""
-    return (registry.folder(name) / CANCEL_FILE).exists() and registry.get(name).status not in FINISHED
 
 
 def _not_written(folder: Path, error: OSError) -> RunError:

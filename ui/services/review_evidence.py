@@ -264,8 +264,3 @@ def as_constraints(settled: Sequence[Settled]) -> list[Constraint]:
     # Gold first: where not all can hold, the latest is set aside.
     ordered = sorted(decided, key=lambda entry: (entry.basis != "gold", entry.label.created_at, entry.label.id))
     return [Constraint(entry.pair.a, entry.pair.b, entry.decision == "same") for entry in ordered]
-
-
-def queue_sizes(snapshot: Snapshot) -> dict[QueueKind, int]:
-    """Return how many pairs each queue holds."""
-    return {kind: len(links) for kind, links in snapshot.orders.items()}
