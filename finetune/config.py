@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from engine.errors import RunError
+from finetune.run_folder import CONFIG_FILE
 
 Backend = Literal["auto", "peft", "unsloth"]
 NegativeChoice = Literal["hard", "random"]
 PromotionRule = Literal["mcnemar", "interval", "always", "never"]
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 RESERVED_NAMES = ("base", "tuned")
-CONFIG_FILE = "config.json"
 BUNDLED_RATE = 5e-4
 """Learning rate for the bundled model: at 2e-4, chosen for 8 billion parameters, 126 steps left its answers as they were."""
 

@@ -1,6 +1,6 @@
 """What makes a pair easy or hard: how large the masks are, how much of the objects they show, how far the views turn.
 
-Facts need frames, which take seconds to render; they are kept beside an evaluation's results as facts.json.
+Facts need frames, which take seconds to render; they are kept as a file of JSON for each scene.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from engine.files import write_text_atomically
 from engine.strict_json import to_json_text
 from engine.types import Float32Array, Float64Array, Frame, MaskKey, MaskPair, SceneMesh
 from engine.views.frames import FrameSource
@@ -159,7 +160,7 @@ def write_facts(path: Path, pairs: Sequence[MaskPair], facts: Sequence[PairFacts
         to_json_text([str(p.a), str(p.b), f.crop_px, _rounded(f.visible_share, 3), _rounded(f.view_angle_deg, 1)])
         for p, f in zip(pairs, facts, strict=True)
     ]
-    path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+    write_text_atomically(path, "[\n" + ",\n".join(lines) + "\n]\n")
 
 
 def read_facts(path: Path) -> dict[tuple[str, str], PairFacts]:

@@ -18,7 +18,8 @@ from engine.errors import SceneError
 from engine.evaluation.comparison.paired import TRAINED_FIELD
 from engine.evaluation.metrics import Scores, score, to_report
 from engine.evaluation.pair_sampling import SampledPair, SamplingSettings, SeenMask, sample_pairs
-from engine.evaluation.predictions import PREDICTIONS, EvaluationError, Prediction, PredictionWriter, read_predictions
+from engine.evaluation.predictions import EvaluationError, Prediction, PredictionWriter, read_predictions
+from engine.evaluation.result_files import METRICS_FILE, PREDICTIONS, SETTINGS
 from engine.evaluation.trained_on import UNKNOWN, TrainedOn
 from engine.files import write_atomically
 from engine.judging.base import AMBIGUOUS_ABOVE, DEFAULT_PROMPT, CropPair, Judge, load_prompt, picture_style
@@ -29,8 +30,6 @@ from engine.views.crops import select_mask, show_mask
 from engine.views.frames import DEFAULT_HEIGHT, DEFAULT_WIDTH, FrameSource
 from engine.views.identical_copies import find_identical_copies
 
-SETTINGS = "settings.json"
-METRICS_FILE = "metrics.json"
 SAME_CALIBRATION = 1e-3
 """How far two probabilities of one raw answer may lie apart where the calibration is the same: rounding only."""
 PAIRS_A_CALL = 16

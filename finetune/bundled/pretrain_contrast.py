@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed
 from torch.nn import functional
 
+from engine.files import writing_file
 from finetune.bundled.pretrain_augment import augment_batch, reshape_crop, resize_crop, to_input
 from finetune.bundled.pretrain_crops import CropSet
 from finetune.bundled.pretrain_model import TinySize, encode_images, patchify
@@ -218,9 +219,8 @@ def _save(path: Path, named: dict[str, Tensor], optimizer: torch.optim.Optimizer
     for name, p in named.items():
         state = optimizer.state[p]
         tensors[f"m/{name}"], tensors[f"v/{name}"] = state["exp_avg"], state["exp_avg_sq"]
-    partial = path.with_suffix(".part")
-    save_file({k: v.contiguous() for k, v in tensors.items()}, str(partial), metadata={"step": str(step)})
-    partial.rename(path)
+    with writing_file(path) as unfinished:
+        save_file({k: v.contiguous() for k, v in tensors.items()}, str(unfinished), metadata={"step": str(step)})
 
 
 def _resume(path: Path, named: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> int:

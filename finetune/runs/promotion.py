@@ -6,21 +6,22 @@ sees it at its next question, without a restart. Knows nothing about the databas
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
+
 from engine.assets import TUNED_ADAPTER
 from engine.errors import ModelError, RunError
 from engine.files import write_atomically
+from engine.judging.adapters import ADAPTER_CONFIG, has_adapter
 from engine.judging.base import default_prompt
 from finetune.config import RESERVED_NAMES, read_config
+from finetune.run_folder import ADAPTER, CONFIG_FILE, POINTER_FILE
 
-POINTER_FILE = "tuned.json"
 TUNED = "tuned"
 
 
@@ -65,7 +66,7 @@ def promote(runs_dir: Path, name: str) -> None:
     Raises:
         RunError: If the run has no adapter.
     """
-    if not (runs_dir / name / "adapter" / "adapter_config.json").is_file():
+    if not has_adapter(runs_dir / name / ADAPTER):
         raise RunError(f"The run {name!r} has no adapter yet; finish its training first.")
     with _locked(runs_dir):
         history = promoted_runs(runs_dir)
@@ -117,17 +118,17 @@ def resolve_judge(name: str, runs_dir: Path) -> JudgeSource:
             raise ModelError("There is no tuned model yet; retrain first, or use 'base'.")
         return JudgeSource(TUNED, "base", TUNED_ADAPTER, default_prompt(TUNED))
     run_dir = runs_dir / name
-    if name in RESERVED_NAMES or "/" in name or name.startswith(".") or not (run_dir / "config.json").is_file():
+    if name in RESERVED_NAMES or "/" in name or name.startswith(".") or not (run_dir / CONFIG_FILE).is_file():
         return JudgeSource(name, name, None, default_prompt(name))
-    if not (run_dir / "adapter" / "adapter_config.json").is_file():
+    if not has_adapter(run_dir / ADAPTER):
         raise ModelError(f"The run {name!r} has no adapter: its training was not finished; resume it, or use another model.")
     config = read_config(run_dir)
-    return JudgeSource(name, config.model, run_dir / "adapter", default_prompt(config.model))
+    return JudgeSource(name, config.model, run_dir / ADAPTER, default_prompt(config.model))
 
 
 def finished_runs(runs_dir: Path) -> list[str]:
     """Return the names of runs with an adapter, sorted."""
-    return sorted(path.parent.parent.name for path in runs_dir.glob("[!.]*/adapter/adapter_config.json"))
+    return sorted(path.parent.parent.name for path in runs_dir.glob(f"[!.]*/{ADAPTER}/{ADAPTER_CONFIG}"))
 
 
 def judge_names(runs_dir: Path) -> list[str]:
@@ -143,12 +144,8 @@ def name_behind(name: str, runs_dir: Path) -> str:
 @contextmanager
 def _locked(runs_dir: Path) -> Generator[None]:
     runs_dir.mkdir(parents=True, exist_ok=True)
-    fd = os.open(runs_dir / f".{POINTER_FILE}.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+    with FileLock(runs_dir / f".{POINTER_FILE}.lock"):
         yield
-    finally:
-        os.close(fd)
 
 
 def _write(runs_dir: Path, history: list[str]) -> None:

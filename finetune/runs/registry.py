@@ -18,8 +18,9 @@ from db.schema.private_files import make_private_folder
 from engine.errors import RunError
 from engine.evaluation.comparison.paired import SceneComparison, compare_folders
 from engine.files import write_atomically
-from finetune.config import CONFIG_FILE, TrainConfig, check_run_name
+from finetune.config import TrainConfig, check_run_name
 from finetune.data.corrections import SettledLabel, write_corrections
+from finetune.run_folder import AFTER, BEFORE, CONFIG_FILE, CORRECTIONS_FILE, VERDICT_FILE
 from finetune.runs.events import Event, EventWriter, read_events
 from finetune.runs.processes import (
     WorkerState,
@@ -32,8 +33,6 @@ from finetune.runs.processes import (
 )
 from finetune.runs.promotion import JudgeSource, finished_runs, forget, promote, resolve_judge, roll_back, tuned_run
 
-CORRECTIONS_FILE, VERDICT_FILE = "corrections.json", "verdict.json"
-AFTER, BEFORE = "after", "before"
 NAME_TRIES = 1000
 """How often a free name is looked for while others take one after the other."""
 FINISHED: tuple[RunStatus, ...] = ("done", "failed", "cancelled")

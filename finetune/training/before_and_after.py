@@ -13,8 +13,9 @@ from typing import Any
 from engine.evaluation.comparison.paired import SceneComparison, compare_folders
 from engine.evaluation.metrics import score, to_report
 from engine.evaluation.pair_sampling import SampledPair
-from engine.evaluation.predictions import PREDICTIONS, PredictionWriter
-from engine.evaluation.run import METRICS_FILE, to_prediction
+from engine.evaluation.predictions import PredictionWriter
+from engine.evaluation.result_files import METRICS_FILE, PREDICTIONS
+from engine.evaluation.run import to_prediction
 from engine.files import write_atomically
 from engine.judging.base import AMBIGUOUS_ABOVE, CropPair, Judge
 from engine.types import MaskKey, UInt8Array

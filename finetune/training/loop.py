@@ -26,9 +26,9 @@ from engine.errors import RunError
 from engine.strict_json import to_json_text
 from engine.types import BoolArray, Float64Array
 from finetune.config import TrainConfig
+from finetune.run_folder import CHECKPOINTS
 from finetune.training.lora import Answerer, Question, trained_weights
 
-CHECKPOINTS = "checkpoints"
 MAX_GRADIENT = 1.0
 BETAS = (0.9, 0.999)
 HELD_POINTS, CURVE_PAIRS = 20, 120

@@ -17,6 +17,7 @@ from torch import Tensor
 from engine.assets import BUNDLED_MODEL
 from engine.errors import ModelError
 from engine.judging.base import Prompt, default_prompt, load_prompt
+from engine.judging.local.loading import pick_device
 from engine.judging.local.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids
 from engine.judging.local.vision_cache import encode_equal
 from engine.types import UInt8Array
@@ -87,19 +88,6 @@ def load_base(config: TrainConfig) -> tuple[Any, Any, torch.device]:
     if model.config.model_type != "qwen3_vl":
         raise ModelError(f"{config.model!r} is a {model.config.model_type}; only Qwen3-VL models can be trained, choose one.")
     return model.to(device), processor, device
-
-
-def pick_device(name: str) -> torch.device:
-    """Return the device to train on.
-
-    Raises:
-        ModelError: If it is not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ModelError("There is no NVIDIA GPU that PyTorch can use here; train with the device 'cpu' or 'auto'.")
-    return torch.device(name)
 
 
 def lora_targets(config: TrainConfig) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
-from uuid import uuid4
 
 import typer
 
@@ -19,6 +17,7 @@ from db.labels.exchange import FileFormat, export_rows, import_rows
 from db.labels.store import LabelStore
 from db.schema.session import open_database
 from engine.errors import LabelError
+from engine.files import write_text_atomically
 from engine.strict_json import to_json_text
 from ui.services.label_files import SceneShelf, missing_masks, split_stale, write_coco, write_dataset
 from ui.settings import Settings
@@ -70,12 +69,9 @@ def export_labels(
         for line in lines:
             sys.stdout.write(line)
         return
-    unfinished = out.with_name(f"{out.name}.{uuid4().hex}.part")
     try:
-        unfinished.write_text("".join(lines), encoding="utf-8", newline="")
-        os.replace(unfinished, out)
+        write_text_atomically(out, "".join(lines))
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise LabelError(f"{out} cannot be written ({error.strerror}); give another file with --out.") from error
     typer.echo(f"{len(lines) - (file_format == 'csv')} rows written to {out}.")
 

@@ -16,11 +16,11 @@ from engine.errors import RunError
 from engine.scenes import find_scene, list_scenes
 from engine.strict_json import to_json_text
 from finetune.config import BUNDLED_RATE, Backend, NegativeChoice, PromotionRule, TrainConfig, default_rate
+from finetune.run_folder import ADAPTER, LOG_FILE
 from finetune.runs.base_choice import choose_models
 from finetune.runs.events import Event
 from finetune.runs.figures import COMPARE, HEADLINE, headline, warn_of_seen
 from finetune.runs.model_card import name_of
-from finetune.runs.processes import LOG_FILE
 from finetune.runs.registry import FINISHED, Registry
 from ui.commands.scene_options import FollowLinksOption
 from ui.settings import Settings
@@ -164,5 +164,5 @@ def report(registry: Registry, run: Run, *, as_json: bool) -> None:
         spread = "" if values["low"] is None else f"  [{values['low']:+.3f}, {values['high']:+.3f}]"
         typer.echo(f"  {metric:<24} {values['before']:.3f} -> {values['after']:.3f}  {values['difference']:+.3f}{spread}")
     if verdict:
-        typer.echo(f"  {verdict['seconds']:.0f} s, {verdict['peak_memory_mb']} MB; adapter: {folder / 'adapter'}")
+        typer.echo(f"  {verdict['seconds']:.0f} s, {verdict['peak_memory_mb']} MB; adapter: {folder / ADAPTER}")
         typer.echo(f"  {COMPARE}")
