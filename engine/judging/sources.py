@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from engine.assets import BUNDLED_MODEL, TUNED_ADAPTER
 from engine.errors import ModelError
 from engine.judging.adapters import base_of, is_adapter
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Loader = Literal["transformers", "unsloth"]
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from db.backup import back_up
 from db.labels.audit import AuditReport, audit
-from db.labels.exchange import FileFormat, export_rows, import_rows
+from db.labels.exchange import export_rows, import_rows
 from db.labels.store import LabelStore
 from db.schema.session import open_database
 from engine.errors import LabelError
@@ -23,7 +23,8 @@ from ui.services.label_files import SceneShelf, missing_masks, split_stale, writ
 from ui.settings import Settings
 
 Database = Annotated[str | None, typer.Option("--db", help="SQLite file or SQLAlchemy URL; default: MASKGROUP_DB, else the app's.")]
-Format = Annotated[str, typer.Option("--format", help="jsonl, csv, coco (masks with group ids) or hf (dataset folder of pairs).")]
+ExportFormat = Literal["jsonl", "csv", "coco", "hf"]
+Format = Annotated[ExportFormat, typer.Option("--format", help="coco = masks with group ids, hf = dataset folder of pairs.")]
 Scenes = Annotated[Path | None, typer.Option("--scenes", help="Folder of scenes; default: MASKGROUP_SCENES, else the bundled.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -49,7 +50,7 @@ def export_labels(
     db: Database = None,
 ) -> None:
     """Write labels: as jsonl or csv the whole history, undone rows included; as coco or hf what counts for each pair."""
-    if file_format in ("coco", "hf"):
+    if file_format == "coco" or file_format == "hf":
         if str(out) == "-":
             raise LabelError(f"The format {file_format} cannot be printed; give a place with --out.")
         with open_store(db) as store:
@@ -64,7 +65,7 @@ def export_labels(
         typer.echo(f"{count} {'masks' if file_format == 'coco' else 'pairs'} written to {out}.")
         return
     with open_store(db) as store:
-        lines = list(export_rows(store.history(scene), _known_format(file_format)))
+        lines = list(export_rows(store.history(scene), file_format))
     if str(out) == "-":
         for line in lines:
             sys.stdout.write(line)
@@ -149,9 +150,3 @@ def in_words(report: AuditReport) -> str:
 
 def _ids(label_ids: tuple[int, ...]) -> str:
     return ", ".join(map(str, label_ids))
-
-
-def _known_format(name: str) -> FileFormat:
-    if name == "jsonl" or name == "csv":
-        return name
-    raise LabelError(f"The format is {name!r}, expected jsonl or csv, coco or hf; give one of these with --format.")

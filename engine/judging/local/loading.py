@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 
@@ -20,9 +20,8 @@ from engine.judging.memory import (
     count_stored,
     needed_bytes,
 )
-from engine.judging.sources import LoadOptions
+from engine.judging.sources import Loader, LoadOptions
 
-Loader = Literal["transformers", "unsloth"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
