@@ -55,7 +55,7 @@ def find_source(model: str, adapter: Path | None = None) -> ModelSource:
     """Find a model by name: "base", "tuned", a model's or an adapter's folder, or a hub id (which is not looked up here).
 
     Args:
-        model: The name.
+        model: What was asked for.
         adapter: Folder of an adapter to put on it.
 
     Raises:

@@ -62,8 +62,8 @@ class PyTorch3DRenderer:
         self._meshes: Any = Meshes
         self._cull = cull
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._vertices = torch.from_numpy(mesh.vertices).to(self.device, torch.float64)
-        self._faces = torch.from_numpy(mesh.faces).to(self.device, torch.int64)
+        self._vertices = torch.from_numpy(mesh.vertices).to(self.device, torch.float64)  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
+        self._faces = torch.from_numpy(mesh.faces).to(self.device, torch.int64)  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
 
     def rasterize(self, camera: Camera, pose: Float64Array) -> Fragments:
         """Return what each pixel's ray hits; `pose` is camera-to-world (4, 4)."""
@@ -108,8 +108,8 @@ class PyTorch3DRenderer:
             camera.fy * y + (camera.cy + 0.5) * z < 0,
             camera.fy * y + (camera.cy + 0.5 - camera.height) * z > 0,
         )
-        codes = sum(plane.to(self._torch.uint8) << bit for bit, plane in enumerate(outside))
-        a, b, c = codes[faces].unbind(1)  # pyright: ignore[reportIndexIssue]
+        codes: Any = sum(plane.to(self._torch.uint8) << bit for bit, plane in enumerate(outside))
+        a, b, c = codes[faces].unbind(1)
         return ((a & b & c) == 0).nonzero()[:, 0]
 
     def _draw(self, camera: Camera, vertices: Any, faces: Any) -> tuple[Any, Any, Any]:

@@ -18,7 +18,7 @@ from engine.errors import LeftOutError, RenderError, SceneError
 from engine.files import write_text_atomically, writing_folder
 from engine.scenes.files import image_size, read_id_list, read_id_map
 from engine.scenes.processed import MASK, RGB, UNIQUE
-from engine.strict_json import to_json_text
+from engine.strict_json import as_object, to_json_text
 from engine.types import Frame
 from engine.views.frames import FrameSource
 
@@ -104,7 +104,8 @@ def _claim(target: Path, source: FrameSource, width: int, height: int) -> None:
     wanted = {"scene": source.scene.name, "photos": source.photo}
     try:
         found = json.loads(note.read_text(encoding="utf-8")) if note.exists() else wanted
-        if not isinstance(found, dict) or {key: found.get(key) for key in wanted} != wanted:
+        told = as_object(found) or {}
+        if {key: told.get(key) for key in wanted} != wanted:
             raise RenderError(f"{note}: found views of {found!r}, expected {wanted!r} as asked for now; choose another --out.")
         target.mkdir(parents=True, exist_ok=True)
         write_text_atomically(note, to_json_text(wanted | {"width": width, "height": height}) + "\n")

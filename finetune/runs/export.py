@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from engine.errors import RunError
 from engine.evaluation.trained_on import FILE as TRAINED_FILE
@@ -63,10 +64,14 @@ def export_merged(run_dir: Path, out: Path) -> Path:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     source = base_source(read_config(run_dir).model)
-    model = AutoModelForImageTextToText.from_pretrained(source, dtype="auto", use_safetensors=True)
-    merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()  # pyright: ignore[reportCallIssue]
+    # The types of both libraries are partial.
+    models: Any = AutoModelForImageTextToText
+    adapters: Any = PeftModel
+    processors: Any = AutoProcessor
+    model = models.from_pretrained(source, dtype="auto", use_safetensors=True)
+    merged = adapters.from_pretrained(model, str(adapter)).merge_and_unload()
     merged.save_pretrained(str(out), safe_serialization=True)
-    AutoProcessor.from_pretrained(source).save_pretrained(str(out))
+    processors.from_pretrained(source).save_pretrained(str(out))
     if (adapter / README).is_file():
         shutil.copyfile(adapter / README, out / README)
     return out

@@ -46,7 +46,7 @@ class Registry:
     """All trainings of one database.
 
     Args:
-        store: The rows.
+        store: The database's rows of runs.
         runs_dir: Folder of the runs; made when it is needed.
     """
 

@@ -61,7 +61,7 @@ class TrainingRun:
 
     Args:
         run_dir: Its folder, with its settings and labels.
-        is_cancelled: Asked often.
+        is_cancelled: Whether somebody asked the run to stop; asked between pairs and steps.
     """
 
     def __init__(self, run_dir: Path, *, is_cancelled: Callable[[], bool] = lambda: False) -> None:

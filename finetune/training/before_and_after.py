@@ -47,7 +47,7 @@ def judge_frozen(
 
     Args:
         evaluation: Pairs by scene.
-        crop: Gives pictures.
+        crop: Cuts a mask of a scene out, as the judge's prompt shows it.
         judge: Must answer each order alone.
         folder: Gets `<scene>/{predictions.jsonl, metrics.json}`, as `maskgroup evaluate` writes them.
         tick: Called with how many pairs are done, of how many.

@@ -78,8 +78,9 @@ def load_base(config: TrainConfig) -> tuple[Any, Any, torch.device]:
     source = base_source(config.model)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     try:
-        processor = AutoProcessor.from_pretrained(source)
-        model: Any = AutoModelForImageTextToText.from_pretrained(source, dtype=dtype, use_safetensors=True)
+        processor: Any = AutoProcessor.from_pretrained(source)  # pyright: ignore[reportUnknownMemberType]  # transformers' types are partial
+        models: Any = AutoModelForImageTextToText
+        model = models.from_pretrained(source, dtype=dtype, use_safetensors=True)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         reason = str(error).strip().splitlines()[:1]
         raise ModelError(
@@ -99,7 +100,7 @@ def add_adapter(model: Any, config: TrainConfig) -> Any:
     """Wrap a base with a fresh adapter, the same one for the same seed; returns PEFT's model."""
     from peft import LoraConfig, get_peft_model
 
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.seed)  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
     lora = LoraConfig(
         r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=lora_targets(config), bias="none"
     )

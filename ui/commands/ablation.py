@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated
 
@@ -41,7 +41,7 @@ def ablation(
     rows: list[tuple[str, str, Scores]] = []
     for name in [load_prompt(one).name for one in prompt or prompt_names()]:
         settings = EvaluationSettings(model=model, prompt=name, sampling=sampling)
-        load = cache(lambda name=name: open_judge(model, own, prompt=name, both_orders=False))
+        load = cache(partial(open_judge, model, own, prompt=name, both_orders=False))
         for one in opened:
             with ProgressBars(f"{name}, {one.name}") as bars:
                 rows.append((name, one.name, evaluate_scene(one, out / name / one.name, settings, load, on_progress=bars.update)))

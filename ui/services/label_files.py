@@ -212,5 +212,5 @@ def _group_ids(settled: Sequence[Settled]) -> dict[tuple[str, MaskKey], int]:
     joined = [(row_of[e.scene, e.pair.a], row_of[e.scene, e.pair.b]) for e in settled if e.decision == "same"]
     ends = np.asarray(joined, np.int64).reshape(-1, 2)
     links = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(masks), len(masks)))
-    groups = connected_components(links, directed=False)[1] if masks else np.zeros(0, int)
+    groups = connected_components(links, directed=False)[1] if masks else np.zeros(0, np.int32)
     return {mask: int(groups[row]) + 1 for mask, row in row_of.items()}

@@ -178,7 +178,7 @@ class ReviewEvidence:
         for frame in opened.frames.usable(opened.scene.view_names):
             parts.append(describe_masks(frame))
         room.described = np.concatenate(parts) if parts else None
-        pairs = graph.evidence.pairs.tolist()
+        pairs: list[tuple[int, int]] = graph.evidence.pairs.tolist()
         room.row_of = {MaskPair(graph.keys[a], graph.keys[b]).canonical(): row for row, (a, b) in enumerate(pairs)}
         room.start = graph
 

@@ -93,7 +93,7 @@ class FinishedComparison:
     """A comparison as its folder holds it.
 
     Attributes:
-        folder: The folder.
+        folder: Where it stands.
         settings: What was asked.
         scenes: Every pair that both judged, scene by scene.
         table: The numbers, as `maskgroup compare` prints them.
@@ -124,7 +124,7 @@ def run_comparison(
     Args:
         scenes: The scenes of `settings`, opened.
         folder: Where to write; holds nothing or the beginning of this comparison.
-        settings: What to compare.
+        settings: Scenes, models and pairs to compare.
         load: Gives a judge by name, as grouping asks it.
         load_one_order: Gives the same judge asking one order: an evaluation asks both itself.
         trained_on: Says what a judge was trained on.
