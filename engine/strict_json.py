@@ -13,6 +13,11 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 
+def as_object(value: object) -> dict[str, Any] | None:
+    """Return a value that was read from JSON as the object that it is, None where it is no object."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
 def to_json_text(value: object, *, indent: int | None = None, escape: bool = True, nan_as_null: bool = True) -> str:
     """Return a value as JSON text.
 

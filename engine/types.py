@@ -7,6 +7,7 @@ This module knows nothing about files, renderers, models or the app.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import ModelError
+from engine.errors import MaskError, ModelError
 
 Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]
@@ -217,6 +218,19 @@ class MaskKey:
 
     def __str__(self) -> str:
         return f"{self.view}:{self.mask}"
+
+    @classmethod
+    def parse(cls, text: str) -> MaskKey:
+        """Read what `str` gave; a view's name may hold colons.
+
+        Raises:
+            MaskError: If the text has another form.
+            TypeError: If it is no text.
+        """
+        match = re.fullmatch(r"(.*):(-?[0-9]{1,18})", text, re.DOTALL)
+        if match is None:
+            raise MaskError(f"{text!r} is no mask: expected VIEW:MASK, for example 0:12.")
+        return cls(match[1], int(match[2]))
 
 
 @dataclass(frozen=True, order=True)

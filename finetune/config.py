@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from engine.errors import RunError
+from finetune.run_folder import CONFIG_FILE
 
 Backend = Literal["auto", "peft", "unsloth"]
 NegativeChoice = Literal["hard", "random"]
 PromotionRule = Literal["mcnemar", "interval", "always", "never"]
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 RESERVED_NAMES = ("base", "tuned")
-CONFIG_FILE = "config.json"
 BUNDLED_RATE = 5e-4
 """Learning rate for the bundled model: at 2e-4, chosen for 8 billion parameters, 126 steps left its answers as they were."""
 
@@ -40,13 +40,13 @@ class TrainConfig:
         validation_pairs: Held-out pairs: about 120 of them make the curve, all of them the calibration.
         rank, alpha, dropout, learning_rate: The LoRA's.
         warmup: Share of the steps in which the learning rate rises.
-        weight_decay: AdamW's.
+        weight_decay: How strongly AdamW pulls the adapter's weights to 0.
         batch_pairs: Pairs in one step; each is seen in both orders.
         language_only: Leave the vision tower as it is, so that its features are computed once and shared with the base.
         augment: Pictures of each mask in training: 1 = as it is; more add variants with other light and ragged borders.
         backend: "peft", "unsloth" (NVIDIA only), or "auto" = unsloth where it can run, except for the bundled model.
         device: "auto", "cpu", "cuda", "mps".
-        seed: Of everything random.
+        seed: Of the choice of pairs, the first weights of the adapter, the order of the pairs and the dropout.
         checkpoint_every: Steps between checkpoints.
         promotion: When the run becomes the tuned model: "mcnemar" = more right answers with p < `significance`; "interval" = the
             95 % interval of the accuracy's difference lies above 0; "always"; "never".
@@ -115,7 +115,7 @@ class TrainConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {**asdict(self), "scenes": list(self.scenes), "evaluation_scenes": list(self.evaluation_scenes)}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> TrainConfig:

@@ -104,8 +104,10 @@ def build_blocks(bench: Workbench, settings: Settings, groupings: GroupingRuns, 
             build_compare_tab(bench, comparisons)
 
         def open_addressed(request: gr.Request) -> Any:
-            wanted = dict(request.query_params).get("tab")
-            return gr.Tabs(selected=wanted) if wanted in ADDRESSED_TABS else gr.skip()
+            query: Any = request.query_params  # pyright: ignore[reportUnknownMemberType]  # gradio's types are partial
+            wanted = dict(query).get("tab")
+            unchanged: Any = gr.skip()  # pyright: ignore[reportUnknownMemberType]  # gradio's types are partial
+            return gr.Tabs(selected=wanted) if wanted in ADDRESSED_TABS else unchanged
 
         blocks.load(open_addressed, None, tabs, show_progress="hidden", api_visibility="private")
     return blocks
@@ -148,7 +150,7 @@ def mount_pages(app: FastAPI, blocks: gr.Blocks, sessions: PageSessions) -> None
     blocks.has_launched = True
     # Strings are names of fonts of the machine: nothing is fetched from the internet.
     theme = Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-    gr.mount_gradio_app(
+    gr.mount_gradio_app(  # pyright: ignore[reportUnknownMemberType]  # gradio's types are partial
         app,
         blocks.queue(default_concurrency_limit=8, api_open=False),
         path="/",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -29,6 +29,8 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""What was given cannot be read, of whatever kind; the one whose name typer exports is one of its kinds."""
 
 
 def _print_version(is_asked: bool) -> None:
@@ -59,9 +61,22 @@ cli.add_typer(labels, name="labels")
 
 
 def main() -> None:
-    """Run the command line; a `MaskgroupError` is printed as one sentence and exits with 2."""
+    """Run the command line; a `MaskgroupError`, or an option that is none, is printed as one sentence and exits with 2."""
     try:
-        cli()
+        sys.exit(cli(standalone_mode=False) or 0)
     except MaskgroupError as error:
-        print(f"maskgroup: {error}", file=sys.stderr)
-        sys.exit(2)
+        _complain(str(error))
+    except UsageError as error:
+        # typer reads values with pydantic, which says of every choice that is none that it is a "value error".
+        message = str(getattr(error, "format_message")()).replace(": Value error, ", ": ")  # noqa: B009
+        if not message:
+            # Nothing was given where a command was expected, and the help was shown.
+            sys.exit(2)
+        _complain(message)
+    except typer.Abort:
+        _complain("stopped.", code=1)
+
+
+def _complain(sentence: str, *, code: int = 2) -> NoReturn:
+    print(f"maskgroup: {sentence}", file=sys.stderr)
+    sys.exit(code)

@@ -23,7 +23,7 @@ class Person:
     """One person's work.
 
     Attributes:
-        name: Who.
+        name: The annotator's name.
         labels: Their labels that count, gold ones left out.
         median_s: Median seconds a label, None where no label has its time.
         gold: Pairs that they rated and a gold label settles.
@@ -66,7 +66,7 @@ class Agreement:
     """All of it.
 
     Attributes:
-        people: By name.
+        people: What each annotator did, in the order of their names.
         between: Every two people who rated a pair in common.
         fleiss: Fleiss' kappa over the pairs that two or more people rated; None where it is not defined.
         fleiss_pairs: How many pairs that is over.
@@ -82,7 +82,7 @@ def measure_agreement(current: Iterable[Label]) -> Agreement:
     """Compare people.
 
     Args:
-        current: The labels that count.
+        current: The newest label of each annotator on each pair.
     """
     gold: dict[tuple[str, MaskPair], Decision] = {}
     ratings: dict[tuple[str, MaskPair], dict[str, Decision]] = defaultdict(dict)

@@ -66,7 +66,7 @@ def audit(current: Iterable[Label], history: Iterable[Label]) -> AuditReport:
 
     Args:
         current: The labels that count, oldest first.
-        history: All rows.
+        history: All labels ever given, undone ones included.
     """
     counting = list(current)
     return AuditReport(

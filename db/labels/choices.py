@@ -7,7 +7,7 @@ import math
 
 from sqlalchemy import Engine
 
-from db.schema.checks import check_text, shown
+from db.schema.checks import check_text, is_a, shown
 from db.schema.faults import ConflictError
 from db.schema.models import ChoiceRow
 from db.schema.session import read_session, write_session
@@ -42,7 +42,7 @@ class ChoiceStore:
             LabelError: If name or value is malformed, or the database cannot be written.
         """
         check_text(name, "A choice's name", MAX_CHOICE_NAME)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        if not is_a(value, int, float) or not math.isfinite(value):
             raise LabelError(f"The choice {name} is {shown(value)}, expected a number; correct it.")
         try:
             self._put(name, value)

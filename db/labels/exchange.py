@@ -23,7 +23,7 @@ from db.schema.checks import shown, shown_name
 from db.schema.models import DecisionRow
 from db.schema.session import write_session
 from engine.errors import LabelError
-from engine.strict_json import to_json_text
+from engine.strict_json import as_object, to_json_text
 from engine.types import MaskKey, MaskPair
 
 FileFormat = Literal["jsonl", "csv"]
@@ -129,9 +129,9 @@ def import_rows(engine: Engine, source: str | Path, file_format: FileFormat, *, 
     """Add the rows of a file to a database in one transaction; bad rows are left out and reported.
 
     Args:
-        engine: The database.
+        engine: The database that the rows are added to.
         source: The file, or its content as text.
-        file_format: What it is.
+        file_format: Whether its lines are JSON or CSV.
         strict: Add nothing if any row is bad.
 
     Raises:
@@ -228,7 +228,7 @@ def _read_beside(values: object) -> tuple[ShownVerdict, ...]:
     listed = cast("list[object]", values) if isinstance(values, list) else [values]
     beside: list[ShownVerdict] = []
     for entry in listed:
-        told = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {"model": None}
+        told = as_object(entry) or {"model": None}
         model, prompt, numbers = told.get("model"), told.get("prompt"), (told.get("p_same"), told.get("ambiguity"))
         is_known = set(told) <= set(ShownVerdict.__dataclass_fields__) and all(n is None or is_number(n) for n in numbers)
         if not is_known or not isinstance(model, str) or not isinstance(prompt, str | None):

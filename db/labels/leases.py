@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Engine, delete, insert, or_, select, updat
 from sqlmodel import col
 
 from db.labels.rows import MAX_LENGTHS, MAX_NAME, check_pair, pair_key
-from db.schema.checks import check_text, shown
+from db.schema.checks import check_text, is_a, shown
 from db.schema.faults import ConflictError
 from db.schema.models import LeaseRow
 from db.schema.session import reading, writing
@@ -58,8 +58,8 @@ class LeaseStore:
         """Take several pairs in one transaction; see `lease`.
 
         Args:
-            scene: The scene.
-            pairs: The pairs.
+            scene: Name of the scene of all the pairs.
+            pairs: Masks of that scene, in either order.
             annotator: Who holds them.
             seconds: For how long.
             among: "" = nobody else may have them; else only nobody of this circle, as for a pair that goes once to each person.
@@ -131,7 +131,7 @@ def lease_key(pair: MaskPair, among: str = "") -> str:
 def _check(scene: str, annotator: str, pairs: Sequence[MaskPair], seconds: float) -> None:
     check_text(scene, "The scene of a lease", MAX_LENGTHS["scene"])
     check_text(annotator, "An annotator's name", MAX_NAME)
-    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not math.isfinite(seconds):
+    if not is_a(seconds, int, float) or not math.isfinite(seconds):
         raise LabelError(f"The time of a lease is {shown(seconds)}, expected seconds; correct it.")
     for pair in pairs:
         check_pair(pair)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import cast, get_args
 
-from db.schema.checks import MAX_LENGTHS, check_text, in_utc, shown
+from db.schema.checks import MAX_LENGTHS, check_text, in_utc, is_a, shown
 from db.schema.models import DecisionRow
 from engine.errors import LabelError
 from engine.strict_json import to_json_text
@@ -103,9 +103,9 @@ def check_label(label: NewLabel) -> None:
             value of another type than its field's is refused too.
     """
     check_text(label.annotator, "An annotator's name", MAX_NAME)
-    if not isinstance(label.decision, str) or label.decision not in DECISIONS:
+    if not is_a(label.decision, str) or label.decision not in DECISIONS:
         raise LabelError(f"The decision is {shown(label.decision)}, expected one of {', '.join(DECISIONS)}; correct it.")
-    if not isinstance(label.is_gold, bool):
+    if not is_a(label.is_gold, bool):
         raise LabelError(f"is_gold is {shown(label.is_gold)}, expected true or false; correct it.")
     if label.is_gold and label.decision == "skip":
         raise LabelError("A gold label settles a pair, which 'skip' does not; choose same, different or unsure.")
@@ -147,7 +147,7 @@ def check_pair(pair: MaskPair) -> None:
     """
     for key in (pair.a, pair.b):
         check_text(key.view, "A view's name", MAX_VIEW)
-        if not isinstance(key.mask, int) or isinstance(key.mask, bool) or key.mask not in MASK_RANGE:
+        if not is_a(key.mask, int) or key.mask not in MASK_RANGE:
             raise LabelError(f"Mask {shown(key.mask)} is no 32-bit number; mask ids are int32.")
     if pair.a == pair.b:
         raise LabelError(f"Both masks are {pair.a}: a mask needs no comparison with itself; pick two.")
@@ -237,10 +237,10 @@ def _check_cells(row: DecisionRow) -> None:
     numbers = (row.p_same, row.ambiguity, row.seconds)
     if not (
         row.decision in DECISIONS
-        and all(isinstance(value, int) for value in whole)
-        and all(isinstance(value, str) for value in texts)
+        and all(is_a(value, int) for value in whole)
+        and all(is_a(value, str) for value in texts)
         and all(value is None or isinstance(value, float) for value in numbers)
-        and all(value is None or isinstance(value, str) for value in (row.model, row.prompt))
-        and (row.undoes is None or isinstance(row.undoes, int))
+        and all(value is None or is_a(value, str) for value in (row.model, row.prompt))
+        and (row.undoes is None or is_a(row.undoes, int))
     ):
         raise ValueError(f"row {row.id} of decisions holds what is no label")

@@ -40,7 +40,7 @@ def settle(current: Iterable[Label]) -> list[Settled]:
     Only "same" and "different" vote; "unsure" counts where neither was said, "skip" where nothing else was.
 
     Args:
-        current: The labels that count.
+        current: The newest label of each annotator on each pair.
 
     Returns:
         One entry a pair, in the order in which the pairs were first labelled.

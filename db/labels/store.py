@@ -55,7 +55,7 @@ class LabelStore:
         """Store a decision; when this returns it is on disk.
 
         Args:
-            label: The decision.
+            label: Who decided what about which pair, and what was on the screen.
             identity: A UUID that its sender made for it, so that it is stored once however often it is sent; None = a fresh one.
 
         Raises:

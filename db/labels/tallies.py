@@ -21,8 +21,8 @@ class Tally:
     """Labels of one person that count.
 
     Attributes:
-        today: Since midnight, UTC.
-        total: All.
+        today: Labels since midnight, UTC.
+        total: Labels of all days.
         per_minute: Over the last five minutes, or since the first label of these where that is less; 0 before the second label.
     """
 
@@ -36,7 +36,7 @@ def tally(engine: Engine, annotator: str, *, now: datetime | None = None) -> Tal
 
     Args:
         engine: The database.
-        annotator: Who.
+        annotator: Whose labels are counted.
         now: The moment for which to count; None = this one.
     """
     check_text(annotator, "The annotator to look for")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from datetime import UTC, datetime
+from typing import cast
 
 from engine.errors import LabelError, MaskgroupError
 
@@ -23,7 +25,7 @@ def check_text(value: object, what: str, longest: int | None = None, *, error: t
         value: What came.
         what: What it is, for the sentence: "An annotator's name".
         longest: Most characters; then there must be one at least. None = any number.
-        error: What to raise.
+        error: Class of the error that is raised.
     """
     if not isinstance(value, str):
         raise error(f"{what} is {shown(value)}, expected text; correct it.")
@@ -43,14 +45,23 @@ def check_limit(value: object, what: str) -> None:
         raise LabelError(f"{what} is {shown(value)}, expected a whole number from 0; correct it.")
 
 
+def is_a(value: object, *kinds: type) -> bool:
+    """Whether a value is of one of some types, whatever its annotation promises; a bool is no number.
+
+    Callers may be untyped, and so is what SQLite holds.
+    """
+    return isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+
+
 def shown(value: object) -> str:
     """Return a value as a message may hold it, however long it is."""
+    kind = type(value).__name__
     if isinstance(value, str):
         return repr(value) if len(value) <= 60 else f"{value[:50]!r}... ({len(value)} characters)"
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
         return f"a number of {value.bit_length()} bits"
     if isinstance(value, list | dict | tuple | set | bytes):
-        return f"a {type(value).__name__} of {len(value)}"
+        return f"a {kind} of {len(cast('Sized', value))}"
     return repr(value)[:60]
 
 

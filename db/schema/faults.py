@@ -29,7 +29,7 @@ def in_words(engine: Engine, *, writes: bool) -> Generator[None]:
     """Turn whatever goes wrong with the database in the block into a `DatabaseError`.
 
     Args:
-        engine: The database.
+        engine: The database that the statement was for.
         writes: Whether the block changes it; only for the words.
     """
     try:

@@ -152,9 +152,12 @@ def _watch(engine: Engine, path: Path) -> None:
         if first:
             check()
 
+    def before_work(_connection: Any) -> None:
+        check()
+
     event.listen(engine, "do_connect", before_connect)
-    event.listen(engine, "begin", lambda _connection: check())
-    event.listen(engine, "commit", lambda _connection: check())
+    event.listen(engine, "begin", before_work)
+    event.listen(engine, "commit", before_work)
 
 
 def _prepare(connection: Any, _record: Any) -> None:

@@ -63,7 +63,7 @@ class Scores:
     """What an evaluation found.
 
     Attributes:
-        samples: Pairs.
+        samples: How many pairs were counted.
         ambiguous: Pairs whose answer was neither yes nor no, a forced one included; they count as wrong.
         forced: Pairs that were asked about again, in one word, because the first answer was ambiguous.
         negatives: Pairs of each kind of negative.
@@ -102,7 +102,7 @@ def sum_by_cluster(predictions: Sequence[Prediction], clusters: Sequence[Hashabl
     """Sum what the metrics need over the pairs of each cluster.
 
     Args:
-        predictions: The pairs.
+        predictions: Judged pairs, with the truth of each.
         clusters: Cluster of each pair; pairs of different clusters are taken as independent.
 
     Returns:

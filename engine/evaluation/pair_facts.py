@@ -1,6 +1,6 @@
 """What makes a pair easy or hard: how large the masks are, how much of the objects they show, how far the views turn.
 
-Facts need frames, which take seconds to render; they are kept beside an evaluation's results as facts.json.
+Facts need frames, which take seconds to render; they are kept as a file of JSON for each scene.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, cast
 
 import numpy as np
 
+from engine.files import write_text_atomically
 from engine.strict_json import to_json_text
 from engine.types import Float32Array, Float64Array, Frame, MaskKey, MaskPair, SceneMesh
 from engine.views.frames import FrameSource
 
-FACTS = "facts.json"
 POINTS_AN_INSTANCE = 200
 DEPTH_TOLERANCE_M = 0.05
 
@@ -49,7 +49,7 @@ def collect_facts(
 
     Args:
         frames: Gives the scene's frames.
-        pairs: The pairs.
+        pairs: Masks of this scene; the facts come in their order.
         mesh: The scene's mesh with instances on its vertices, where there is one: without it, nothing is known of visibility.
         on_progress: Told "looking at views" after every view.
     """
@@ -104,10 +104,9 @@ def sample_surface(mesh: SceneMesh) -> tuple[Float32Array, np.ndarray]:
             continue
         chosen = rng.choice(len(corners), POINTS_AN_INSTANCE, p=area / area.sum())
         # Uniform in a triangle: reflect the half of the square that lies outside (Turk 1990).
-        u, v = rng.random((2, POINTS_AN_INSTANCE, 1), np.float32)
-        outside = u + v > 1
-        u, v = np.where(outside, 1 - u, u), np.where(outside, 1 - v, v)
-        points.append(corners[chosen, 0] + u * sides[chosen, 0] + v * sides[chosen, 1])
+        inside = rng.random((2, POINTS_AN_INSTANCE, 1), np.float32)
+        inside = np.where(inside.sum(axis=0) > 1, 1 - inside, inside)
+        points.append(corners[chosen, 0] + inside[0] * sides[chosen, 0] + inside[1] * sides[chosen, 1])
         labels.append(np.full(POINTS_AN_INSTANCE, instance, np.int32))
     if not points:
         return np.zeros((0, 3), np.float32), np.zeros(0, np.int32)
@@ -160,7 +159,7 @@ def write_facts(path: Path, pairs: Sequence[MaskPair], facts: Sequence[PairFacts
         to_json_text([str(p.a), str(p.b), f.crop_px, _rounded(f.visible_share, 3), _rounded(f.view_angle_deg, 1)])
         for p, f in zip(pairs, facts, strict=True)
     ]
-    path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+    write_text_atomically(path, "[\n" + ",\n".join(lines) + "\n]\n")
 
 
 def read_facts(path: Path) -> dict[tuple[str, str], PairFacts]:

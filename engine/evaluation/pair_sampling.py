@@ -36,7 +36,7 @@ class SamplingSettings:
     Attributes:
         pairs: Pairs wanted; half are positive. Fewer come back where a scene cannot give them.
         negatives: "hard" = of the same class where one is seen, else the nearest in appearance; "random" = any other instance.
-        seed: Of the random generator.
+        seed: The same seed and masks give the same pairs in the same order.
         max_per_instance: Most positives of one instance, so that large objects do not fill the sample.
         min_area_px: Smaller masks are never sampled, pixels.
     """
@@ -148,10 +148,12 @@ def _draw_positives(
     piles: list[list[tuple[int, MaskPair]]] = []
     for instance in sorted(by_instance):
         options = [(a, b) for a, b in combinations(by_instance[instance], 2) if a.view != b.view]
-        picked = [options[i] for i in rng.permutation(len(options))[:max_per_instance]]
+        order: list[int] = rng.permutation(len(options)).tolist()
+        picked = [options[i] for i in order[:max_per_instance]]
         flipped = rng.random(len(picked)) < 0.5
         piles.append([(instance, MaskPair(b, a) if flip else MaskPair(a, b)) for (a, b), flip in zip(picked, flipped, strict=True)])
-    for layer in zip_longest(*(piles[i] for i in rng.permutation(len(piles)))):
+    shuffled: list[int] = rng.permutation(len(piles)).tolist()
+    for layer in zip_longest(*(piles[i] for i in shuffled)):
         yield from (drawn for drawn in layer if drawn is not None)
 
 

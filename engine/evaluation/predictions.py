@@ -6,10 +6,8 @@ before the file grows again, so no pair is lost or judged twice.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,13 +16,13 @@ from types import TracebackType
 from typing import Any, cast
 
 import numpy as np
+from filelock import lock_descriptor
 
 from engine.errors import MaskgroupError
 from engine.evaluation.pair_sampling import NEGATIVE_KINDS, NegativeKind
 from engine.strict_json import to_json_text
 from engine.types import BoolArray, Float64Array, MaskKey, MaskPair
 
-PREDICTIONS = "predictions.jsonl"
 BATCH = 2
 """Pairs in a batch of the original; only numbers the lines."""
 
@@ -98,32 +96,32 @@ class PredictionWriter:
     """
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._file = path.open("a+b", buffering=0)
         try:
-            try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise EvaluationError(f"{path} is being written by another process; wait or choose another --out.") from error
-            content = path.read_bytes()
+            # The lock is on the open file itself: the system drops it when this process ends, however it ends.
+            if not lock_descriptor(self._file.fileno(), blocking=False):
+                raise EvaluationError(f"{path} is being written by another process; wait or choose another --out.")
+            self._file.seek(0)
+            content = self._file.read()
             whole = content[: content.rfind(b"\n") + 1]
             self.kept = parse_predictions(whole, path)
             if len(whole) < len(content):
-                os.ftruncate(self._fd, len(whole))
+                self._file.truncate(len(whole))
         except BaseException:
-            os.close(self._fd)
+            self._file.close()
             raise
 
     def append(self, prediction: Prediction) -> None:
         """Write one record, newline included."""
         line = (to_json_text(to_record(prediction), escape=False) + "\n").encode()
         while line:
-            line = line[os.write(self._fd, line) :]
+            line = line[self._file.write(line) :]
 
     def __enter__(self) -> PredictionWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        os.close(self._fd)
+        self._file.close()
 
 
 def read_predictions(path: Path) -> list[Prediction]:

@@ -18,19 +18,19 @@ from engine.errors import SceneError
 from engine.evaluation.comparison.paired import TRAINED_FIELD
 from engine.evaluation.metrics import Scores, score, to_report
 from engine.evaluation.pair_sampling import SampledPair, SamplingSettings, SeenMask, sample_pairs
-from engine.evaluation.predictions import PREDICTIONS, EvaluationError, Prediction, PredictionWriter, read_predictions
+from engine.evaluation.predictions import EvaluationError, Prediction, PredictionWriter, read_predictions
+from engine.evaluation.result_files import METRICS_FILE, PREDICTIONS, SETTINGS
 from engine.evaluation.trained_on import UNKNOWN, TrainedOn
 from engine.files import write_atomically
 from engine.judging.base import AMBIGUOUS_ABOVE, DEFAULT_PROMPT, CropPair, Judge, load_prompt
 from engine.judging.calibration.fit import margin_of
 from engine.judging.calibration.operating_point import USUAL_THRESHOLD
+from engine.strict_json import as_object
 from engine.types import Float32Array, LeftOutView, MaskKey, Scene, Verdict
 from engine.views.crops import select_mask, show_mask
 from engine.views.frames import DEFAULT_HEIGHT, DEFAULT_WIDTH, FrameSource
 from engine.views.identical_copies import find_identical_copies
 
-SETTINGS = "settings.json"
-METRICS_FILE = "metrics.json"
 SAME_CALIBRATION = 1e-3
 """How far two probabilities of one raw answer may lie apart where the calibration is the same: rounding only."""
 PAIRS_A_CALL = 16
@@ -46,7 +46,7 @@ class EvaluationSettings:
 
     Attributes:
         model: The judge as it was asked for.
-        sampling: Which pairs.
+        sampling: Which pairs of each scene are asked.
         prompt: Name of the prompt.
         both_orders: Ask (a, b) and (b, a) and average the logits; False = as the original, in one order.
         ambiguous_above: Probability mass on neither yes nor no above which an answer counts as ambiguous.
@@ -96,7 +96,7 @@ def evaluate_scene(
     Args:
         scene: A scene with ground truth: equal mask ids in two views are one object.
         folder: Where to write; nothing is written before the pairs are sampled and the judge is loaded.
-        settings: What to do.
+        settings: Which pairs are asked, and how; a folder that was begun with others is refused.
         load: Gives the judge; only called where pairs remain.
         frames: Gives the scene's frames, where they are open already.
         trained_on: What the judge was trained on; metrics.json says whether this scene was among it.
@@ -189,7 +189,8 @@ def check_folder(folder: Path, settings: EvaluationSettings, scene: Scene) -> No
         raise EvaluationError(f"{path} cannot be read ({error}); choose another --out or remove the folder.") from error
     wanted = settings.to_json(scene)
     # Older runs do not say their threshold: it was the usual one.
-    old = {"threshold": USUAL_THRESHOLD, **there} if isinstance(there, dict) else {}
+    told = as_object(there)
+    old = {} if told is None else {"threshold": USUAL_THRESHOLD, **told}
     if old != wanted:
         changed = [f"{name} {old.get(name)!r} there, {value!r} now" for name, value in wanted.items() if old.get(name) != value]
         raise EvaluationError(

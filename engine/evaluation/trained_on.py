@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ModelError
+from engine.evaluation.result_files import METRICS_FILE
+from engine.files import write_text_atomically
 from engine.strict_json import to_json_text
 
 FILE = "trained_on.json"
@@ -93,7 +95,7 @@ def mark_scene(folder: Path, *, held_back: bool = False) -> SceneMark:
 def write_marks(folder: Path, scenes: Iterable[SceneMark]) -> None:
     """Keep beside a model's or an adapter's weights what it was trained on."""
     rows = [{"name": scene.name, "held_back": scene.held_back, "pictures": list(scene.pictures)} for scene in scenes]
-    (folder / FILE).write_text(to_json_text({"scenes": rows}, indent=1) + "\n", encoding="utf-8")
+    write_text_atomically(folder / FILE, to_json_text({"scenes": rows}, indent=1) + "\n")
 
 
 def read_marks(folder: Path) -> TrainedOn:
@@ -104,7 +106,7 @@ def read_marks(folder: Path) -> TrainedOn:
     """
     path = folder / FILE
     if not path.is_file():
-        names = _old_names(folder / "metrics.json")
+        names = _old_names(folder / METRICS_FILE)
         return TrainedOn(tuple(map(SceneMark, names)), is_all=bool(names))
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["scenes"]

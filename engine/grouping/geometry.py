@@ -238,7 +238,7 @@ def find_neighbours(worlds: list[Float32Array], *, limit: int = MAX_NEIGHBOURS) 
     _, columns = np.unique(np.concatenate(occupied), return_inverse=True)
     owners = np.repeat(np.arange(len(worlds)), sizes)
     table = sparse.csr_matrix((np.ones(len(columns), np.float32), (owners, columns)), shape=(len(worlds), int(columns.max()) + 1))
-    shared = np.asarray((table @ table.T).todense())
+    shared = (table @ table.T).toarray()
     neighbours: list[Int32Array] = []
     for i in range(len(worlds)):
         share = shared[i] / max(1, int(sizes[i]))

@@ -8,12 +8,15 @@ from typing import Any, cast
 
 from engine.assets import BUNDLED_MODEL
 from engine.errors import ModelError
+from engine.files import write_atomically
 from engine.judging.calibration.fit import weights_fingerprint
 from engine.judging.memory import tensor_shapes
-from engine.strict_json import to_json_text
 
-CONFIG = "adapter_config.json"
-WEIGHTS = "adapter_model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+"""Names that PEFT gave them."""
+MODEL_CONFIG = "config.json"
+"""Name that transformers gave it."""
 BASE_FILE = "base.json"
 """Says on which weights the adapter was trained; ours, beside PEFT's files."""
 _PREFIX = "base_model.model."
@@ -21,13 +24,18 @@ _PREFIX = "base_model.model."
 
 def is_adapter(folder: Path) -> bool:
     """Whether a folder holds a PEFT adapter and no model of its own."""
-    return (folder / CONFIG).is_file() and not (folder / "config.json").is_file()
+    return has_adapter(folder) and not (folder / MODEL_CONFIG).is_file()
+
+
+def has_adapter(folder: Path) -> bool:
+    """Whether a folder holds a PEFT adapter that was written to its end."""
+    return (folder / ADAPTER_CONFIG).is_file()
 
 
 def record_base(adapter: Path, base: Path) -> None:
     """Write down on which weights an adapter was trained, so that it is never put on others of the same shape."""
     content = {"name": base.name, "weights": weights_fingerprint(base)}
-    (adapter / BASE_FILE).write_text(to_json_text(content, indent=2) + "\n", encoding="utf-8")
+    write_atomically(adapter / BASE_FILE, content)
 
 
 def base_of(adapter: Path) -> str:
@@ -40,14 +48,15 @@ def base_of(adapter: Path) -> str:
     """
     named = str(_read_config(adapter).get("base_model_name_or_path") or "")
     for folder in (adapter / named, Path(named).expanduser()):
-        if named and (folder / "config.json").is_file():
+        if named and (folder / MODEL_CONFIG).is_file():
             return str(folder)
     if named in ("", "base") or named.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] == BUNDLED_MODEL.name:
         return str(BUNDLED_MODEL)
     if named.count("/") == 1 and not named.startswith((".", "/", "~")):
         return named
     raise ModelError(
-        f"The adapter {adapter} was trained on {named!r}, which is not here; correct base_model_name_or_path in its {CONFIG}."
+        f"The adapter {adapter} was trained on {named!r}, which is not here; correct base_model_name_or_path in its "
+        f"{ADAPTER_CONFIG}."
     )
 
 
@@ -65,13 +74,15 @@ def check_adapter(adapter: Path, base: str | Path, empty: Any) -> None:
     kind = str(_read_config(adapter).get("peft_type"))
     if kind != "LORA":
         raise ModelError(f"The adapter {adapter} is of the kind {kind}; expected LORA.")
-    if not (adapter / WEIGHTS).is_file():
-        raise ModelError(f"The adapter {adapter} has no {WEIGHTS}, the only weights that are read; save it again with PEFT.")
+    if not (adapter / ADAPTER_WEIGHTS).is_file():
+        raise ModelError(
+            f"The adapter {adapter} has no {ADAPTER_WEIGHTS}, the only weights that are read; save it again with PEFT."
+        )
     recorded, there = _recorded_weights(adapter), weights_fingerprint(Path(base))
     if recorded and there and recorded != there:
         raise _another_base(adapter, base, "the base's weights are others than those it was trained on")
     layers = dict(empty.named_modules())
-    shapes = {name.removeprefix(_PREFIX): shape for name, shape in tensor_shapes(adapter / WEIGHTS).items()}
+    shapes = {name.removeprefix(_PREFIX): shape for name, shape in tensor_shapes(adapter / ADAPTER_WEIGHTS).items()}
     lora = {name: shape for name, shape in shapes.items() if name.endswith((".lora_A.weight", ".lora_B.weight"))}
     if not lora:
         raise ModelError(f"The adapter {adapter} holds no LoRA weights; train it again.")
@@ -93,7 +104,7 @@ def _another_base(adapter: Path, base: str | Path, why: str) -> ModelError:
 
 
 def _read_config(adapter: Path) -> dict[str, Any]:
-    return _read_json(adapter / CONFIG)
+    return _read_json(adapter / ADAPTER_CONFIG)
 
 
 def _recorded_weights(adapter: Path) -> str | None:

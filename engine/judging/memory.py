@@ -65,7 +65,8 @@ def build_empty(config: Any) -> Any:
     from transformers import AutoModelForImageTextToText
 
     with torch.device("meta"):
-        return AutoModelForImageTextToText.from_config(config)
+        model: Any = AutoModelForImageTextToText.from_config(config)  # pyright: ignore[reportUnknownMemberType]  # transformers' types are partial
+        return model
 
 
 def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
@@ -89,7 +90,7 @@ def needed_bytes(values: int, dtype: torch.dtype, *, quantised: int = 0) -> int:
     """Return the bytes that a model takes at work, about.
 
     Args:
-        values: All its values.
+        values: How many numbers its weights hold.
         dtype: What they are kept in.
         quantised: How many of them are kept in 4 bits instead.
     """
@@ -109,9 +110,9 @@ def check_memory(name: str, needed: int, device: torch.device, kind: str) -> Non
     """Make sure that a model fits before it is loaded.
 
     Args:
-        name: What to call it.
-        needed: Bytes.
-        device: Where to.
+        name: What to call the model in the error.
+        needed: Bytes that it takes at work.
+        device: Where it is to be loaded.
         kind: In what, in words, e.g. "bfloat16".
 
     Raises:

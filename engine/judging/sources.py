@@ -22,6 +22,9 @@ weights, a hub id, a model on a server; "other" is SCHEME:REST, which a backend 
 _OTHER = re.compile(r"[A-Za-z][\w+.-]+:.+")
 """Two letters at least before the colon: one is a drive of Windows."""
 
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Loader = Literal["transformers", "unsloth"]
+
 
 @dataclass(frozen=True)
 class LoadOptions:

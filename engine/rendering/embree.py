@@ -25,7 +25,7 @@ class EmbreeRenderer:
 
     def __init__(self, mesh: SceneMesh) -> None:
         try:
-            from embreex import rtcore_scene  # pyright: ignore[reportAttributeAccessIssue]
+            from embreex import rtcore_scene
             from embreex.mesh_construction import TriangleMesh
         except ImportError as error:
             raise RenderError("The Embree backend needs the package 'embreex': install it with pip install embreex.") from error

@@ -62,8 +62,8 @@ class PyTorch3DRenderer:
         self._meshes: Any = Meshes
         self._cull = cull
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._vertices = torch.from_numpy(mesh.vertices).to(self.device, torch.float64)
-        self._faces = torch.from_numpy(mesh.faces).to(self.device, torch.int64)
+        self._vertices = torch.from_numpy(mesh.vertices).to(self.device, torch.float64)  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
+        self._faces = torch.from_numpy(mesh.faces).to(self.device, torch.int64)  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
 
     def rasterize(self, camera: Camera, pose: Float64Array) -> Fragments:
         """Return what each pixel's ray hits; `pose` is camera-to-world (4, 4)."""
@@ -108,19 +108,9 @@ class PyTorch3DRenderer:
             camera.fy * y + (camera.cy + 0.5) * z < 0,
             camera.fy * y + (camera.cy + 0.5 - camera.height) * z > 0,
         )
-        codes = sum(plane.to(self._torch.uint8) << bit for bit, plane in enumerate(outside))
-        a, b, c = codes[faces].unbind(1)  # pyright: ignore[reportIndexIssue]
+        codes: Any = sum(plane.to(self._torch.uint8) << bit for bit, plane in enumerate(outside))
+        a, b, c = codes[faces].unbind(1)
         return ((a & b & c) == 0).nonzero()[:, 0]
-
-    def _boxes(self, camera: Camera, vertices: Any, faces: Any) -> Any:
-        """Return each face's least and greatest u, least and greatest v, (4, F); boundless where it crosses the near plane."""
-        torch = self._torch
-        x, y, z = vertices.unbind(1)
-        u, v = camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy
-        u, v, is_crossing = u[faces], v[faces], (z[faces] < NEAR_M).any(dim=1)
-        boxes = torch.stack([u.amin(dim=1), u.amax(dim=1), v.amin(dim=1), v.amax(dim=1)])
-        infinite = torch.tensor([[-torch.inf], [torch.inf], [-torch.inf], [torch.inf]], dtype=boxes.dtype, device=self.device)
-        return torch.where(is_crossing, infinite, boxes)
 
     def _draw(self, camera: Camera, vertices: Any, faces: Any) -> tuple[Any, Any, Any]:
         """Return rows of `faces` (H, W), depth (H, W) and barycentrics (H, W, 3) as arrays; `vertices` are in camera axes."""

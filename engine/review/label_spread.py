@@ -29,7 +29,7 @@ def find_atoms(graph: MaskGraph, grouping: Grouping) -> Int32Array:
     """Return the atom of each mask, (N,) int32: parts of groups that hang together by tight links.
 
     Args:
-        graph: Masks and links.
+        graph: The scene's masks and the links between them, weighed.
         grouping: Their groups before anybody said anything.
     """
     pairs, count = graph.evidence.pairs, len(graph.keys)
@@ -46,7 +46,7 @@ def spread_labels(graph: MaskGraph, atoms: Int32Array, constraints: Sequence[Con
     Args:
         graph: Masks and links without any of it.
         atoms: (N,) int32 from `find_atoms`.
-        constraints: What people said.
+        constraints: Pairs that people called same or different.
     """
     rows = {key: row for row, key in enumerate(graph.keys)}
     net: Counter[tuple[int, int]] = Counter()

@@ -52,9 +52,9 @@ def value_links(graph: MaskGraph, grouping: Grouping, constraints: Sequence[Cons
     """Value all links of a graph.
 
     Args:
-        graph: Masks and links.
+        graph: The scene's masks and the links between them, weighed.
         grouping: The groups of this graph under `constraints`.
-        constraints: What people said.
+        constraints: Pairs that people called same or different.
     """
     pairs, weights = graph.evidence.pairs, graph.weights()
     told = _told(graph, constraints)
@@ -155,8 +155,9 @@ def _merge_events(pairs: Int32Array, weights: Float64Array) -> tuple[Int32Array,
     smaller: list[int] = []
     part_of = list(range(count))
     members: list[list[int]] = [[node] for node in range(count)]
-    for link in np.argsort(-weights, kind="stable").tolist():
-        one, two = part_of[ends[link, 0]], part_of[ends[link, 1]]
+    strongest_first: list[int] = np.argsort(-weights, kind="stable").tolist()
+    for link in strongest_first:
+        one, two = part_of[int(ends[link, 0])], part_of[int(ends[link, 1])]
         if one == two:
             continue
         if len(members[one]) < len(members[two]):

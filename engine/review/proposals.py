@@ -94,7 +94,7 @@ def propose_pair(
     names = list(view_names)
     fallback: MaskPair | None = None
     for attempt in range(ATTEMPTS if len(names) > 1 else 0):
-        first, second = (names[i] for i in rng.choice(len(names), size=2, replace=False))
+        first, second = (names[int(i)] for i in rng.choice(len(names), size=2, replace=False))
         try:
             frame_a, frame_b = load_frame(first), load_frame(second)
         except LeftOutError:

@@ -56,16 +56,16 @@ class LinkPool:
 
     def pair(self, link: int) -> MaskPair:
         """Return the masks of a link."""
-        a, b = self.graph.evidence.pairs[link].tolist()
-        return MaskPair(self.graph.keys[a], self.graph.keys[b])
+        a, b = self.graph.evidence.pairs[link]
+        return MaskPair(self.graph.keys[int(a)], self.graph.keys[int(b)])
 
 
 def order_links(kind: QueueKind, pool: LinkPool, *, seed: int = 0) -> Int32Array:
     """Return the links of a queue, best first, as (n,) int32; "contradictions" are of labels and not of links, so it is empty.
 
     Args:
-        kind: Which queue.
-        pool: The links.
+        kind: What a pair is worth showing for.
+        pool: The scene's links with their values; done ones are left out.
         seed: Of the queue "random": equal seeds give equal orders.
     """
     return _ORDERS[kind](pool, seed)

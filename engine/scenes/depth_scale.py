@@ -47,10 +47,9 @@ def estimate(mesh: SceneMesh, samples: Sequence[DepthSample]) -> float:
         step = max(width // 160, 1)
         small = sample.raw[step // 2 :: step, step // 2 :: step]
         camera = sample.camera.resized(width, height)
-        rows, columns = np.arange(step // 2, height, step), np.arange(step // 2, width, step)
         strided = Camera(
-            width=len(columns),
-            height=len(rows),
+            width=len(range(step // 2, width, step)),
+            height=len(range(step // 2, height, step)),
             fx=camera.fx / step,
             fy=camera.fy / step,
             cx=(camera.cx - step // 2) / step,

@@ -72,7 +72,7 @@ def read_ply(path: Path, *, with_instances: bool = False) -> SceneMesh:
     """Read a mesh; polygons and strips become triangles, missing colours become grey.
 
     Args:
-        path: The file.
+        path: A PLY file, ASCII or binary.
         with_instances: Take each vertex's object from the property objectId, where there is one; otherwise there are no labels.
 
     Raises:

@@ -84,7 +84,7 @@ class PosedViews:
 
     Args:
         root: The scene's folder.
-        listed: Where the files are.
+        listed: The files of each view, by kind.
         camera: The intrinsics, None where the scene has none.
 
     Raises:
@@ -141,7 +141,7 @@ class PosedViews:
         """Return the depth image as stored, (H, W) int32 units, 0 = unknown, or None where the view has none.
 
         Args:
-            name: The view.
+            name: Name of one of the views.
             any_aspect: Whether it may have another aspect than the photo, as it has a camera of its own.
 
         Raises:

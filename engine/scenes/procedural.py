@@ -17,7 +17,7 @@ from PIL import Image
 from engine.rendering.base import shade
 from engine.rendering.embree import EmbreeRenderer
 from engine.scenes.procedural_pieces import KINDS, Piece, grid_faces, parametric_piece, random_color, restyled
-from engine.types import Camera, Float32Array, Float64Array, SceneMesh, UInt8Array, View
+from engine.types import Camera, Float32Array, Float64Array, Int32Array, SceneMesh, UInt8Array, View
 
 STRUCTURE_CLASSES = {"wall": 93, "floor": 40, "ceiling": 31}
 DEPTH_SCALE = 6553.5
@@ -79,7 +79,10 @@ def make_room(seed: int, pieces: Sequence[Piece] = (), *, view_count: int = 12, 
     views = _cameras(rng, extent, placed, view_count, image_size)
     parts = _structure(rng, extent)
     lights = _Lights(rng, extent)
-    vertices, faces, colors, labels = [], [], [], []
+    vertices: list[Float32Array] = []
+    faces: list[Int32Array] = []
+    colors: list[UInt8Array] = []
+    labels: list[Int32Array] = []
     models: dict[int, str] = {}
     kinds: dict[int, str] = {}
     offset = 0
@@ -116,7 +119,7 @@ def write_replica(room: Room, folder: Path, name: str) -> Path:
         part.mkdir(parents=True, exist_ok=True)
     assert room.mesh.vertex_instances is not None
     mesh = trimesh.Trimesh(room.mesh.vertices, room.mesh.faces, vertex_colors=room.mesh.colors, process=False)
-    mesh.export(str(scene / f"{name}_mesh.ply"))
+    mesh.export(str(scene / f"{name}_mesh.ply"))  # pyright: ignore[reportUnknownMemberType]  # trimesh's types are partial
     np.savetxt(folder / "ground_truth" / f"{name}.txt", np.maximum(room.mesh.vertex_instances, 0), fmt="%d")
     renderer = EmbreeRenderer(room.mesh)
     for view in room.views:

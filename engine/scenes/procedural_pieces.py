@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from engine.types import Float32Array, Int32Array, UInt8Array
+from engine.types import Float32Array, Float64Array, Int32Array, UInt8Array
 
 Mount = Literal["floor", "table", "wall", "ceiling"]
 Part = tuple[Float32Array, Int32Array, UInt8Array]
@@ -141,7 +141,8 @@ class _Builder:
             u, v = (axis + 1) % 3, (axis + 2) % 3
             for side in (0, 1):
                 nu, nv = (max(1, min(24, int((hi[k] - lo[k]) / 0.06))) for k in (u, v))
-                gu, gv = np.meshgrid(np.linspace(lo[u], hi[u], nu + 1), np.linspace(lo[v], hi[v], nv + 1), indexing="ij")
+                along: tuple[Float64Array, Float64Array] = (np.linspace(lo[u], hi[u], nu + 1), np.linspace(lo[v], hi[v], nv + 1))
+                gu, gv = np.meshgrid(*along, indexing="ij")
                 points = np.zeros(((nu + 1) * (nv + 1), 3), np.float32)
                 points[:, u], points[:, v], points[:, axis] = gu.ravel(), gv.ravel(), (lo, hi)[side][axis]
                 self.parts.append((points, grid_faces(nu + 1, nv + 1), self.paint(points, color)))

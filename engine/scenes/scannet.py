@@ -178,8 +178,9 @@ class ScanNetReader:
         if abs(camera.width * height - camera.height * width) > 0.02 * camera.width * height:
             rows_out = max(round(width * camera.height / camera.width), 1)  # another aspect than the photo's: take the photo's
         wanted = camera.resized(width, rows_out)
-        columns = np.rint((np.arange(width) - wanted.cx) / wanted.fx * own.fx + own.cx).astype(np.int64)
-        rows = np.rint((np.arange(rows_out) - wanted.cy) / wanted.fy * own.fy + own.cy).astype(np.int64)
+        across, down = np.arange(width, dtype=np.float64), np.arange(rows_out, dtype=np.float64)
+        columns = np.rint((across - wanted.cx) / wanted.fx * own.fx + own.cx).astype(np.int64)
+        rows = np.rint((down - wanted.cy) / wanted.fy * own.fy + own.cy).astype(np.int64)
         seen = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))[None]
         taken = metres[np.clip(rows, 0, height - 1)[:, None], np.clip(columns, 0, width - 1)[None]]
         return np.where(seen, taken, 0).astype(np.float32)

@@ -7,9 +7,6 @@ size asked for, are kept, so a stopped run goes on where it stopped.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,9 +15,10 @@ import numpy as np
 from PIL import Image
 
 from engine.errors import LeftOutError, RenderError, SceneError
+from engine.files import write_text_atomically, writing_folder
 from engine.scenes.files import image_size, read_id_list, read_id_map
 from engine.scenes.processed import MASK, RGB, UNIQUE
-from engine.strict_json import to_json_text
+from engine.strict_json import as_object, to_json_text
 from engine.types import Frame
 from engine.views.frames import FrameSource
 
@@ -49,24 +47,15 @@ def write_frame(frame: Frame, folder: Path) -> None:
     Raises:
         RenderError: If it cannot be written.
     """
-    temporary: Path | None = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        temporary.chmod(0o755)
-        Image.fromarray(frame.rgb).save(temporary / RGB, compress_level=PNG_LEVEL)
-        np.save(temporary / MASK, frame.instance_map.astype(np.int32), allow_pickle=False)
-        np.save(temporary / UNIQUE, np.array(sorted(frame.mask_areas), np.int32), allow_pickle=False)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(temporary, folder)
+        with writing_folder(folder, replaces=True) as unfinished:
+            Image.fromarray(frame.rgb).save(unfinished / RGB, compress_level=PNG_LEVEL)
+            np.save(unfinished / MASK, frame.instance_map.astype(np.int32), allow_pickle=False)
+            np.save(unfinished / UNIQUE, np.array(sorted(frame.mask_areas), np.int32), allow_pickle=False)
     except OSError as error:
         raise RenderError(
             f"{folder}: cannot be written ({error}), expected a folder with room for the views; choose another --out."
         ) from error
-    finally:
-        if temporary is not None and temporary.exists():
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_frames(source: FrameSource, out: Path, *, width: int, height: int) -> Iterator[tuple[str, bool]]:
@@ -115,10 +104,11 @@ def _claim(target: Path, source: FrameSource, width: int, height: int) -> None:
     wanted = {"scene": source.scene.name, "photos": source.photo}
     try:
         found = json.loads(note.read_text(encoding="utf-8")) if note.exists() else wanted
-        if not isinstance(found, dict) or {key: found.get(key) for key in wanted} != wanted:
+        told = as_object(found) or {}
+        if {key: told.get(key) for key in wanted} != wanted:
             raise RenderError(f"{note}: found views of {found!r}, expected {wanted!r} as asked for now; choose another --out.")
         target.mkdir(parents=True, exist_ok=True)
-        note.write_text(to_json_text(wanted | {"width": width, "height": height}) + "\n", encoding="utf-8")
+        write_text_atomically(note, to_json_text(wanted | {"width": width, "height": height}) + "\n")
     except (OSError, ValueError) as error:
         raise RenderError(
             f"{note}: cannot be used ({error}), expected a folder that can be written; choose another --out."

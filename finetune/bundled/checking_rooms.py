@@ -15,7 +15,7 @@ def write_checking_rooms(out: Path, count: int, *, furniture: Path | None = None
 
     Args:
         out: Folder of scenes; one folder serves one choice of furniture.
-        count: Rooms.
+        count: How many rooms to write.
         furniture: Folder of .sh3f libraries whose validation models furnish the rooms beside parametric pieces, or None.
         held_out: List of models that may not be used; needed with `furniture`.
 

@@ -214,10 +214,10 @@ def train_answers(
         target[:, ids[0]], target[:, ids[1]] = same, 1 - same
         loss = functional.cross_entropy(builder.logits(questions), target)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
         average_gradients(list(named.values()))
         torch.nn.utils.clip_grad_norm_(list(named.values()), 1.0)
-        optimizer.step()
+        optimizer.step()  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
         losses.append(loss.item())
         if (step + 1) % 50 == 0 and rank == 0:
             rate = (time.perf_counter() - began) / len(losses)

@@ -40,7 +40,7 @@ def resize_crop(rgba: UInt8Array, size: TinySize, rng: np.random.Generator | Non
     """Resize a crop as the processor does, (4, H, W) float32 in [0, 255]; with a generator, sometimes through a low resolution."""
     height, width = rgba.shape[:2]
     target = target_size(height, width, size)
-    image = torch.from_numpy(np.ascontiguousarray(rgba)).permute(2, 0, 1)[None].float()
+    image = torch.from_numpy(np.ascontiguousarray(rgba)).permute(2, 0, 1)[None].float()  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
     if rng is not None and rng.random() < 0.35:
         low = rng.uniform(14, 48) / max(height, width)
         if low < 1:

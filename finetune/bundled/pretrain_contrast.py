@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed
 from torch.nn import functional
 
+from engine.files import writing_file
 from finetune.bundled.pretrain_augment import augment_batch, reshape_crop, resize_crop, to_input
 from finetune.bundled.pretrain_crops import CropSet
 from finetune.bundled.pretrain_model import TinySize, encode_images, patchify
@@ -100,9 +101,9 @@ class PairSampler:
         first: list[int] = []
         second: list[int] = []
         for r in rng.choice(len(self._rooms), min(self._settings.rooms, len(self._rooms)), replace=False):
-            groups = self._rooms[r]
+            groups = self._rooms[int(r)]
             for g in rng.choice(len(groups), min(self._settings.instances, len(groups)), replace=False):
-                i, j = rng.choice(groups[g], 2, replace=False)
+                i, j = rng.choice(groups[int(g)], 2, replace=False)
                 first.append(int(i))
                 second.append(int(j))
         return first, second
@@ -145,13 +146,13 @@ def train_vision(
         generator = torch.Generator().manual_seed((settings.seed * 97 + rank) * 1_000_003 + step)
         vectors = embed(encode_crops(visual, images, size, generator))
         a, b = vectors[: len(first)], vectors[len(first) :]
-        ids = (torch.from_numpy(x[first].astype(np.int64)) for x in (crops.model, crops.kind, crops.room))
+        ids = (torch.from_numpy(x[first].astype(np.int64)) for x in (crops.model, crops.kind, crops.room))  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
         loss = contrast_loss(a, b, *ids, scale=scale.exp().clamp(max=60))
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
         average_gradients(list(named.values()))
         torch.nn.utils.clip_grad_norm_(list(named.values()), 1.0)
-        optimizer.step()
+        optimizer.step()  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
         losses.append(loss.item())
         if (step + 1) % 20 == 0 and rank == 0:
             rate = (time.perf_counter() - began) / len(losses)
@@ -175,7 +176,7 @@ def average_gradients(parameters: Sequence[Tensor]) -> None:
     if not distributed.is_initialized():
         return
     flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
-    distributed.all_reduce(flat)
+    distributed.all_reduce(flat)  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
     flat /= distributed.get_world_size()
     offset = 0
     for p in parameters:
@@ -218,9 +219,8 @@ def _save(path: Path, named: dict[str, Tensor], optimizer: torch.optim.Optimizer
     for name, p in named.items():
         state = optimizer.state[p]
         tensors[f"m/{name}"], tensors[f"v/{name}"] = state["exp_avg"], state["exp_avg_sq"]
-    partial = path.with_suffix(".part")
-    save_file({k: v.contiguous() for k, v in tensors.items()}, str(partial), metadata={"step": str(step)})
-    partial.rename(path)
+    with writing_file(path) as unfinished:
+        save_file({k: v.contiguous() for k, v in tensors.items()}, str(unfinished), metadata={"step": str(step)})
 
 
 def _resume(path: Path, named: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> int:
@@ -228,7 +228,7 @@ def _resume(path: Path, named: dict[str, Tensor], optimizer: torch.optim.Optimiz
         return 0
     from safetensors import safe_open
 
-    with safe_open(str(path), framework="pt") as file:  # pyright: ignore[reportUnknownVariableType]
+    with safe_open(str(path), framework="pt") as file:
         step = int(file.metadata()["step"])
     tensors = load_file(str(path))
     with torch.no_grad():

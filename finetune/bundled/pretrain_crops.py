@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import find_objects
 
+from engine.files import writing_file
 from engine.rendering.embree import EmbreeRenderer
 from engine.scenes.procedural import Room, make_room
 from engine.scenes.procedural_pieces import Piece
@@ -125,9 +126,8 @@ def write_shard(path: Path, seeds: Sequence[int], pieces: Sequence[Piece]) -> No
         "shapes": np.array([c[0].shape[:2] for c in crops], np.int32),
         "keys": np.array([c[1:] for c in crops], np.int64),
     }
-    partial = path.with_suffix(".part.npz")
-    np.savez(partial, pixels=arrays["pixels"], shapes=arrays["shapes"], keys=arrays["keys"])
-    partial.rename(path)
+    with writing_file(path) as unfinished, unfinished.open("wb") as file:
+        np.savez(file, pixels=arrays["pixels"], shapes=arrays["shapes"], keys=arrays["keys"])
 
 
 def render_crops(folder: Path, furniture: Path | None, held_out: Path | None, *, split: Split, rooms: int, workers: int) -> None:
@@ -155,7 +155,7 @@ def _render_job(
 
 def load_crops(folder: Path, *, limit: int | None = None, part: tuple[int, int] = (0, 1)) -> CropSet:
     """Read all shards of a folder, or the first `limit`, or part i of n of them."""
-    paths = [p for p in sorted(folder.glob("[0-9]*.npz")) if ".part" not in p.name][:limit][part[0] :: part[1]]
+    paths = [p for p in sorted(folder.glob("[0-9]*.npz"))][:limit][part[0] :: part[1]]
     shards = [np.load(p, allow_pickle=False) for p in paths]
     shapes = np.concatenate([s["shapes"] for s in shards])
     keys = np.concatenate([s["keys"] for s in shards])

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -204,7 +204,7 @@ def main() -> None:
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     judge = load_qwen_vl(args.model, name="tiny")
-    results = json.loads(args.out.read_text()) if args.out.exists() else {}
+    results: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {}
     for folder in args.scene:
         results[folder.name] = measure(judge, [scene_table(folder)], pairs=args.pairs, seed=args.seed)
     if args.rooms:

@@ -6,7 +6,6 @@ attention call an image on CPU, which is about five times slower; a test holds t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -202,8 +201,3 @@ def prompt_ids(processor: Any, prompt: Prompt) -> list[int]:
     text = processor.apply_chat_template([{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True)
     tokenizer: Any = processor.tokenizer
     return list(tokenizer.encode(text, add_special_tokens=False))
-
-
-def count_parameters(modules: Sequence[nn.Module]) -> int:
-    """Return how many numbers the modules hold."""
-    return sum(p.numel() for module in modules for p in module.parameters())

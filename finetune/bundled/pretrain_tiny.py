@@ -71,7 +71,7 @@ def pretrain(settings: PretrainSettings, *, furniture: Path | None, held_out: Pa
     _wait()
     train, val = load_crops(crops / "train"), load_crops(crops / "val")
     LOG.info("%d crops to train on, %d to validate", len(train), len(val))
-    torch.manual_seed(settings.answer.seed)
+    torch.manual_seed(settings.answer.seed)  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
     processor, model = new_judge(settings.size)
     if settings.warm_start is not None:
         load_language_model(model, settings.warm_start)
@@ -114,7 +114,7 @@ def _join_processes() -> tuple[int, int]:
 
 def _wait() -> None:
     if distributed.is_initialized():
-        distributed.barrier()
+        distributed.barrier()  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
 
 
 def new_judge(size: TinySize) -> tuple[Any, Any]:
@@ -127,12 +127,6 @@ def cached_banks(visual: Any, train: CropSet, val: CropSet, settings: PretrainSe
     """Encode the training crops in all variants and the validation crops as they are."""
     bank = cache_features(visual, train, settings.size, variants=settings.variants, seed=settings.answer.seed)
     return bank, cache_features(visual, val, settings.size, variants=1)
-
-
-def load_vision(model: Any, checkpoint: Path) -> None:
-    """Copy a vision checkpoint of `train_vision` into a model."""
-    tensors = load_file(str(checkpoint))
-    model.model.visual.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("visual.")})
 
 
 def load_language_model(model: Any, folder: Path) -> None:

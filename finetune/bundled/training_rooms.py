@@ -26,7 +26,7 @@ def write_rooms(
 
     Args:
         out: Folder of scenes.
-        count: Rooms.
+        count: How many rooms to write.
         furniture: Folder of .sh3f libraries, or None.
         held_out: List of models that may not be used, as `assets/models/tiny-qwen3-vl/held_out_models.tsv`.
         views: Views of each room, 640x360.

@@ -14,7 +14,7 @@ def augment_crop(crop: UInt8Array, rng: np.random.Generator) -> UInt8Array:
     # The mask is what is not black: a crop on black has no other record of it.
     alpha = (crop.max(axis=2) > 0).astype(np.uint8) * 255
     rgba = reshape_crop(np.dstack([crop, alpha]).astype(np.uint8), rng)
-    image = torch.from_numpy(np.ascontiguousarray(rgba)).permute(2, 0, 1)[None].float()
+    image = torch.from_numpy(np.ascontiguousarray(rgba)).permute(2, 0, 1)[None].float()  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
     generator = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
     changed = augment_batch(image, generator)[0].permute(1, 2, 0)
     return ((changed + 1) * 127.5).round().clamp(0, 255).numpy().astype(np.uint8)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from engine.errors import RunError
+from engine.errors import MaskError, RunError
 from engine.files import write_atomically
 from engine.types import Decision, MaskKey, MaskPair
 
@@ -82,11 +82,14 @@ def read_corrections(path: Path) -> list[SettledPair]:
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["corrections"]
         return [SettledPair(scene, read_pair(a, b), decision, basis) for scene, a, b, decision, basis in rows]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, MaskError) as error:
         raise RunError(f"{path} is no list of corrections ({error}); start a new run.") from error
 
 
 def read_pair(a: str, b: str) -> MaskPair:
-    """Read two masks written as VIEW:MASK; a view's name may hold colons."""
-    (view_a, _, mask_a), (view_b, _, mask_b) = a.rpartition(":"), b.rpartition(":")
-    return MaskPair(MaskKey(view_a, int(mask_a)), MaskKey(view_b, int(mask_b)))
+    """Read two masks written as VIEW:MASK.
+
+    Raises:
+        MaskError: If either has another form.
+    """
+    return MaskPair(MaskKey.parse(a), MaskKey.parse(b))

@@ -121,9 +121,9 @@ def build_data_set(
     """Put a run's data together.
 
     Args:
-        pools: The scenes.
+        pools: The opened scenes, and which part of the data each object is in.
         labels: One decision a pair; those of other scenes are listed as left out.
-        settings: How much of what.
+        settings: Numbers of pairs of each part, the kind of negatives, and the seed.
         mine: Asks the judge to beat; None = negatives by class only.
 
     Raises:
@@ -148,7 +148,7 @@ def build_data_set(
             "Nothing is left to judge the training by: the scenes have too few objects to hold some back; "
             "add a scene with ground truth, or name one to evaluate on."
         )
-    order = np.random.default_rng(settings.seed).permutation(len(training))
+    order: list[int] = np.random.default_rng(settings.seed).permutation(len(training)).tolist()
     shuffled = tuple(training[i] for i in order)
     digest = hash_content(pools, [*training, *validation])
     return DataSet(shuffled, tuple(validation), evaluation, (*left_out, *unused), digest)

@@ -28,7 +28,7 @@ def draw_sheet(pairs: Sequence[TrainingPair], crop: Callable[[str, MaskKey], UIn
     Args:
         pairs: The training pairs.
         crop: Gives the picture of (scene, mask), (h, w, 3) uint8.
-        count: Most pairs.
+        count: How many pairs are drawn at most.
 
     Returns:
         (H, W, 3) uint8; green frames say "same", red ones "different".

@@ -43,7 +43,7 @@ class ScenePool:
         name: The scene's name, as labels have it.
         origin: Where the objects come from.
         masks: Masks whose object is known and that are large enough.
-        parts: Part of every object.
+        parts: Which part of the data each object is in, by its number.
         copies: Group of every object that has identical copies.
         object_of: Object of every mask for which it is known.
         crops: Every mask as a judge sees it, (h, w, 3) uint8.

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.strict_json import to_json_text
+from finetune.run_folder import EVENTS_FILE
 
-EVENTS_FILE = "events.jsonl"
 Kind = Literal["stage", "progress", "step", "validation", "log", "warning", "end"]
 Outcome = Literal["done", "failed", "cancelled"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.strict_json import to_json_text
+from engine.files import write_atomically, write_text_atomically
 from finetune.config import TrainConfig
 from finetune.runs.figures import COMPARE, HEADLINE, headline, warn_of_seen
 
@@ -16,8 +16,8 @@ METRICS = "metrics.json"
 
 def write_card(folder: Path, *, name: str, config: TrainConfig, verdict: Mapping[str, Any], command: str | None = None) -> None:
     """Write README.md and metrics.json into an adapter's folder; PEFT's template README is replaced."""
-    (folder / METRICS).write_text(to_json_text({"config": _shown(config), **verdict}, indent=2) + "\n", encoding="utf-8")
-    (folder / README).write_text(describe(name=name, config=config, verdict=verdict, command=command), encoding="utf-8")
+    write_atomically(folder / METRICS, {"config": _shown(config), **verdict})
+    write_text_atomically(folder / README, describe(name=name, config=config, verdict=verdict, command=command))
 
 
 def describe(*, name: str, config: TrainConfig, verdict: Mapping[str, Any], command: str | None = None) -> str:

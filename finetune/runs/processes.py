@@ -7,7 +7,6 @@ heartbeat file tells a process that works from one that hangs. Knows nothing abo
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import subprocess
@@ -21,12 +20,13 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
+from filelock import FileLock, Timeout
 
 from engine.errors import RunError
 from engine.files import write_atomically
+from finetune.run_folder import CANCEL_FILE, HEARTBEAT_FILE, LOCK_FILE, LOG_FILE, WORKER_FILE
 from finetune.runs.events import read_events
 
-WORKER_FILE, HEARTBEAT_FILE, CANCEL_FILE, LOG_FILE, LOCK_FILE = "worker.json", "heartbeat", "cancel", "worker.log", ".training.lock"
 HEARTBEAT_S = 1.0
 SILENT_AFTER_S = 60.0
 POLL_S = 0.3
@@ -179,19 +179,17 @@ def turn(run_dir: Path, *, is_cancelled: Callable[[], bool]) -> Generator[bool]:
 
     The lock belongs to the process: the system gives it back when the process ends, however it ends.
     """
-    fd = os.open(run_dir.parent / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    lock = FileLock(run_dir.parent / LOCK_FILE, blocking=False)
     try:
-        got = False
-        while not got and not is_cancelled():
+        while not lock.is_locked and not is_cancelled():
             if not _is_someone_before(run_dir):
-                with contextlib.suppress(OSError):
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    got = True
-            if not got:
+                with contextlib.suppress(Timeout):
+                    lock.acquire()
+            if not lock.is_locked:
                 time.sleep(POLL_S)
-        yield got
+        yield lock.is_locked
     finally:
-        os.close(fd)
+        lock.release()
 
 
 def _is_someone_before(run_dir: Path) -> bool:

@@ -6,18 +6,18 @@ sees it at its next question, without a restart. Knows nothing about the databas
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
 from engine.errors import RunError
 from engine.files import write_atomically
+from engine.judging.adapters import ADAPTER_CONFIG, has_adapter
 from engine.judging.sources import TUNED
-
-POINTER_FILE = "tuned.json"
+from finetune.run_folder import ADAPTER, POINTER_FILE
 
 
 def promoted_runs(runs_dir: Path) -> list[str]:
@@ -44,7 +44,7 @@ def promote(runs_dir: Path, name: str) -> None:
     Raises:
         RunError: If the run has no adapter.
     """
-    if not (runs_dir / name / "adapter" / "adapter_config.json").is_file():
+    if not has_adapter(runs_dir / name / ADAPTER):
         raise RunError(f"The run {name!r} has no adapter yet; finish its training first.")
     with _locked(runs_dir):
         history = promoted_runs(runs_dir)
@@ -84,7 +84,7 @@ def forget(runs_dir: Path, name: str) -> None:
 
 def finished_runs(runs_dir: Path) -> list[str]:
     """Return the names of runs with an adapter, sorted."""
-    return sorted(path.parent.parent.name for path in runs_dir.glob("[!.]*/adapter/adapter_config.json"))
+    return sorted(path.parent.parent.name for path in runs_dir.glob(f"[!.]*/{ADAPTER}/{ADAPTER_CONFIG}"))
 
 
 def judge_names(runs_dir: Path) -> list[str]:
@@ -100,12 +100,8 @@ def name_behind(name: str, runs_dir: Path) -> str:
 @contextmanager
 def _locked(runs_dir: Path) -> Generator[None]:
     runs_dir.mkdir(parents=True, exist_ok=True)
-    fd = os.open(runs_dir / f".{POINTER_FILE}.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+    with FileLock(runs_dir / f".{POINTER_FILE}.lock"):
         yield
-    finally:
-        os.close(fd)
 
 
 def _write(runs_dir: Path, history: list[str]) -> None:

@@ -19,12 +19,12 @@ from engine.errors import RunError
 from engine.evaluation.comparison.paired import SceneComparison, compare_folders
 from engine.files import write_atomically
 from engine.judging.sources import ModelReference, resolve_model
-from finetune.config import CONFIG_FILE, TrainConfig, check_run_name
+from finetune.config import TrainConfig, check_run_name
 from finetune.data.corrections import SettledLabel, write_corrections
+from finetune.run_folder import AFTER, BEFORE, CONFIG_FILE, CORRECTIONS_FILE, VERDICT_FILE
 from finetune.runs.events import Event, EventWriter, read_events
 from finetune.runs.models import RunModels
 from finetune.runs.processes import (
-    CANCEL_FILE,
     WorkerState,
     explain_death,
     kill_worker,
@@ -35,8 +35,6 @@ from finetune.runs.processes import (
 )
 from finetune.runs.promotion import finished_runs, forget, promote, roll_back, tuned_run
 
-CORRECTIONS_FILE, VERDICT_FILE = "corrections.json", "verdict.json"
-AFTER, BEFORE = "after", "before"
 NAME_TRIES = 1000
 """How often a free name is looked for while others take one after the other."""
 FINISHED: tuple[RunStatus, ...] = ("done", "failed", "cancelled")
@@ -50,7 +48,7 @@ class Registry:
     """All trainings of one database.
 
     Args:
-        store: The rows.
+        store: The database's rows of runs.
         runs_dir: Folder of the runs; made when it is needed.
     """
 
@@ -285,11 +283,6 @@ class Registry:
         with contextlib.suppress(OSError, ValueError):
             found["verdict"] = json.loads((folder / VERDICT_FILE).read_text(encoding="utf-8"))
         return found
-
-
-def is_cancelling(registry: Registry, name: str) -> bool:
-    """Whether a run was asked to stop and has not done so yet."""
-    return (registry.folder(name) / CANCEL_FILE).exists() and registry.get(name).status not in FINISHED
 
 
 def _not_written(folder: Path, error: OSError) -> RunError:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 
 from engine.assets import TUNED_ADAPTER
 from engine.errors import RunError
+from engine.files import writing_folder
 from finetune.config import read_config
+from finetune.run_folder import VERDICT_FILE
 from finetune.runs.export import export_adapter
 from finetune.runs.model_card import write_card
-from finetune.runs.stages import VERDICT_FILE
 
 
 def ship(run_dir: Path, out: Path, *, command: str) -> Path:
@@ -30,12 +30,9 @@ def ship(run_dir: Path, out: Path, *, command: str) -> Path:
     path = run_dir / VERDICT_FILE
     if config.model != "base" or not path.is_file():
         raise RunError(f"{run_dir} is no finished training of the bundled model; give the folder of one.")
-    partial = out.with_name(f".{out.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    export_adapter(run_dir, partial)
-    write_card(partial, name=out.name, config=config, verdict=json.loads(path.read_text(encoding="utf-8")), command=command)
-    shutil.rmtree(out, ignore_errors=True)
-    partial.rename(out)
+    with writing_folder(out, replaces=True, is_sole_writer=True) as partial:
+        export_adapter(run_dir, partial)
+        write_card(partial, name=out.name, config=config, verdict=json.loads(path.read_text(encoding="utf-8")), command=command)
     return out
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import resource
-import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,13 +23,12 @@ from PIL import Image
 from engine.assets import BUNDLED_MODEL
 from engine.errors import ModelError, RunError
 from engine.evaluation.trained_on import SceneMark, TrainedOn, mark_scene, marks_of, write_marks
-from engine.files import write_atomically
-from engine.judging.adapters import record_base
+from engine.files import write_atomically, writing_folder
+from engine.judging.adapters import ADAPTER_CONFIG, has_adapter, record_base
 from engine.judging.base import CropPair, Judge
 from engine.judging.calibration.fit import Calibration, fit_calibration, save_calibration
 from engine.judging.registry import load_judge
 from engine.judging.sources import ModelReference, resolve_model
-from engine.strict_json import to_json_text
 from engine.types import BoolArray, Float64Array, MaskKey, MaskPair
 from finetune.config import TrainConfig, read_config
 from finetune.data.augment import augment_crop
@@ -38,6 +36,7 @@ from finetune.data.corrections import read_corrections
 from finetune.data.pairs import DataSet, DataSettings, TrainingPair, build_data_set, hash_content, masks_in
 from finetune.data.sample_sheet import draw_sheet
 from finetune.data.scene_pool import Role, ScenePool, open_pool
+from finetune.run_folder import ADAPTER, AFTER, BEFORE, CORRECTIONS_FILE, DATASET_FILE, SHEET_FILE, VERDICT_FILE
 from finetune.runs.events import EventWriter
 from finetune.runs.model_card import write_card
 from finetune.runs.models import RunModels
@@ -47,8 +46,6 @@ from finetune.training.loop import Held, StepReport, Trainer
 from finetune.training.lora import Answerer, ProcessedCrop, Question, add_adapter, base_source, load_base, prompt_of
 from finetune.training.unsloth_backend import chooses_unsloth, load_for_training
 
-DATASET_FILE, SHEET_FILE, VERDICT_FILE, CORRECTIONS_FILE = "dataset.json", "samples.png", "verdict.json", "corrections.json"
-ADAPTER, BEFORE, AFTER = "adapter", "before", "after"
 MIN_CALIBRATION_PAIRS = 100
 """Fewer held-out pairs say less about a bias than the training's own."""
 
@@ -65,7 +62,7 @@ class TrainingRun:
 
     Args:
         run_dir: Its folder, with its settings and labels.
-        is_cancelled: Asked often.
+        is_cancelled: Whether somebody asked the run to stop; asked between pairs and steps.
     """
 
     def __init__(self, run_dir: Path, *, is_cancelled: Callable[[], bool] = lambda: False) -> None:
@@ -161,7 +158,7 @@ class TrainingRun:
         judge_frozen(data.evaluation, lambda scene, key: by_name[scene].crops[key], judge, self.run_dir / folder, tick=tick)
 
     def _train(self, data: DataSet, pools: Sequence[ScenePool]) -> None:
-        if (self.run_dir / ADAPTER / "adapter_config.json").is_file():
+        if has_adapter(self.run_dir / ADAPTER):
             return
         self.events.write("stage", "preparing the pictures")
         trainer, model = build_trainer(self.config, data, pools, self.run_dir, check=self._check)
@@ -333,20 +330,17 @@ def save_adapter(
     trained_on: Sequence[SceneMark] | None = None,
 ) -> None:
     """Write an adapter as PEFT does, on which weights and scenes it was trained, and its calibration; whole or not at all."""
-    partial = folder.with_name(f".{folder.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(str(partial), safe_serialization=True)
-    settings = partial / "adapter_config.json"
-    values = json.loads(settings.read_text(encoding="utf-8"))
-    if values.get("base_model_name_or_path") == str(BUNDLED_MODEL):
-        # PEFT writes where the base lies on this disk: another machine has it elsewhere.
-        values["base_model_name_or_path"] = BUNDLED_MODEL.name
-        settings.write_text(to_json_text(values, indent=2) + "\n", encoding="utf-8")
-    if Path(base).is_dir():
-        record_base(partial, Path(base))
-    if calibration is not None:
-        save_calibration(partial, calibration)
-    if trained_on is not None:
-        write_marks(partial, trained_on)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    with writing_folder(folder, replaces=True, is_sole_writer=True) as partial:
+        model.save_pretrained(str(partial), safe_serialization=True)
+        settings = partial / ADAPTER_CONFIG
+        values = json.loads(settings.read_text(encoding="utf-8"))
+        if values.get("base_model_name_or_path") == str(BUNDLED_MODEL):
+            # PEFT writes where the base lies on this disk: another machine has it elsewhere.
+            values["base_model_name_or_path"] = BUNDLED_MODEL.name
+            write_atomically(settings, values)
+        if Path(base).is_dir():
+            record_base(partial, Path(base))
+        if calibration is not None:
+            save_calibration(partial, calibration)
+        if trained_on is not None:
+            write_marks(partial, trained_on)

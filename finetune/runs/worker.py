@@ -15,8 +15,9 @@ from types import FrameType
 from typing import Any
 
 from engine.errors import MaskgroupError
+from finetune.run_folder import WORKER_FILE
 from finetune.runs.events import EventWriter, Outcome
-from finetune.runs.processes import WORKER_FILE, heartbeat, is_cancel_requested, request_cancel, turn, write_identity
+from finetune.runs.processes import heartbeat, is_cancel_requested, request_cancel, turn, write_identity
 
 LOG = logging.getLogger(__name__)
 EXIT_CODES: dict[Outcome, int] = {"done": 0, "cancelled": 0, "failed": 1}

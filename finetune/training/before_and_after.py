@@ -13,8 +13,9 @@ from typing import Any
 from engine.evaluation.comparison.paired import SceneComparison, compare_folders
 from engine.evaluation.metrics import score, to_report
 from engine.evaluation.pair_sampling import SampledPair
-from engine.evaluation.predictions import PREDICTIONS, PredictionWriter
-from engine.evaluation.run import METRICS_FILE, to_prediction
+from engine.evaluation.predictions import PredictionWriter
+from engine.evaluation.result_files import METRICS_FILE, PREDICTIONS
+from engine.evaluation.run import to_prediction
 from engine.files import write_atomically
 from engine.judging.base import AMBIGUOUS_ABOVE, CropPair, Judge
 from engine.types import MaskKey, UInt8Array
@@ -46,8 +47,8 @@ def judge_frozen(
 
     Args:
         evaluation: Pairs by scene.
-        crop: Gives pictures.
-        judge: Whom to ask.
+        crop: Cuts a mask of a scene out, as the judge's prompt shows it.
+        judge: Answers about the pairs.
         folder: Gets `<scene>/{predictions.jsonl, metrics.json}`, as `maskgroup evaluate` writes them.
         tick: Called with how many pairs are done, of how many.
     """

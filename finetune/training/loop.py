@@ -26,9 +26,9 @@ from engine.errors import RunError
 from engine.strict_json import to_json_text
 from engine.types import BoolArray, Float64Array
 from finetune.config import TrainConfig
+from finetune.run_folder import CHECKPOINTS
 from finetune.training.lora import Answerer, Question, trained_weights
 
-CHECKPOINTS = "checkpoints"
 MAX_GRADIENT = 1.0
 BETAS = (0.9, 0.999)
 HELD_POINTS, CURVE_PAIRS = 20, 120
@@ -67,7 +67,7 @@ class Trainer:
 
     Args:
         answerer: The model with its adapter.
-        config: The settings.
+        config: Epochs, batch size, learning rate and seed are read from it.
         variants: For each training pair, its question in every variant of its pictures.
         held_out: Questions of the held-out curve.
         folder: The run's folder, for checkpoints; None = none are written.
@@ -230,7 +230,7 @@ class Trainer:
         model = self._answerer.model
         model.train()
         # Dropout draws from here: a step's noise depends on nothing but its number.
-        torch.manual_seed(self._config.seed * 1_000_003 + self.step)
+        torch.manual_seed(self._config.seed * 1_000_003 + self.step)  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
         rate = self._config.learning_rate * schedule(self.step, self.total, self._config.warmup)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
@@ -239,10 +239,10 @@ class Trainer:
         value = float(loss.detach())
         self._need_finite(value, "The loss")
         self._optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
         # A loss may be a number while its gradient is none, and the last step's loss is never seen again.
         self._need_finite(float(torch.nn.utils.clip_grad_norm_(list(self._weights.values()), MAX_GRADIENT)), "The gradient")
-        self._optimizer.step()
+        self._optimizer.step()  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
         self.step += 1
         return StepReport(self.step, self.total, value, rate)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from engine.errors import ModelError
 from engine.judging.base import Prompt, default_prompt, load_prompt
+from engine.judging.local.loading import pick_device
 from engine.judging.local.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids
 from engine.judging.local.vision_cache import encode_equal
 from engine.judging.sources import resolve_model
@@ -76,8 +77,9 @@ def load_base(config: TrainConfig) -> tuple[Any, Any, torch.device]:
     source = base_source(config.model)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     try:
-        processor = AutoProcessor.from_pretrained(source)
-        model: Any = AutoModelForImageTextToText.from_pretrained(source, dtype=dtype, use_safetensors=True)
+        processor: Any = AutoProcessor.from_pretrained(source)  # pyright: ignore[reportUnknownMemberType]  # transformers' types are partial
+        models: Any = AutoModelForImageTextToText
+        model = models.from_pretrained(source, dtype=dtype, use_safetensors=True)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         reason = str(error).strip().splitlines()[:1]
         raise ModelError(
@@ -86,19 +88,6 @@ def load_base(config: TrainConfig) -> tuple[Any, Any, torch.device]:
     if model.config.model_type != "qwen3_vl":
         raise ModelError(f"{config.model!r} is a {model.config.model_type}; only Qwen3-VL models can be trained, choose one.")
     return model.to(device), processor, device
-
-
-def pick_device(name: str) -> torch.device:
-    """Return the device to train on.
-
-    Raises:
-        ModelError: If it is not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ModelError("There is no NVIDIA GPU that PyTorch can use here; train with the device 'cpu' or 'auto'.")
-    return torch.device(name)
 
 
 def lora_targets(config: TrainConfig) -> str:
@@ -110,7 +99,7 @@ def add_adapter(model: Any, config: TrainConfig) -> Any:
     """Wrap a base with a fresh adapter, the same one for the same seed; returns PEFT's model."""
     from peft import LoraConfig, get_peft_model
 
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.seed)  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
     lora = LoraConfig(
         r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=lora_targets(config), bias="none"
     )

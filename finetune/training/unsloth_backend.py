@@ -71,7 +71,7 @@ def load_for_training(config: TrainConfig) -> tuple[Any, Any]:
     if reason is not None:
         raise ModelError(f"{reason}; train with --backend peft.")
     # Imported before anything else of transformers is used, as it asks for.
-    from unsloth import FastVisionModel  # pyright: ignore[reportMissingImports]
+    from unsloth import FastVisionModel
 
     model, processor = FastVisionModel.from_pretrained(**loading_arguments(config))
     model = FastVisionModel.get_peft_model(model, **adapter_arguments(config))

@@ -22,8 +22,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from engine.assets import SCENES_DIR
-from engine.grouping.geometry import tabulate_masks
 from engine.grouping import pipeline
+from engine.grouping.geometry import tabulate_masks
 from engine.grouping.metrics import score_masks
 from engine.grouping.pipeline import GroupingOptions, GroupingRun, group_frames
 from engine.rendering import make_renderer, shade

@@ -71,7 +71,8 @@ def test_unknown_evidence_and_missing_geometry_are_one_sentence(tmp_path: Path) 
     wrong = run_command("group", scene, "--out", tmp_path / "a", "--evidence", "luck")
     assert (wrong.code, wrong.out) == (2, "")
     assert wrong.sentence.startswith("maskgroup: ")
-    assert "vlm, geometry or both" in wrong.sentence
+    assert wrong.err.count("\n") == 1
+    assert "'luck' is not one of 'geometry', 'vlm', 'both'" in wrong.sentence
     missing = run_command("group", scene, "--out", tmp_path / "b")
     assert (missing.code, missing.out) == (2, "")
     assert "evidence 'vlm'" in missing.sentence

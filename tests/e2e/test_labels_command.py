@@ -12,6 +12,7 @@ from db.labels.store import LabelStore, NewLabel
 from db.schema.session import open_database
 from engine.errors import LabelError
 from engine.types import Decision, MaskKey, MaskPair
+from tests.command_line import run_command
 from ui.commands.labels import labels
 
 
@@ -86,9 +87,14 @@ def test_backup(database: str, tmp_path: Path) -> None:
     [
         (("import", "missing.jsonl"), "cannot be read"),
         (("export", "--out", "/nowhere/x.jsonl"), "cannot be written"),
-        (("export", "--out", "-", "--format", "xml"), "expected jsonl or csv"),
     ],
 )
 def test_what_cannot_be_done_is_a_sentence(database: str, args: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(LabelError, match=sentence):
         run(*args, db=database)
+
+
+def test_a_format_that_is_none_is_a_sentence_with_those_that_are(database: str) -> None:
+    done = run_command("labels", "export", "--out", "-", "--format", "xml", "--db", database)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "maskgroup: Invalid value for '--format': 'xml' is not one of 'jsonl', 'csv', 'coco', 'hf'.\n"

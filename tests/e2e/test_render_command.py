@@ -63,7 +63,7 @@ def test_render_resumes(tiny_room: Path, tmp_path: Path) -> None:
         (("--size", "640"), "--size '640' is no size, expected WIDTHxHEIGHT"),
         (("--size", "0x10"), "--size '0x10' is no size"),
         (("--size", "99999x10"), "1 to 8192 pixels a side"),
-        (("--backend", "opengl"), "--backend 'opengl' is unknown, expected auto or one of embree, pytorch3d"),
+        (("--backend", "opengl"), "Invalid value for '--backend': 'opengl' is not one of 'auto', 'embree', 'pytorch3d'."),
     ],
 )
 def test_bad_options_are_one_sentence(tiny_room: Path, tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:

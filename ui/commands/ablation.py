@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -28,20 +28,20 @@ def ablation(
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = "base",
     prompt: Annotated[list[str] | None, typer.Option(help="A prompt; may be given several times; default: all.")] = None,
     pairs: Annotated[int, typer.Option(help="Pairs of each scene; half are positive.")] = 300,
-    negatives: Annotated[str, typer.Option(help="random or hard (same class, else nearest in appearance).")] = "random",
+    negatives: Annotated[NegativeMode, typer.Option(help="hard = of the same class, else nearest in appearance.")] = "random",
     seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
     scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
     follow_links: FollowLinksOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure a model with every prompt on the same pairs; run it again to go on after a stop."""
-    sampling = SamplingSettings(pairs=pairs, negatives=cast("NegativeMode", negatives), seed=seed)  # checked there
+    sampling = SamplingSettings(pairs=pairs, negatives=negatives, seed=seed)
     own = Settings()
     opened = [find_scene(name, scenes or own.scenes) for name in scene]
     rows: list[tuple[str, str, Scores]] = []
     for name in [load_prompt(one).name for one in prompt or prompt_names()]:
         settings = EvaluationSettings(model=model, prompt=name, sampling=sampling)
-        load = cache(lambda name=name: open_judge(model, own, prompt=name))
+        load = cache(partial(open_judge, model, own, prompt=name))
         for one in opened:
             with ProgressBars(f"{name}, {one.name}") as bars:
                 rows.append((name, one.name, evaluate_scene(one, out / name / one.name, settings, load, on_progress=bars.update)))

@@ -13,8 +13,10 @@ import typer
 from engine.assets import BUNDLED_MODEL
 from engine.evaluation.calibration_run import CalibrationRun, calibrate, check_scene_count
 from engine.evaluation.pair_sampling import NEGATIVE_MODES, SamplingSettings
-from engine.evaluation.predictions import PREDICTIONS, Prediction, read_predictions
+from engine.evaluation.predictions import Prediction, read_predictions
+from engine.evaluation.result_files import PREDICTIONS
 from engine.evaluation.run import EvaluationSettings, evaluate_scene
+from engine.files import write_atomically
 from engine.judging.base import load_prompt
 from engine.scenes import find_scene
 from engine.strict_json import to_json_text
@@ -74,7 +76,7 @@ def calibrate_model(
     write_reliability_picture(curves, out / "reliability.png", title=title)
     saved = save_at_home(home, run.calibration, own, beside_weights=beside_weights) if run.helps and not dry_run else None
     report = describe(run, model=model, saved=saved)
-    (out / "reliability.json").write_text(to_json_text(report, indent=2) + "\n", encoding="utf-8")
+    write_atomically(out / "reliability.json", report)
     typer.echo(to_json_text(report, indent=2) if as_json else in_words(run, saved, is_dry=dry_run))
     if saved is not None and open_points(own).get(model) is not None:
         typer.echo(f"The threshold kept for {model} was chosen on other probabilities; choose it anew.", err=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 from tqdm import tqdm
@@ -39,7 +39,7 @@ def evaluate(
     model: Annotated[str, typer.Option(help=MODEL_HELP)] = "base",
     prompt: Annotated[str | None, typer.Option(help="original, context, blurred or views; default: the model's own.")] = None,
     pairs: Annotated[int, typer.Option(help="Pairs of each scene; half are positive.")] = 300,
-    negatives: Annotated[str, typer.Option(help="random or hard (same class, else nearest in appearance).")] = "random",
+    negatives: Annotated[NegativeMode, typer.Option(help="hard = of the same class, else nearest in appearance.")] = "random",
     seed: Annotated[int, typer.Option(help="Seed of the sample; the same seed gives the same pairs.")] = 0,
     min_area: Annotated[int, typer.Option(help="Smaller masks are not sampled, pixels.")] = 100,
     max_per_instance: Annotated[int, typer.Option(help="Most positive pairs of one instance.")] = 30,
@@ -56,7 +56,7 @@ def evaluate(
     """Measure a judge on pairs whose answer is known; run it again to go on after a stop."""
     sampling = SamplingSettings(
         pairs=pairs,
-        negatives=cast("NegativeMode", negatives),  # checked there
+        negatives=negatives,
         seed=seed,
         max_per_instance=max_per_instance,
         min_area_px=min_area,

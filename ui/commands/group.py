@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 from tqdm import tqdm
 
-from engine.errors import MaskgroupError
 from engine.grouping.files import summarise_metrics, write_grouping
 from engine.grouping.findings import tell_findings
 from engine.grouping.graph import Evidence
@@ -30,7 +29,7 @@ from ui.view3d.scene_page import write_scene_page
 def group(
     scene: Annotated[str, typer.Argument(help="A scene folder, or a name in --scenes.")],
     out: Annotated[Path, typer.Option(help="Folder to write groups.json, metrics.json, instances.ply and scene.html to.")],
-    evidence: Annotated[str, typer.Option(help="vlm, geometry or both.")] = "geometry",
+    evidence: Annotated[Evidence, typer.Option(help="What the masks are grouped by; vlm = the judge.")] = "geometry",
     model: Annotated[str, typer.Option(help=f"For vlm and both: {MODEL_HELP}")] = "base",
     prompt: Annotated[str | None, typer.Option(help="original, context, blurred or views; default: the model's own.")] = None,
     budget: Annotated[int | None, typer.Option(min=0, help="Pairs to ask in all; default: 6 for each mask.")] = None,
@@ -47,9 +46,8 @@ def group(
 ) -> None:
     """Group every mask of a scene into objects, and write them with their evidence."""
     width, height = parse_size(size)
-    kind = parse_evidence(evidence)
     settings = Settings()
-    decided_at = choose_threshold(threshold, model, settings, prompt=prompt) if kind != "geometry" else USUAL_THRESHOLD
+    decided_at = choose_threshold(threshold, model, settings, prompt=prompt) if evidence != "geometry" else USUAL_THRESHOLD
     loading = choose_options(settings, device, dtype, four_bit, loader)
     opened = find_scene(scene, scenes or settings.scenes)
     frames = FrameSource(opened, width=width, height=height, max_frames=max(64, len(opened.view_names)))
@@ -60,12 +58,12 @@ def group(
             bar.set_postfix_str(f"{progress.stage}, {progress.asked} pairs asked, {progress.seconds:.0f} s")
 
         judge: PairJudge | None = None
-        if kind != "geometry":
+        if evidence != "geometry":
             found = open_judge(model, settings, options=loading, prompt=prompt)
             judge = FramePairJudge(
                 found, frames, tick=lambda n: bar.set_postfix_str(f"judge, {n} pairs asked"), threshold=decided_at
             )
-        options = GroupingOptions(evidence=kind, budget=budget, repair=repair)
+        options = GroupingOptions(evidence=evidence, budget=budget, repair=repair)
         run = group_scene(opened, frames, options=options, judge=judge, report=report)
     written = write_grouping(run, out)
     if run.cloud is not None:
@@ -90,14 +88,3 @@ def group(
         f"({run.calls} pairs asked, {sum(run.seconds.values()):.1f} s); wrote {', '.join(path.name for path in written)} to {out}."
     )
     typer.echo(told)
-
-
-def parse_evidence(text: str) -> Evidence:
-    """Check the name of an evidence.
-
-    Raises:
-        MaskgroupError: If there is none of that name.
-    """
-    if text in get_args(Evidence):
-        return text  # pyright: ignore[reportReturnType]  # one of the literals, as just checked
-    raise MaskgroupError(f"--evidence {text!r} is unknown, expected vlm, geometry or both.")

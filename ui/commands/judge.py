@@ -69,13 +69,14 @@ def parse_mask(text: str, scene: Scene) -> MaskKey:
     Raises:
         MaskError: If the text has another form or the scene has no such view.
     """
-    view, colon, mask = text.rpartition(":")
-    if not colon or not mask.removeprefix("-").isdigit():
-        raise MaskError(f"{text!r} is no mask: expected VIEW:MASK, for example {scene.view_names[0]}:12.")
-    if view not in scene.view_names:
+    try:
+        key = MaskKey.parse(text)
+    except MaskError as error:
+        raise MaskError(f"{text!r} is no mask: expected VIEW:MASK, for example {scene.view_names[0]}:12.") from error
+    if key.view not in scene.view_names:
         known = f"{scene.view_names[0]} to {scene.view_names[-1]}"
-        raise MaskError(f"Scene {scene.name!r} has no view {view!r}; its {len(scene.view_names)} views are {known}.")
-    return MaskKey(view, int(mask))
+        raise MaskError(f"Scene {scene.name!r} has no view {key.view!r}; its {len(scene.view_names)} views are {known}.")
+    return key
 
 
 def describe(verdict: Verdict, pair: MaskPair, scene: Scene) -> dict[str, object]:

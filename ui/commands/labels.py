@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
-from uuid import uuid4
+from typing import Annotated, Literal
 
 import typer
 
 from db.backup import back_up
 from db.labels.audit import AuditReport, audit
-from db.labels.exchange import FileFormat, export_rows, import_rows
+from db.labels.exchange import export_rows, import_rows
 from db.labels.store import LabelStore
 from db.schema.session import open_database
 from engine.errors import LabelError
+from engine.files import write_text_atomically
 from engine.strict_json import to_json_text
 from ui.services.label_files import SceneShelf, missing_masks, split_stale, write_coco, write_dataset
 from ui.settings import Settings
 
 Database = Annotated[str | None, typer.Option("--db", help="SQLite file or SQLAlchemy URL; default: MASKGROUP_DB, else the app's.")]
-Format = Annotated[str, typer.Option("--format", help="jsonl, csv, coco (masks with group ids) or hf (dataset folder of pairs).")]
+ExportFormat = Literal["jsonl", "csv", "coco", "hf"]
+Format = Annotated[ExportFormat, typer.Option("--format", help="coco = masks with group ids, hf = dataset folder of pairs.")]
 Scenes = Annotated[Path | None, typer.Option("--scenes", help="Folder of scenes; default: MASKGROUP_SCENES, else the bundled.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -50,7 +50,7 @@ def export_labels(
     db: Database = None,
 ) -> None:
     """Write labels: as jsonl or csv the whole history, undone rows included; as coco or hf what counts for each pair."""
-    if file_format in ("coco", "hf"):
+    if file_format == "coco" or file_format == "hf":
         if str(out) == "-":
             raise LabelError(f"The format {file_format} cannot be printed; give a place with --out.")
         with open_store(db) as store:
@@ -65,17 +65,14 @@ def export_labels(
         typer.echo(f"{count} {'masks' if file_format == 'coco' else 'pairs'} written to {out}.")
         return
     with open_store(db) as store:
-        lines = list(export_rows(store.history(scene), _known_format(file_format)))
+        lines = list(export_rows(store.history(scene), file_format))
     if str(out) == "-":
         for line in lines:
             sys.stdout.write(line)
         return
-    unfinished = out.with_name(f"{out.name}.{uuid4().hex}.part")
     try:
-        unfinished.write_text("".join(lines), encoding="utf-8", newline="")
-        os.replace(unfinished, out)
+        write_text_atomically(out, "".join(lines))
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise LabelError(f"{out} cannot be written ({error.strerror}); give another file with --out.") from error
     typer.echo(f"{len(lines) - (file_format == 'csv')} rows written to {out}.")
 
@@ -153,9 +150,3 @@ def in_words(report: AuditReport) -> str:
 
 def _ids(label_ids: tuple[int, ...]) -> str:
     return ", ".join(map(str, label_ids))
-
-
-def _known_format(name: str) -> FileFormat:
-    if name == "jsonl" or name == "csv":
-        return name
-    raise LabelError(f"The format is {name!r}, expected jsonl or csv, coco or hf; give one of these with --format.")

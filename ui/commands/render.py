@@ -11,7 +11,7 @@ import typer
 from tqdm import tqdm
 
 from engine.errors import RenderError
-from engine.rendering import BACKENDS, BackendName, choose_backend
+from engine.rendering import BackendName, choose_backend
 from engine.scenes import find_scene
 from engine.strict_json import to_json_text
 from engine.views.export import write_frames
@@ -26,7 +26,7 @@ def render(
     scene: Annotated[str, typer.Argument(help="A scene folder, or a name in --scenes.")],
     out: Annotated[Path, typer.Option(help="Folder to write; finished views in it are kept.")],
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the pictures, pixels.")] = "640x360",
-    backend: Annotated[str, typer.Option(help="auto, embree or pytorch3d.")] = "auto",
+    backend: Annotated[BackendName, typer.Option(help="What casts the rays.")] = "auto",
     photos: Annotated[bool, typer.Option("--photos", help="Take the scene's photos as pictures, not the rendered mesh.")] = False,
     scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
     follow_links: FollowLinksOption = None,
@@ -34,11 +34,10 @@ def render(
 ) -> None:
     """Write rgb.png, instance_mask.npy and unique_instances.npy of every view."""
     width, height = parse_size(size)
-    name = parse_backend(backend)
     opened = find_scene(scene, scenes or Settings().scenes)
     tell_left_out(opened)
     started = time.perf_counter()
-    used = choose_backend() if name == "auto" else name
+    used = choose_backend() if backend == "auto" else backend
     source = FrameSource(opened, width=width, height=height, backend=used, max_frames=1, photo=photos, keep_aspect=False)
     written = kept = 0
     views = write_frames(source, out, width=width, height=height)
@@ -78,14 +77,3 @@ def parse_size(text: str) -> tuple[int, int]:
             f"--size {text!r} is no size, expected WIDTHxHEIGHT of 1 to {MAX_SIDE_PX} pixels a side, for example 640x360."
         )
     return int(match[1]), int(match[2])
-
-
-def parse_backend(text: str) -> BackendName:
-    """Check the name of a backend.
-
-    Raises:
-        RenderError: If there is none of that name.
-    """
-    if text == "auto" or text in BACKENDS:
-        return text  # pyright: ignore[reportReturnType]  # one of the literals, as just checked
-    raise RenderError(f"--backend {text!r} is unknown, expected auto or one of {', '.join(BACKENDS)}.")

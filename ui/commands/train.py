@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 from tqdm import tqdm
@@ -16,11 +16,11 @@ from engine.errors import RunError
 from engine.scenes import find_scene, list_scenes
 from engine.strict_json import to_json_text
 from finetune.config import BUNDLED_RATE, Backend, NegativeChoice, PromotionRule, TrainConfig, default_rate
+from finetune.run_folder import ADAPTER, LOG_FILE
 from finetune.runs.base_choice import choose_models
 from finetune.runs.events import Event
 from finetune.runs.figures import COMPARE, HEADLINE, headline, warn_of_seen
 from finetune.runs.model_card import name_of
-from finetune.runs.processes import LOG_FILE
 from finetune.runs.registry import FINISHED, Registry
 from ui.commands.scene_options import FollowLinksOption
 from ui.settings import Settings
@@ -42,11 +42,11 @@ def train(
     pairs: Annotated[int, typer.Option(help="Training pairs, half of them the same object.")] = TrainConfig.pairs,
     epochs: Annotated[int, typer.Option(help="How often each pair is seen, each time in both orders.")] = TrainConfig.epochs,
     name: Annotated[str | None, typer.Option(help="Name of the run; default: run-N. With --resume: which run.")] = None,
-    backend: Annotated[str, typer.Option(help="auto, peft or unsloth (NVIDIA only).")] = TrainConfig.backend,
+    backend: Annotated[Backend, typer.Option(help="unsloth needs NVIDIA.")] = TrainConfig.backend,
     no_labels: Annotated[bool, typer.Option("--no-labels", help="Leave people's corrections out.")] = False,
     model: Annotated[str | None, typer.Option(help=IMPROVED_HELP)] = None,
     against: Annotated[str | None, typer.Option(help=AGAINST_HELP)] = None,
-    negatives: Annotated[str, typer.Option(help="hard (look-alikes, and what the judge gets wrong) or random.")] = "hard",
+    negatives: Annotated[NegativeChoice, typer.Option(help="hard = look-alikes, and what the judge gets wrong.")] = "hard",
     rate: Annotated[float | None, typer.Option(help=RATE_HELP)] = None,
     rank: Annotated[int, typer.Option(help="LoRA's rank.")] = TrainConfig.rank,
     alpha: Annotated[int, typer.Option(help="LoRA's alpha.")] = TrainConfig.alpha,
@@ -55,7 +55,7 @@ def train(
     language_only: Annotated[bool, typer.Option("--language-only", help="Leave the vision tower as it is.")] = False,
     augment: Annotated[int, typer.Option(help="Variants of each picture in training; 1 = as it is.")] = TrainConfig.augment,
     evaluation_pairs: Annotated[int, typer.Option(help="Pairs of the verdict.")] = TrainConfig.evaluation_pairs,
-    promotion: Annotated[str, typer.Option(help="Becomes tuned by: mcnemar, interval, always or never.")] = TrainConfig.promotion,
+    promotion: Annotated[PromotionRule, typer.Option(help="What it takes to become the tuned model.")] = TrainConfig.promotion,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = TrainConfig.device,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run --name.")] = False,
@@ -82,7 +82,7 @@ def train(
             parent=models.rival,
             pairs=pairs,
             epochs=epochs,
-            negatives=cast("NegativeChoice", negatives),
+            negatives=negatives,
             use_labels=not no_labels,
             evaluation_pairs=evaluation_pairs,
             rank=rank,
@@ -92,10 +92,10 @@ def train(
             batch_pairs=batch,
             language_only=language_only,
             augment=augment,
-            backend=cast("Backend", backend),
+            backend=backend,
             device=device,
             seed=seed,
-            promotion=cast("PromotionRule", promotion),
+            promotion=promotion,
         )
         run = registry.start(config, LabelStore(engine).settled(), name=name)
     finished = follow(registry, run)
@@ -164,5 +164,5 @@ def report(registry: Registry, run: Run, *, as_json: bool) -> None:
         spread = "" if values["low"] is None else f"  [{values['low']:+.3f}, {values['high']:+.3f}]"
         typer.echo(f"  {metric:<24} {values['before']:.3f} -> {values['after']:.3f}  {values['difference']:+.3f}{spread}")
     if verdict:
-        typer.echo(f"  {verdict['seconds']:.0f} s, {verdict['peak_memory_mb']} MB; adapter: {folder / 'adapter'}")
+        typer.echo(f"  {verdict['seconds']:.0f} s, {verdict['peak_memory_mb']} MB; adapter: {folder / ADAPTER}")
         typer.echo(f"  {COMPARE}")

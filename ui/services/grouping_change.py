@@ -47,9 +47,9 @@ def inherit_colors(before: Int32Array, colors: Int32Array, after: Int32Array) ->
     """
     count = int(after.max(initial=NOTHING)) + 1
     inherited = np.full(count, NOTHING, np.int32)
-    pairs, sizes = np.unique(np.stack([after, before]), axis=1, return_counts=True) if len(after) else (np.zeros((2, 0), int), [])
+    pairs, sizes = np.unique(np.stack([after, before]), axis=1, return_counts=True)
     taken: set[int] = set()
-    for place in np.argsort(-np.asarray(sizes), kind="stable").tolist():
+    for place in np.argsort(-sizes, kind="stable").tolist():
         group, color = int(pairs[0, place]), int(colors[pairs[1, place]])
         if inherited[group] == NOTHING and color not in taken:
             inherited[group] = color

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 from PIL import Image
@@ -19,7 +16,8 @@ from scipy.sparse.csgraph import connected_components
 from db.labels.settling import Settled
 from db.labels.store import Label
 from engine.errors import LabelError, MaskgroupError
-from engine.rle import encode_runs, pack_runs
+from engine.files import write_text_atomically, writing_folder
+from engine.rle import encode_mask
 from engine.scenes import find_scene
 from engine.strict_json import to_json_text
 from engine.types import MaskKey, Scene
@@ -137,7 +135,7 @@ def write_coco(settled: Sequence[Settled], shelf: SceneShelf, out: Path) -> int:
                 "iscrowd": 0,
                 "area": int(mask.sum()),
                 "bbox": box,
-                "segmentation": {"size": [height, width], "counts": pack_runs(encode_runs(mask))},
+                "segmentation": {"size": [height, width], "counts": encode_mask(mask)},
                 "group_id": group,
                 "mask": key.mask,
             }
@@ -148,12 +146,9 @@ def write_coco(settled: Sequence[Settled], shelf: SceneShelf, out: Path) -> int:
         "annotations": annotations,
         "categories": [{"id": 1, "name": "object"}],
     }
-    unfinished = out.with_name(f"{out.name}.{uuid4().hex}.part")
     try:
-        unfinished.write_text(to_json_text(document), encoding="utf-8")
-        os.replace(unfinished, out)
+        write_text_atomically(out, to_json_text(document))
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise LabelError(f"{out} cannot be written ({error.strerror}); give another file with --out.") from error
     return len(annotations)
 
@@ -182,16 +177,12 @@ def write_dataset(settled: Sequence[Settled], shelf: SceneShelf, out: Path) -> i
         | {name: datasets.Value("int32") for name in ("mask_a", "mask_b", "votes_same", "votes_different", "votes_unsure")}
     )
     rows = [_dataset_row(entry, shelf) for entry in decided]
-    unfinished = out.with_name(f"{out.name}.{uuid4().hex}.part")
     try:
-        unfinished.mkdir(parents=True)
-        datasets.Dataset.from_list(rows, features=features).to_parquet(unfinished / "data.parquet")
-        (unfinished / "README.md").write_text(CARD, encoding="utf-8")
-        unfinished.rename(out)
+        with writing_folder(out) as unfinished:
+            datasets.Dataset.from_list(rows, features=features).to_parquet(unfinished / "data.parquet")
+            (unfinished / "README.md").write_text(CARD, encoding="utf-8")
     except OSError as error:
         raise LabelError(f"{out} cannot be written ({error.strerror}); give another folder with --out.") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return len(rows)
 
 
@@ -221,5 +212,5 @@ def _group_ids(settled: Sequence[Settled]) -> dict[tuple[str, MaskKey], int]:
     joined = [(row_of[e.scene, e.pair.a], row_of[e.scene, e.pair.b]) for e in settled if e.decision == "same"]
     ends = np.asarray(joined, np.int64).reshape(-1, 2)
     links = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(masks), len(masks)))
-    groups = connected_components(links, directed=False)[1] if masks else np.zeros(0, int)
+    groups = connected_components(links, directed=False)[1] if masks else np.zeros(0, np.int32)
     return {mask: int(groups[row]) + 1 for mask, row in row_of.items()}

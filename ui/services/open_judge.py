@@ -17,7 +17,7 @@ from engine.errors import ModelError
 from engine.evaluation.trained_on import UNKNOWN, TrainedOn, marks_of
 from engine.judging.base import Judge, ServedJudge, TowerJudge
 from engine.judging.registry import load_judge
-from engine.judging.sources import TUNED, LoadOptions, ModelReference, resolve_model
+from engine.judging.sources import TUNED, Dtype, Loader, LoadOptions, ModelReference, resolve_model
 from finetune.runs.models import RunModels
 from finetune.runs.promotion import finished_runs
 from ui.settings import Settings, default_database
@@ -28,9 +28,9 @@ logger = logging.getLogger(__name__)
 MODEL_HELP = "base, tuned, a run, a model or adapter folder, a hub id, or http://HOST:PORT/v1#MODEL."
 
 DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps; default: auto.")]
-DtypeOption = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16; default: auto.")]
+DtypeOption = Annotated[Dtype | None, typer.Option(help="What local models are computed with; default: auto.")]
 FourBitOption = Annotated[bool, typer.Option("--four-bit", help="Load the language model's weights in 4 bits, with bitsandbytes.")]
-LoaderOption = Annotated[str | None, typer.Option(help="transformers, or unsloth on NVIDIA; default: transformers.")]
+LoaderOption = Annotated[Loader | None, typer.Option(help="unsloth needs NVIDIA; default: transformers.")]
 
 
 def given_options(settings: Settings) -> LoadOptions:

@@ -178,7 +178,7 @@ class ReviewEvidence:
         for frame in opened.frames.usable(opened.scene.view_names):
             parts.append(describe_masks(frame))
         room.described = np.concatenate(parts) if parts else None
-        pairs = graph.evidence.pairs.tolist()
+        pairs: list[tuple[int, int]] = graph.evidence.pairs.tolist()
         room.row_of = {MaskPair(graph.keys[a], graph.keys[b]).canonical(): row for row, (a, b) in enumerate(pairs)}
         room.start = graph
 
@@ -264,8 +264,3 @@ def as_constraints(settled: Sequence[Settled]) -> list[Constraint]:
     # Gold first: where not all can hold, the latest is set aside.
     ordered = sorted(decided, key=lambda entry: (entry.basis != "gold", entry.label.created_at, entry.label.id))
     return [Constraint(entry.pair.a, entry.pair.b, entry.decision == "same") for entry in ordered]
-
-
-def queue_sizes(snapshot: Snapshot) -> dict[QueueKind, int]:
-    """Return how many pairs each queue holds."""
-    return {kind: len(links) for kind, links in snapshot.orders.items()}

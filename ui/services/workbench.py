@@ -122,7 +122,8 @@ class Workbench:
     def _make_thumbnails(self, scene: str) -> list[tuple[UInt8Array, str]]:
         opened = self.open_scene(scene)
         names = opened.scene.view_names
-        shown = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, min(len(names), MAX_THUMBNAILS)).astype(int))]
+        places = np.unique(np.linspace(0, len(names) - 1, min(len(names), MAX_THUMBNAILS)).astype(int))
+        shown = [names[int(i)] for i in places]
         pictures: list[tuple[UInt8Array, str]] = []
         for name in shown:
             try:

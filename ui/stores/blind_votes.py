@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Sequence
@@ -11,9 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from filelock import lock_descriptor
 from scipy.stats import binomtest
 
-from engine.errors import MaskgroupError
+from engine.errors import MaskError, MaskgroupError
 from engine.strict_json import to_json_text
 from engine.types import MaskKey, MaskPair
 
@@ -95,9 +95,11 @@ class VoteBox:
         line = (to_json_text(record, escape=False) + "\n").encode()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("ab") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                if file.tell() and not self._path.read_bytes().endswith(b"\n"):
+            with self._path.open("a+b") as file:
+                lock_descriptor(file.fileno())
+                file.seek(0)
+                content = file.read()
+                if content and not content.endswith(b"\n"):
                     file.write(b"\n")  # a line that a crash cut short must not swallow this one
                 file.write(line)
                 file.flush()
@@ -137,12 +139,12 @@ def count(first: str, second: str, votes: Sequence[Vote]) -> Score:
 def _parse(line: str) -> Vote | None:
     try:
         record: dict[str, Any] = json.loads(line)
-        a, b = (MaskKey(text.rpartition(":")[0], int(text.rpartition(":")[2])) for text in record["pair"])
+        a, b = map(MaskKey.parse, record["pair"])
         ballot = record["ballot"]
         if ballot not in get_args(Ballot):
             return None
         words = [str(record[name]) for name in ("annotator", "scene", "left", "right", "cast_at")]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, MaskError):
         return None
     annotator, scene, left, right, cast_at = words
     return Vote(annotator, scene, MaskPair(a, b), left, right, ballot, cast_at)

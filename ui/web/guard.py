@@ -12,7 +12,7 @@ import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 from anyio import to_thread
@@ -20,7 +20,7 @@ from fastapi import FastAPI
 from starlette.requests import cookie_parser
 from starlette.routing import Match, Mount
 
-from engine.strict_json import to_json_text
+from engine.strict_json import as_object, to_json_text
 from ui.web.content_policy import SECURITY_HEADERS, policy, secure_page
 from ui.web.hosts import AllowedHosts
 from ui.web.page_session import PageSessions
@@ -154,12 +154,12 @@ class Guard:
         """Refuse what Gradio could take for a file: no page sends any but its own uploads."""
         if depth > MAX_DEPTH:
             raise ValueError("nested too deeply")
-        if isinstance(value, dict):
-            self._check_file(value)
-            for inner in value.values():
+        if (fields := as_object(value)) is not None:
+            self._check_file(fields)
+            for inner in fields.values():
                 self._check(inner, depth + 1)
         elif isinstance(value, list):
-            for inner in value:
+            for inner in cast("list[Any]", value):
                 self._check(inner, depth + 1)
 
     def _check_file(self, value: dict[str, Any]) -> None:

@@ -13,6 +13,9 @@ import gradio as gr
 import numpy as np
 from gradio.processing_utils import save_img_array_to_cache
 
+from engine.strict_json import as_object
+from engine.types import UInt8Array
+
 
 def write_pictures(outputs: Sequence[Any], values: Any) -> Any:
     """Return a handler's values with the pictures in updates as paths of files.
@@ -23,16 +26,16 @@ def write_pictures(outputs: Sequence[Any], values: Any) -> Any:
     """
     if len(outputs) == 1:
         return _write(outputs[0], values)
-    if not isinstance(values, list | tuple) or len(values) != len(outputs):
+    listed = cast("Sequence[Any]", values) if isinstance(values, list | tuple) else ()
+    if len(listed) != len(outputs):
         return values
-    listed = cast("Sequence[Any]", values)
     return [_write(component, value) for component, value in zip(outputs, listed, strict=True)]
 
 
 def _write(component: Any, value: Any) -> Any:
-    if not isinstance(value, dict) or value.get("__type__") != "update" or "value" not in value:
+    given = as_object(value)
+    if given is None or given.get("__type__") != "update" or "value" not in given:
         return value
-    given = cast("dict[str, Any]", value)
     if isinstance(component, gr.Image):
         return {**given, "value": _save(component, given["value"])}
     if isinstance(component, gr.Gallery) and isinstance(given["value"], list):
@@ -52,4 +55,4 @@ def _save(component: Any, pixels: Any) -> Any:
     """Write (H, W, 3) uint8 pixels; what is no array stays as it is."""
     if not isinstance(pixels, np.ndarray):
         return pixels
-    return save_img_array_to_cache(pixels, cache_dir=component.GRADIO_CACHE, format=component.format)
+    return save_img_array_to_cache(cast("UInt8Array", pixels), cache_dir=component.GRADIO_CACHE, format=component.format)

@@ -163,8 +163,9 @@ def guard_handlers(blocks: gr.Blocks, sessions: PageSessions) -> None:
         LookupError: If one of them is not listed in `HANDLERS`.
     """
     for handler in blocks.fns.values():
-        if handler.fn is not None:
-            handler.fn = _asking_first(handler.fn, _listed(handler.fn, HANDLERS), sessions, handler.outputs)
+        function: Any = handler.fn  # pyright: ignore[reportUnknownMemberType]  # gradio's types are partial
+        if function is not None:
+            handler.fn = _asking_first(function, _listed(function, HANDLERS), sessions, handler.outputs)
     for block in blocks.blocks.values():
         for name, function in list(vars(block).items()):
             if getattr(function, "_is_server_fn", False):
@@ -213,7 +214,7 @@ def _asking_first(
 ) -> Callable[..., Any]:
     @functools.wraps(function)
     def asking(*args: Any, **kwargs: Any) -> Any:
-        request = LocalContext.request.get(None)
+        request: Any = LocalContext.request.get(None)
         require(Actor(None if request is None else sessions.read(request.cookies)), action)
         return write_pictures(outputs, function(*args, **kwargs))
 

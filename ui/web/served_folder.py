@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 from db.schema.private_files import make_private_folder
 from engine.errors import MaskgroupError
@@ -71,7 +72,8 @@ def _delete(folder: Path) -> None:
 def _lock(path: Path, *, waits: bool = False) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not lock_descriptor(descriptor, blocking=waits):
+            raise BlockingIOError(f"{path} is locked by another process")
     except OSError:
         os.close(descriptor)
         raise

@@ -15,7 +15,9 @@ from typing import Literal
 from scipy.stats import binomtest, chi2
 
 from engine.evaluation.metrics import METRICS, Estimate, bootstrap_weights, interval, metric_values, or_none, sum_by_cluster
-from engine.evaluation.predictions import PREDICTIONS, EvaluationError, Prediction, read_predictions
+from engine.evaluation.predictions import EvaluationError, Prediction, read_predictions
+from engine.evaluation.result_files import METRICS_FILE, PREDICTIONS
+from engine.strict_json import as_object
 from engine.types import MaskPair
 
 EXACT_BELOW = 25
@@ -176,10 +178,10 @@ def match_folders(folder_a: Path, folder_b: Path) -> list[MatchedScene]:
 def _was_trained(predictions: Path) -> bool | None:
     """Return what an evaluation says of the model's training; None in the original's files, in older ones, and before the end."""
     try:
-        content = json.loads((predictions.parent / "metrics.json").read_text(encoding="utf-8"))
+        content = json.loads((predictions.parent / METRICS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    said = content.get(TRAINED_FIELD) if isinstance(content, dict) else None
+    said = (as_object(content) or {}).get(TRAINED_FIELD)
     return said if isinstance(said, bool) else None
 
 

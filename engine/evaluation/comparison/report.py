@@ -126,7 +126,7 @@ def break_down(pairs: Sequence[ComparedPair], facts: Mapping[tuple[str, str, str
     """Return both runs' accuracy by kinds of pairs; a dimension of which nothing is known is left out.
 
     Args:
-        pairs: The pairs.
+        pairs: Both runs' answers to the same pairs.
         facts: By scene and the two masks' names.
     """
 

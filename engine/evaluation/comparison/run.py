@@ -23,7 +23,8 @@ from engine.evaluation.comparison.groupings import summarize_both
 from engine.evaluation.comparison.paired import MatchedScene, SceneComparison, compare_matched, match_folders
 from engine.evaluation.pair_facts import PairFacts, collect_facts, read_facts, write_facts
 from engine.evaluation.pair_sampling import SamplingSettings
-from engine.evaluation.predictions import PREDICTIONS, EvaluationError, Prediction, read_predictions
+from engine.evaluation.predictions import EvaluationError, Prediction, read_predictions
+from engine.evaluation.result_files import PREDICTIONS
 from engine.evaluation.run import EvaluationSettings, evaluate_scene
 from engine.evaluation.trained_on import UNKNOWN, TrainedOn
 from engine.files import write_atomically
@@ -36,6 +37,8 @@ from engine.types import Scene
 from engine.views.frames import FrameSource
 
 CONFIG = "comparison.json"
+FACTS, GROUPINGS = "facts", "grouping"
+"""Folders with a file of JSON for each scene."""
 SIDES: tuple[Literal["a", "b"], ...] = ("a", "b")
 
 
@@ -90,7 +93,7 @@ class FinishedComparison:
     """A comparison as its folder holds it.
 
     Attributes:
-        folder: The folder.
+        folder: Where it stands.
         settings: What was asked.
         scenes: Every pair that both judged, scene by scene.
         table: The numbers, as `maskgroup compare` prints them.
@@ -120,7 +123,7 @@ def run_comparison(
     Args:
         scenes: The scenes of `settings`, opened.
         folder: Where to write; holds nothing or the beginning of this comparison.
-        settings: What to compare.
+        settings: Scenes, models and pairs to compare.
         load: Gives a judge by name.
         trained_on: Says what a judge was trained on.
         on_step: Called often; may raise to stop.
@@ -159,7 +162,7 @@ def run_comparison(
                 on_progress=judging,
             )
             done += 1
-        facts = folder / "facts" / f"{scene.name}.json"
+        facts = folder / FACTS / f"{scene.name}.json"
         if not facts.exists():
             pairs = [prediction.pair for prediction in read_predictions(folder / "a" / scene.name / PREDICTIONS)]
             words = f"{scene.name}: how large, how visible, from which angle"
@@ -169,7 +172,7 @@ def run_comparison(
         done += 1
         if not settings.grouping:
             continue
-        path = folder / "grouping" / f"{scene.name}.json"
+        path = folder / GROUPINGS / f"{scene.name}.json"
         if not path.exists():
             runs: list[GroupingRun] = []
             for side in SIDES:
@@ -222,9 +225,9 @@ def read_comparison(folder: Path) -> FinishedComparison:
     facts = {
         (scene.scene, *names): known
         for scene in matched
-        for names, known in read_facts(folder / "facts" / f"{scene.scene}.json").items()
+        for names, known in read_facts(folder / FACTS / f"{scene.scene}.json").items()
     }
-    grouping = {s.scene: found for s in matched if (found := _read(folder / "grouping" / f"{s.scene}.json")) is not None}
+    grouping = {s.scene: found for s in matched if (found := _read(folder / GROUPINGS / f"{s.scene}.json")) is not None}
     return FinishedComparison(folder, settings, tuple(matched), tuple(compare_matched(matched)), facts, grouping)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from engine.errors import ModelError
 from engine.files import write_atomically
 from engine.judging.calibration.fit import Calibration, read_calibration_file, read_fields
+from engine.strict_json import as_object
 
 BOOK_FILE = "calibrations.json"
 
@@ -38,8 +39,8 @@ class CalibrationBook:
         Raises:
             ModelError: If the file is broken.
         """
-        entry = self._read().get(judge)
-        if not isinstance(entry, dict) or entry.get("weights") != weights:
+        entry = as_object(self._read().get(judge))
+        if entry is None or entry.get("weights") != weights:
             return None
         fields = (entry.get("prompts") or {}).get(prompt)
         return None if fields is None else read_fields(prompt, fields, self.path)
@@ -51,8 +52,8 @@ class CalibrationBook:
             ModelError: If the file is broken or cannot be written.
         """
         content = self._read()
-        there = content.get(judge)
-        kept = there["prompts"] if isinstance(there, dict) and there.get("weights") == weights else {}
+        there = as_object(content.get(judge))
+        kept = there["prompts"] if there is not None and there.get("weights") == weights else {}
         kept[calibration.prompt] = {name: value for name, value in asdict(calibration).items() if name != "prompt"}
         content[judge] = {"weights": weights, "prompts": kept}
         try:

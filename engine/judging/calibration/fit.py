@@ -20,6 +20,7 @@ import numpy as np
 from engine.errors import ModelError
 from engine.files import write_atomically
 from engine.judging.base import Prompt
+from engine.strict_json import as_object
 from engine.types import BoolArray, Float64Array
 
 CALIBRATION_FILE = "calibration.json"
@@ -39,7 +40,7 @@ class Calibration:
     Attributes:
         prompt: Reference of the prompt, e.g. "original@1".
         temperature: Divides the margin; above 1 = the model was too sure.
-        bias: Added after that.
+        bias: Added to the scaled log-odds of "same".
         pairs: How many pairs it was fitted on.
         source: Which pairs these were, in words.
     """
@@ -171,7 +172,7 @@ def read_calibration_file(path: Path, part: str) -> dict[str, Any]:
     """Return what a file of calibrations holds, {} where there is none.
 
     Args:
-        path: The file.
+        path: The file of JSON; it may be missing.
         part: The field that must be there and hold a table.
 
     Raises:
@@ -180,9 +181,9 @@ def read_calibration_file(path: Path, part: str) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or not isinstance(content.get(part), dict):
+        content = as_object(json.loads(path.read_text(encoding="utf-8")))
+        if content is None or not isinstance(content.get(part), dict):
             raise ValueError(f"expected a table {part!r}")
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} is no calibration ({error}); fit it again or remove it.") from error
-    return cast("dict[str, Any]", content)
+    return content

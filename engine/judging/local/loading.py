@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 
@@ -20,9 +20,8 @@ from engine.judging.memory import (
     count_stored,
     needed_bytes,
 )
-from engine.judging.sources import LoadOptions
+from engine.judging.sources import Loader, LoadOptions
 
-Loader = Literal["transformers", "unsloth"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -41,7 +40,7 @@ def load_model(source: str | Path, *, name: str, adapter: Path | None = None, op
         source: Folder of a saved model, or a hub id.
         name: What to call it in errors.
         adapter: Folder of a PEFT adapter trained on this model.
-        options: Where and how.
+        options: Device, dtype, loader and 4 bits; None = the defaults.
 
     Raises:
         ModelError: If it does not exist, cannot be loaded, does not fit into memory, or the adapter belongs to another base.
@@ -89,7 +88,7 @@ def _check_before(source: str | Path, adapter: Path | None, *, dtype: torch.dtyp
     from transformers import AutoConfig
 
     # Said outright: unsaid, transformers asks at the terminal whether to run a model's own code.
-    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    config: Any = AutoConfig.from_pretrained(source, trust_remote_code=False)  # pyright: ignore[reportUnknownMemberType]  # transformers' types are partial
     if adapter is not None:
         check_adapter(adapter, source, build_empty(config))
     values = count_stored(Path(source)) if Path(source).is_dir() else count_configured(config)
@@ -101,9 +100,9 @@ def _load_with_transformers(
 ) -> LoadedModel:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    processor = AutoProcessor.from_pretrained(source, trust_remote_code=False)
+    processor: Any = AutoProcessor.from_pretrained(source, trust_remote_code=False)  # pyright: ignore[reportUnknownMemberType]  # transformers' types are partial
     extra = {"quantization_config": four_bit_config(dtype), "device_map": {"": device}} if four_bit else {}
-    loaded: Any = AutoModelForImageTextToText.from_pretrained(
+    loaded: Any = AutoModelForImageTextToText.from_pretrained(  # pyright: ignore[reportUnknownMemberType]  # transformers' types are partial
         source, dtype=dtype, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **extra
     )
     model, info = loaded
@@ -112,7 +111,8 @@ def _load_with_transformers(
     if adapter is not None:
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, str(adapter), torch_device=str(device), autocast_adapter_dtype=False)
+        peft_model: Any = PeftModel
+        model = peft_model.from_pretrained(model, str(adapter), torch_device=str(device), autocast_adapter_dtype=False)
     return LoadedModel((model if four_bit else model.to(device)).eval(), processor)
 
 

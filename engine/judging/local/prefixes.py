@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from engine.judging.local.tensors import to_list
 from engine.judging.local.vision_cache import CropFeatures
 
 PASS_TOKENS = {"cpu": 2048, "cuda": 16384}
@@ -92,13 +93,13 @@ class PairReader:
         members.sort(key=lambda member: pairs[member[1]][1].tokens)
         sizes = [prefixes.ids.shape[1] + len(question) + pairs[place][1].tokens for _, place in members]
         # Where a prefix ends, the next position is one more than its largest (its padding repeats position 0).
-        next_position = prefixes.positions.amax(dim=(0, 2)).add(1).tolist()
+        next_position = to_list(prefixes.positions.amax(dim=(0, 2)).add(1))
         for start, stop in pack(sizes, self._pass_tokens):
             batch = members[start:stop]
             own = [row for row, _ in batch]
             rows = self._rows([pairs[place][1] for _, place in batch], question, [next_position[row] for row in own])
             index = torch.tensor(own, device=self._device)
-            taken = DynamicCache(config=self._core.config)
+            taken: Any = DynamicCache(config=self._core.config)
             for layer, kept in enumerate(past.layers):
                 taken.update(kept.keys[index], kept.values[index], layer)
             states = self._run(rows, taken, torch.cat([prefixes.mask[index], rows.mask], dim=1)).last_hidden_state

@@ -11,7 +11,7 @@ class PublishedSize:
 
     Attributes:
         model: Hub id.
-        values: All its weights.
+        values: How many numbers its weights hold.
         quantised: Those of them that are kept in 4 bits where that is asked for.
     """
 

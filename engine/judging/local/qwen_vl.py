@@ -18,6 +18,7 @@ from engine.judging.base import AMBIGUOUS_ABOVE, DEFAULT_PROMPT, CropPair, Promp
 from engine.judging.calibration.fit import Calibration, load_calibration
 from engine.judging.local.loading import load_model
 from engine.judging.local.prefixes import PairReader
+from engine.judging.local.tensors import to_list
 from engine.judging.local.vision_cache import shared_cache
 from engine.judging.sources import LoadOptions
 from engine.types import Float32Array, UInt8Array, Verdict, no_probability
@@ -110,16 +111,17 @@ class QwenVlJudge:
         started = time.perf_counter()
         asked = [*pairs, *(CropPair(pair.b, pair.a) for pair in pairs)] if both_orders else list(pairs)
         answers = self._answers(asked, self.prompt.text)
-        unclear = (_mass_elsewhere(answers) > AMBIGUOUS_ABOVE).nonzero().flatten().tolist() if self.prompt.forced else []
+        is_unclear = _mass_elsewhere(answers) > AMBIGUOUS_ABOVE
+        unclear = to_list(is_unclear.nonzero().flatten()) if self.prompt.forced else []
         if unclear:
             answers[unclear] = self._answers([asked[i] for i in unclear], self.prompt.forced_text)
         by_order = answers.view(-1, len(pairs), 2)
         raw = by_order[..., 0] - by_order[..., 1]
         margins = raw if self.calibration is None else self.calibration.apply(raw)
-        p_same, p_raw = torch.sigmoid(margins.mean(dim=0)).tolist(), torch.sigmoid(raw.mean(dim=0)).tolist()
+        p_same, p_raw = to_list(torch.sigmoid(margins.mean(dim=0))), to_list(torch.sigmoid(raw.mean(dim=0)))
         p_by_order = torch.sigmoid(margins)
-        disagreement = (p_by_order[0] - p_by_order[-1]).abs().tolist()
-        ambiguity = _mass_elsewhere(by_order).mean(dim=0).tolist()
+        disagreement = to_list((p_by_order[0] - p_by_order[-1]).abs())
+        ambiguity = to_list(_mass_elsewhere(by_order).mean(dim=0))
         forced = {i % len(pairs) for i in unclear}
         latency = (time.perf_counter() - started) / len(pairs)
         return [

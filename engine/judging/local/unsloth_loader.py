@@ -50,7 +50,7 @@ def load_with_unsloth(
         raise ModelError(f"Unsloth needs an NVIDIA GPU and this is {device.type}; leave --loader out.")
     if find_spec("unsloth") is None:
         raise ModelError("Unsloth is not installed; run pip install 'maskgroup[gpu]', or leave --loader out.")
-    from unsloth import FastVisionModel  # pyright: ignore[reportMissingImports]  # only where there is an NVIDIA GPU
+    from unsloth import FastVisionModel  # only where there is an NVIDIA GPU
 
     model, processor = FastVisionModel.from_pretrained(
         **unsloth_arguments(source, adapter=adapter, device=device, dtype=dtype, four_bit=four_bit)

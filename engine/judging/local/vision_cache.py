@@ -148,7 +148,7 @@ def encode_equal(visual: Any, patches: torch.Tensor, grid: tuple[int, int, int])
     """
     count, length, _ = patches.shape
     one = torch.tensor([grid], device=visual.device)
-    places, weights = vision_utils.get_vision_interpolation_indices_and_weights(
+    places, weights = vision_utils.get_vision_interpolation_indices_and_weights(  # pyright: ignore[reportUnknownMemberType]  # transformers' types are partial
         one,
         num_grid_per_side=visual.num_grid_per_side,
         mode=visual.interpolation_mode,
@@ -158,7 +158,9 @@ def encode_equal(visual: Any, patches: torch.Tensor, grid: tuple[int, int, int])
     )
     states = visual.patch_embed(patches.flatten(0, 1).to(visual.device, visual.dtype)).view(count, length, -1)
     states = states + (visual.pos_embed(places) * weights[:, :, None]).sum(1).to(states.dtype)
-    position_ids = vision_utils.get_vision_position_ids(one, visual.spatial_merge_size, kwargs={})
+    position_ids = vision_utils.get_vision_position_ids(  # pyright: ignore[reportUnknownMemberType]  # transformers' types are partial
+        one, visual.spatial_merge_size, kwargs={}
+    )
     cos, sin = visual.rotary_pos_emb(states[0], position_ids)
     rotary = cos.repeat(count, 1), sin.repeat(count, 1)
     levels: list[torch.Tensor] = []

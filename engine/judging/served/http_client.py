@@ -19,7 +19,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from engine.errors import ModelError
-from engine.strict_json import to_json_text
+from engine.strict_json import as_object, to_json_text
 
 AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 """HTTP answers that may be another one a moment later."""
@@ -85,7 +85,7 @@ class HttpClient:
 
     Args:
         base: Root of its API, without a slash at the end.
-        settings: Key and limits.
+        settings: The server's key, and limits of time and tries.
 
     Raises:
         ModelError: If the key can be no key.
@@ -222,8 +222,8 @@ def said_in(content: bytes) -> str:
     text = content[:2000].decode("utf-8", "replace")
     try:
         found: Any = json.loads(text)
-        while isinstance(found, dict):
-            found = next((found[key] for key in ("error", "message", "detail") if found.get(key)), text)
+        while (told := as_object(found)) is not None:
+            found = next((told[key] for key in ("error", "message", "detail") if told.get(key)), text)
         text = found if isinstance(found, str) else to_json_text(found)
     except ValueError:
         pass

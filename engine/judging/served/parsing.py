@@ -31,7 +31,7 @@ class AnswerMass:
 
     Attributes:
         yes: Probability of yes in all its spellings, in [0, 1]; the floor where none was listed.
-        no: The same of no.
+        no: The same for the spellings of "no".
         listed: Probability of the listed spellings of yes and no together, in [0, 1].
         missing: Most that the unlisted spellings of one side can add, in [0, 1].
     """

@@ -14,10 +14,10 @@ from typer.testing import CliRunner, Result
 
 from db.labels.store import LabelStore, NewLabel
 from db.schema.session import open_database
-from engine.errors import LabelError, MaskError
-from engine.rle import decode_runs, encode_runs, pack_runs, unpack_runs
+from engine.errors import LabelError
+from engine.rle import encode_mask
 from engine.scenes import find_scene
-from engine.types import Decision, MaskKey, MaskPair
+from engine.types import BoolArray, Decision, MaskKey, MaskPair
 from engine.views.crops import show_mask
 from engine.views.frames import FrameSource
 from tests.tiny_room import BLUE_BOX, NAME, RED_BOX, write_tiny_room
@@ -26,17 +26,40 @@ from ui.commands.labels import labels
 VIEWS = ("0", "2", "10")
 
 
+def decode_runs(runs: list[int], height: int, width: int) -> BoolArray:
+    """Return the mask of some runs, (height, width) bool; the first one lies outside it."""
+    assert sum(runs) == height * width
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape((height, width), order="F")
+
+
+def unpack_runs(text: str) -> list[int]:
+    """Return the runs of a packed text, by the description of the format: an oracle for the library that packs."""
+    runs: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        assert 0 <= bits < 64
+        value |= (bits & 0x1F) << shift
+        shift += 5
+        if not bits & 0x20:
+            if bits & 0x10:
+                value |= -1 << shift
+            runs.append(value + runs[-2] if len(runs) > 2 else value)
+            value = shift = 0
+    assert not shift
+    return runs
+
+
 def test_runs_go_down_the_columns_and_begin_outside() -> None:
     mask = np.array([[0, 1, 1], [0, 1, 0]], bool)
-    assert encode_runs(mask) == [2, 3, 1]
-    assert encode_runs(~mask) == [0, 2, 3, 1]
+    assert unpack_runs(encode_mask(mask)) == [2, 3, 1]
+    assert unpack_runs(encode_mask(~mask)) == [0, 2, 3, 1]
 
 
 @pytest.mark.parametrize(
     ("runs", "text"),
     # Worked out by hand from `rleToString` of the COCO API: five bits a character, from the fourth run on as a difference.
     [
-        ([0], "0"),
         ([15], "?"),
         ([16], "`0"),
         ([31], "o0"),
@@ -46,25 +69,13 @@ def test_runs_go_down_the_columns_and_begin_outside() -> None:
     ],
 )
 def test_short_form_is_coco_s(runs: list[int], text: str) -> None:
-    assert pack_runs(runs) == text
+    assert encode_mask(decode_runs(runs, sum(runs), 1)) == text
     assert unpack_runs(text) == runs
 
 
 @given(arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40))))
 def test_every_mask_survives(mask: np.ndarray) -> None:
-    runs = unpack_runs(pack_runs(encode_runs(mask)))
-    assert (decode_runs(runs, *mask.shape) == mask).all()
-
-
-@pytest.mark.parametrize("text", ["o", "\x10", "é"])
-def test_broken_short_form_is_a_sentence(text: str) -> None:
-    with pytest.raises(MaskError, match="export it again"):
-        unpack_runs(text)
-
-
-def test_runs_of_another_image_are_refused() -> None:
-    with pytest.raises(MaskError, match="another image"):
-        decode_runs([3, 2], 2, 2)
+    assert (decode_runs(unpack_runs(encode_mask(mask)), *mask.shape) == mask).all()
 
 
 @pytest.fixture

@@ -1,0 +1,19 @@
+"""Masks are read as they are written."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.errors import MaskError
+from engine.types import MaskKey
+
+
+@pytest.mark.parametrize("key", [MaskKey("0", 12), MaskKey("a:b", 0), MaskKey("", -1), MaskKey("line\nbreak é", 20001)])
+def test_a_mask_comes_back_as_written(key: MaskKey) -> None:
+    assert MaskKey.parse(str(key)) == key
+
+
+@pytest.mark.parametrize("text", ["", "12", "0:", "0:x", "0:1.5", "0:+1", "0: 1", "0:²", "0:1\n", "0:" + "9" * 5000])
+def test_what_is_no_mask_is_a_sentence(text: str) -> None:
+    with pytest.raises(MaskError, match="expected VIEW:MASK"):
+        MaskKey.parse(text)

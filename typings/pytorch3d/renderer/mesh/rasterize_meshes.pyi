@@ -1,0 +1,3 @@
+from typing import Any
+
+def rasterize_meshes(meshes: Any, **settings: Any) -> tuple[Any, Any, Any, Any]: ...
