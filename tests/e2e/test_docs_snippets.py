@@ -98,7 +98,7 @@ EVALUATED = Instead("--pairs 6 --min-area 1")
 TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
     ("README.md", "make demo    # installs what is missing, then opens the app on the bundled room with the bundled model: "
      "http://127.0.0.1:7860"): Shell({"make demo": NotRun("installs and waits"), "make test": NotRun("it is what runs this")}),
-    ("README.md", "maskgroup scenes                                              # what there is to look at"): Shell(
+    ("README.md", "maskgroup scenes                                              # the scenes there are, and what was left out"): Shell(
         {
             "maskgroup scenes": Instead(),
             "maskgroup judge": Instead(rooms=False),
@@ -113,7 +113,7 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
             "maskgroup doctor": Instead(),
         }
     ),
-    ("README.md", "engine/                what the project exists for; imports none of the packages below"): Text("the tree"),
+    ("README.md", "engine/            scenes, rendering, judging and grouping; imports none of the packages below"): Text("the tree"),
     ("docs/backends.md", "maskgroup evaluate sh3d_living --out runs/8b --model Qwen/Qwen3-VL-8B-Instruct --device cuda"): Shell(
         {"maskgroup evaluate": HUB, "maskgroup app": HUB}
     ),
