@@ -119,7 +119,7 @@ class RunStore:
         result: Mapping[str, Any] | None = None,
         note: str | None = None,
     ) -> Run:
-        """Replace what is given of a run; None leaves as it is.
+        """Replace the given fields of a run; None leaves a field unchanged.
 
         Raises:
             RunError: If there is no such run, a value is malformed, or the database cannot be written.
@@ -208,7 +208,7 @@ def _from_json(text: str) -> dict[str, Any]:
 
 
 def _to_json(values: Mapping[str, Any]) -> str:
-    # NaN is no JSON and PostgreSQL's text would keep what no reader opens: refuse it where it is made.
+    # NaN is not JSON: PostgreSQL would store text that no reader opens, so it is refused here.
     try:
         return to_json_text(dict(values), nan_as_null=False)
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: the one place where the program writes its small files of JSON."""
+"""Writes small JSON files completely or not at all. The only place where the program writes them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from engine.strict_json import to_json_text
 
 
 def write_atomically(path: Path, content: Mapping[str, object]) -> None:
-    """Write JSON under another name and give it its own when it is whole: a reader sees the old file or the new one.
+    """Write JSON to a temporary file and rename it when it is complete, so a reader sees the old file or the new one.
 
     Args:
         path: The file; its folder exists.
         content: JSON values; numbers that are not finite become null.
 
     Raises:
-        OSError: If it cannot be written; what was there stays.
+        OSError: If it cannot be written; the old file stays.
     """
     unfinished = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:

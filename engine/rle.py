@@ -1,4 +1,4 @@
-"""Masks as COCO run-length encoding, as `pycocotools` writes and reads it. Written here, as that package needs a compiler.
+"""Masks as COCO run-length encoding, as `pycocotools` writes and reads it. Written here, because that package needs a compiler.
 
 Runs count pixels column by column, beginning with those outside the mask; the short form packs differences of runs into text,
 five bits a character (`rleToString` of the COCO API).

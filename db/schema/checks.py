@@ -12,18 +12,18 @@ MAX_LENGTHS = {"scene": 200, "model": 200, "prompt": 80, "queue": 80, "source": 
 
 
 def is_row_id(value: object) -> bool:
-    """Return whether a value can be the number of a row: True is no 1, and no table holds more rows than 31 bits count."""
+    """Return whether a value can be the number of a row: True is not 1, and row numbers have at most 31 bits."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_ID
 
 
 def check_text(value: object, what: str, longest: int | None = None, *, error: type[MaskgroupError] = LabelError) -> None:
-    """Refuse what is no text that a database keeps.
+    """Refuse a value that is not text, or not text that every database can store.
 
     Args:
-        value: What came.
-        what: What it is, for the sentence: "An annotator's name".
-        longest: Most characters; then there must be one at least. None = any number.
-        error: What to raise.
+        value: The value.
+        what: What it is, for the message, such as "An annotator's name".
+        longest: Most characters; then at least one is needed. None = any number.
+        error: The exception to raise.
     """
     if not isinstance(value, str):
         raise error(f"{what} is {shown(value)}, expected text; correct it.")
@@ -34,7 +34,7 @@ def check_text(value: object, what: str, longest: int | None = None, *, error: t
 
 
 def check_limit(value: object, what: str) -> None:
-    """Refuse what is no number of rows.
+    """Refuse a limit that is not a number of rows.
 
     Raises:
         LabelError: If it is no whole number, or negative.
@@ -44,7 +44,7 @@ def check_limit(value: object, what: str) -> None:
 
 
 def shown(value: object) -> str:
-    """Return a value as a message may hold it, however long it is."""
+    """Return a value as a message may show it, shortened if it is long."""
     if isinstance(value, str):
         return repr(value) if len(value) <= 60 else f"{value[:50]!r}... ({len(value)} characters)"
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
@@ -55,10 +55,10 @@ def shown(value: object) -> str:
 
 
 def shown_name(name: object) -> str:
-    """Return a field's name as a message may hold it: a plain one as it is."""
+    """Return a field's name as a message may show it; a plain name is unchanged."""
     return name if isinstance(name, str) and name.isidentifier() and len(name) <= 60 else shown(name)
 
 
 def in_utc(moment: datetime) -> datetime:
-    """Return a stored time in UTC: SQLite gives times back without their zone, PostgreSQL in the server's."""
+    """Return a stored time in UTC: SQLite returns times without a zone, PostgreSQL in the server's zone."""
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

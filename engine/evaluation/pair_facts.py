@@ -1,6 +1,6 @@
 """What makes a pair easy or hard: how large the masks are, how much of the objects they show, how far the views turn.
 
-Facts need frames, which take seconds to render; they are kept beside an evaluation's results as facts.json.
+Facts need frames, which take seconds to render, so they are stored beside an evaluation's results as facts.json.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DEPTH_TOLERANCE_M = 0.05
 
 @dataclass(frozen=True)
 class PairFacts:
-    """What is known of a pair, besides the answers.
+    """What is known of a pair besides the answers.
 
     Attributes:
         crop_px: Pixels of the smaller mask.

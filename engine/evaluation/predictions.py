@@ -1,7 +1,7 @@
 """predictions.jsonl: one judged pair a line, in the fields of the original's files and more. Reads both, writes ours.
 
-A line is complete once its newline is there. A run that was killed leaves at most one incomplete line at the end; it is cut off
-before the file grows again, so no pair is lost or judged twice.
+A line is complete once it has its newline. A killed run leaves at most one incomplete line at the end, which is cut off before the
+file grows again. So no pair is lost or judged twice.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class Prediction:
 class PredictionWriter:
     """Appends predictions to a file that one process at a time may write; use it in a `with` block.
 
-    What is there already is in `kept`. Every record is handed to the operating system in one write before `append` returns, so it
-    survives a kill of this process.
+    Predictions that the file already has are in `kept`. Every record is handed to the operating system in one write before
+    `append` returns, so it survives a kill of this process.
 
     Args:
         path: predictions.jsonl; created where missing, in a folder that exists.

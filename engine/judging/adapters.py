@@ -25,7 +25,7 @@ def is_adapter(folder: Path) -> bool:
 
 
 def record_base(adapter: Path, base: Path) -> None:
-    """Write down on which weights an adapter was trained, so that it is never put on others of the same shape."""
+    """Record the weights that an adapter was trained on, so that it is never put on other weights of the same shape."""
     content = {"name": base.name, "weights": weights_fingerprint(base)}
     (adapter / BASE_FILE).write_text(to_json_text(content, indent=2) + "\n", encoding="utf-8")
 

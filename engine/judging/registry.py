@@ -52,7 +52,7 @@ def load_judge(
         from engine.judging.served.endpoint import load_endpoint
 
         return load_endpoint(model, prompt=load_prompt(asked), both_orders=both_orders, name=name, calibration=calibration)
-    # transformers takes seconds to import: only who judges with local weights pays for it.
+    # transformers takes seconds to import, and only local weights need it.
     from engine.judging.local.qwen_vl import load_qwen_vl
 
     source = find_source(model, adapter)

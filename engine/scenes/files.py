@@ -1,4 +1,4 @@
-"""Reads the small files that scene formats are made of, and refuses what is broken with one clear sentence.
+"""Reads the small files of scene formats, and refuses broken ones with one clear sentence.
 
 Every function takes a path that `SceneFolder.file` has checked to lie inside the scene. This module knows no scene format.
 """
@@ -122,7 +122,7 @@ def plain_camera(matrix: Float64Array, width: int, height: int, path: Path) -> C
             f"{path}: found the principal point ({cx:g}, {cy:g}), expected one inside pictures of {width}x{height}; "
             "do the intrinsics belong to pictures of another size?"
         )
-    # NumPy scalars, not floats: they decide in which precision rays are computed.
+    # NumPy scalars, not floats, because they decide the precision in which rays are computed.
     return Camera(width=width, height=height, fx=matrix[0, 0], fy=matrix[1, 1], cx=matrix[0, 2], cy=matrix[1, 2])
 
 

@@ -1,4 +1,4 @@
-"""A scene's folder: what lies in it, by name, and that no path leads out of it. Knows no scene format."""
+"""A scene's folder: lists its files by name, and lets no path lead out of it. Knows no scene format."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def parse_folders(text: str) -> list[str]:
 
 
 def allowed_folders() -> tuple[Path, ...]:
-    """Return the folders that links may lead into: as this process was told, or the one that started it."""
+    """Return the folders that links may lead into: as set in this process or in the one that started it."""
     if _allowed is None:
         follow_links_into(Path(part) for part in parse_folders(os.environ.get(LINKS_VARIABLE, "")))
     return _allowed or ()
@@ -143,7 +143,7 @@ class SceneFolder:
         return (self.path / self.actual(name)).is_dir()
 
     def ending(self, *endings: str) -> list[str]:
-        """Return the names of the folder's own entries that end so, whatever the case; hidden files are not among them."""
+        """Return the names of the folder's own entries with this ending, in any case; hidden files are left out."""
         return [name for name in self.names if not is_foreign(name) and name.lower().endswith(endings)]
 
     def list_files(self, subfolder: str, suffixes: tuple[str, ...], *, role: str = "") -> Listing:

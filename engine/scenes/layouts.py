@@ -1,4 +1,4 @@
-"""Where datasets keep cameras and poses: one list of names for what is the same file in layouts one step apart."""
+"""Where datasets keep cameras and poses: the names that similar layouts use for the same file."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def list_poses(root: SceneFolder) -> Listing:
 
 
 def color_camera(root: SceneFolder, depths: Listing) -> tuple[CameraFile | None, str | None]:
-    """Return the photos' camera and, where the depth camera has to stand in for it, a sentence that says so.
+    """Return the photos' camera. If the depth camera is used instead, a sentence says so.
 
     Raises:
         SceneError: If a file is broken.

@@ -1,6 +1,6 @@
 """Reads a mesh from PLY and checks that it is whole. Knows no scene format.
 
-plyfile reads it; ascii files whose rows are all alike, which are many, go through NumPy, which is a hundred times faster.
+plyfile reads it. Many ascii files have rows of one length; NumPy reads those, a hundred times faster.
 """
 
 from __future__ import annotations

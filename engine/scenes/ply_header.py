@@ -1,4 +1,4 @@
-"""Reads the header of a PLY file, so that what it promises can be checked before anything large is read. Knows no scene format."""
+"""Reads the header of a PLY file, so that sizes can be checked before anything large is read. Knows no scene format."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Header:
         order: ascii, or the byte order.
         elements: The tables, in the order of the file.
         body: Offset of the first byte after the header.
-        is_plain: Whether every parser understands it as it stands: ASCII, line feeds, and no unusual spaces.
+        is_plain: Whether every parser understands it unchanged: ASCII, line feeds, and no unusual spaces.
     """
 
     order: Order

@@ -1,4 +1,4 @@
-"""The views of a scene with photos, poses and one camera: which can be used, which are left out, and why.
+"""The views of a scene with photos, poses and one camera: which ones can be used, which are left out, and why.
 
 A view with a missing, malformed or impossible pose, or a photo that the scene's camera cannot have taken, is left out and
 named; it never stops the others. Knows no scene format: a format says where the files are.
@@ -30,12 +30,12 @@ EMPTY = Listing({}, {})
 
 @dataclass(frozen=True)
 class CameraFile:
-    """The scene's intrinsics: (3, 3) float64, and the file's path parts, for what is said about it.
+    """The scene's intrinsics: (3, 3) float64, and the file's path parts, for messages.
 
     Attributes:
         matrix: In pixels of the photos, or of pictures of `size`.
         parts: Where it was read.
-        size: (width, height) of the pictures that it belongs to, where it tells; None = those of the photos.
+        size: (width, height) of the pictures that it belongs to, if the file says so; None = those of the photos.
     """
 
     matrix: Float64Array
@@ -54,8 +54,8 @@ class ViewFiles:
         poses: Pose files.
         masks: Stored masks that every view must have; None = the format has none.
         truths: Ground truth of stored masks.
-        needs_poses: Whether a view without a pose is of no use; False = only where other views have one.
-        needs_photos: Whether a view without a photo is of no use.
+        needs_poses: Whether every view without a pose is left out; False = only if other views have one.
+        needs_photos: Whether a view without a photo is left out.
         pose_place: Where a missing pose is expected, with {view} for the name.
     """
 
@@ -167,7 +167,7 @@ class PosedViews:
         return self._usable[name].size or (None if camera is None else (camera.width, camera.height))
 
     def require(self, name: str) -> None:
-        """Raise a sentence where there is no such view.
+        """Raise an error if there is no such view.
 
         Raises:
             LeftOutError: If the view was left out; it says why.

@@ -118,7 +118,7 @@ class ReplicaReader:
                 try:
                     self._mesh = self._load_mesh()
                 except SceneError as error:
-                    self._mesh_error = error  # every view asks for it: a large broken file is read once
+                    self._mesh_error = error  # every view asks for it, so a large broken file is read only once
                     raise
                 self._has_mesh = self._mesh is not None
             return self._mesh
@@ -145,7 +145,7 @@ class ReplicaReader:
             try:
                 raw = self.read_raw_depth(name)
             except SceneError:
-                continue  # one broken depth image says nothing about the others
+                continue  # other depth images may be good
             view = self.read_view(name)
             if raw is not None and view.pose is not None and view.camera is not None:
                 samples.append(depth_scale.DepthSample(raw=raw, camera=view.camera, pose=view.pose))
@@ -167,7 +167,7 @@ class ReplicaReader:
         return replace(mesh, vertex_instances=labels)
 
     def _ground_truth(self) -> Path | None:
-        """The one file outside the folder that belongs to the format; links out of ground_truth/ are refused."""
+        """The only file outside the folder that belongs to the format; links out of ground_truth/ are refused."""
         folder = self._root.path.parent / "ground_truth"
         path = folder / f"{self._root.path.name}.txt"
         return inside(folder, path.name) if path.is_symlink() or path.exists() else None

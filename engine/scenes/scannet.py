@@ -67,7 +67,7 @@ def open_frames(
     load_mesh: Callable[[], SceneMesh | None],
     instances: Listing | None = None,
 ) -> Scene:
-    """Open a scene of posed frames of which colour and depth have cameras of their own.
+    """Open a scene of posed frames whose colour and depth have separate cameras.
 
     Raises:
         SceneError: If there is no usable view, the intrinsics are missing, or no photo belongs to a pose.
@@ -86,7 +86,7 @@ def open_frames(
         )
     views = PosedViews(root, listed, camera)
     depth_matrix: Float64Array | None = None
-    if note is None:  # otherwise the depth camera stands for both, and nothing has to be resampled
+    if note is None:  # otherwise the depth camera is used for both, and nothing is resampled
         info = layouts.read_sequence_info(root)
         own = layouts.read_matrix_of(root, layouts.DEPTH_INTRINSICS)
         depth_matrix = own.matrix if own is not None else info[1] if info is not None else None
@@ -121,7 +121,7 @@ class ScanNetReader:
     Args:
         root: The scene's folder.
         views: Its usable views.
-        settings: What a person said about it.
+        settings: The scene's maskgroup.json.
         load_mesh: Reads the mesh with its objects, None where the scene has none.
         depth_matrix: The depth camera's intrinsics, (3, 3) float64, where it is not the photos'.
         instances: Stored instance maps, used where there is no labelled mesh.
@@ -214,7 +214,7 @@ class ScanNetReader:
                 try:
                     mesh = self._load_mesh()
                 except SceneError as error:
-                    self._mesh_error = error  # every view asks for it: a large broken file is read once
+                    self._mesh_error = error  # every view asks for it, so a large broken file is read only once
                     raise
                 if mesh is not None and mesh.vertex_instances is not None and self._settings.ignore_ids:
                     ignored = np.isin(mesh.vertex_instances, self._settings.ignore_ids)

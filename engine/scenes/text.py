@@ -1,4 +1,4 @@
-"""Reads text files of numbers as people and programs write them: accepts what has one meaning only, refuses the rest by name.
+"""Reads text files of numbers as people and programs write them. Text with more than one meaning is refused, with the reason.
 
 Handles byte order marks, line ends of every system, comments, spreadsheets' semicolons and decimal commas. Knows no scene format.
 """
@@ -177,7 +177,7 @@ def _parse_integers(path: Path, what: str, chunk: str, first_line: int) -> NDArr
             if np.isfinite(values).all() and (values == np.rint(values)).all() and (abs(values) < 2.0**62).all():
                 return values.astype(np.int64)
         except (ValueError, OverflowError):
-            pass  # the careful way below says where and why
+            pass  # the slow way below finds out where and why
     found: list[int] = []
     for number, line in enumerate(_LINE_END.split(chunk), start=first_line):
         for word in _COMMENT.sub("", line).strip().strip(";,").split():

@@ -12,9 +12,7 @@ HEADLINE = (
     "right answers on the frozen pairs: objects that were not trained on, in both orders, calibrated, threshold 50 %; "
     "this figure decides, and is the one to quote"
 )
-CURVE = (
-    "about 120 other held-out pairs, before calibration: the course of the training, so its last point is not the run's result"
-)
+CURVE = "about 120 other held-out pairs, before calibration: the course of the training, so its last point is not the run's result"
 COMPARE = (
     "The Compare page and `maskgroup evaluate` draw their own pairs from the whole scene, including trained objects, and "
     "use the threshold that is kept for the model, so their figures differ from this one."

@@ -123,7 +123,7 @@ def precision_recall(predictions: Sequence[Prediction]) -> Curve | None:
 
 
 def break_down(pairs: Sequence[ComparedPair], facts: Mapping[tuple[str, str, str], PairFacts]) -> dict[Dimension, list[Slice]]:
-    """Return both runs' accuracy by kinds of pairs; a dimension of which nothing is known is left out.
+    """Return both runs' accuracy by kinds of pairs; a dimension without data is left out.
 
     Args:
         pairs: The pairs.

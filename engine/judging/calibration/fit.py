@@ -1,7 +1,7 @@
-"""Calibration of a judge: a temperature and a bias on its logit, fitted on held-out pairs and kept beside the weights.
+"""Calibration of a judge: a temperature and a bias for its logit, fitted on held-out pairs and kept beside the weights.
 
 P(same) = sigmoid(margin / temperature + bias), where margin is log P(yes) - log P(no), the mean of both orders (Platt 1999;
-Guo et al. 2017, "On Calibration of Modern Neural Networks"). A file counts only for
+Guo et al. 2017, "On Calibration of Modern Neural Networks"). A file applies only to
 the weights and the prompt that it was fitted on.
 """
 
@@ -67,7 +67,7 @@ def fit_calibration(margins: Float64Array, is_same: BoolArray, *, prompt: str, s
     Raises:
         ModelError: If a margin is no number, all pairs are the same or all are different, or the margins say nothing of the truth.
     """
-    # Imported where it is needed: SciPy's optimiser takes a moment, and only who fits pays for it.
+    # Imported here because SciPy's optimiser takes a moment to load and only fitting needs it.
     from scipy.optimize import minimize
 
     if not np.isfinite(margins).all():

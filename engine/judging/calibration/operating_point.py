@@ -1,4 +1,4 @@
-"""Where a model's "same" begins: precision and recall at every threshold, and the chosen threshold kept with the model.
+"""The P(same) from which a model says "same": precision and recall at every threshold, and the chosen one, kept with the model.
 
 A run's threshold lies in its own folder; that of a bundled or downloaded model in one file of the user's data folder.
 """
@@ -60,9 +60,9 @@ class Rates:
 
 
 def shift_probability(p_same: float, threshold: float) -> float:
-    """Return a probability as it stands to a threshold: shifted in log-odds so that the threshold itself becomes 1/2.
+    """Return a probability relative to a threshold: shifted in log-odds so that the threshold itself becomes 1/2.
 
-    What weighs answers as evidence (grouping) hears of a chosen threshold in this way.
+    Grouping, which weighs answers as evidence, takes a chosen threshold into account in this way.
     """
     if threshold == USUAL_THRESHOLD:
         return p_same
