@@ -45,7 +45,7 @@ class Run:
 
     Attributes:
         kind: What sort of work; names are unique within a kind.
-        scene: The scene it is about, or None where it is about several or none.
+        scene: The scene it is about, or None if it is about several or none.
         config: What was asked, as JSON values.
         result: What came out so far, as JSON values.
         note: A sentence for people: why it failed, or what somebody wrote about it.

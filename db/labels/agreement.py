@@ -25,7 +25,7 @@ class Person:
     Attributes:
         name: Who.
         labels: Their labels that count, gold ones left out.
-        median_s: Median seconds a label, None where no label has its time.
+        median_s: Median seconds a label, None if no label has its time.
         gold: Pairs that they rated and that a gold label settles.
         gold_right: How many of these they answered like the gold label.
     """
@@ -38,7 +38,7 @@ class Person:
 
     @property
     def gold_share(self) -> float | None:
-        """Agreement with gold, [0, 1]; None where there is nothing to compare."""
+        """Agreement with gold, [0, 1]; None if there is nothing to compare."""
         return self.gold_right / self.gold if self.gold else None
 
 
@@ -68,7 +68,7 @@ class Agreement:
     Attributes:
         people: By name.
         between: Every two people who rated a pair in common.
-        fleiss: Fleiss' kappa over the pairs that two or more people rated; None where it is not defined.
+        fleiss: Fleiss' kappa over the pairs that two or more people rated; None if it is not defined.
         fleiss_pairs: Number of pairs that `fleiss` is computed over.
     """
 
@@ -113,7 +113,7 @@ def measure_agreement(current: Iterable[Label]) -> Agreement:
 
 
 def cohen_kappa(both: Sequence[tuple[Decision, Decision]]) -> float | None:
-    """Return Cohen's kappa of two people's ratings, None where it is not defined."""
+    """Return Cohen's kappa of two people's ratings, None if it is not defined."""
     if len({rating for pair in both for rating in pair}) < 2:
         return None
     kappa = float(cohen_kappa_score([a for a, _ in both], [b for _, b in both]))
@@ -121,7 +121,7 @@ def cohen_kappa(both: Sequence[tuple[Decision, Decision]]) -> float | None:
 
 
 def fleiss_kappa(items: Sequence[Sequence[str]]) -> float | None:
-    """Return Fleiss' kappa (Psychological Bulletin 76, 1971), None where it is not defined.
+    """Return Fleiss' kappa (Psychological Bulletin 76, 1971), None if it is not defined.
 
     Items may have different numbers of ratings, at least two; each item's agreement is weighted by its number of ratings.
 

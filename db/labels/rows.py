@@ -143,7 +143,7 @@ def check_pair(pair: MaskPair) -> None:
     """Refuse a pair that is not two masks.
 
     Raises:
-        LabelError: If it is one mask twice, a view's name is empty or too long, or a mask's id is no int32.
+        LabelError: If it is one mask twice, a view's name is empty or too long, or a mask's id is not an int32.
     """
     for key in (pair.a, pair.b):
         check_text(key.view, "A view's name", MAX_VIEW)

@@ -176,14 +176,14 @@ class LabelStore:
             return connection.scalar(select(func.max(_column("id")))) or 0
 
     def get(self, label_id: int) -> Label | None:
-        """Return one row of the history, None where there is none of this number."""
+        """Return one row of the history, None if there is none of this number."""
         if not is_row_id(label_id):
             return None
         found = self._labels(select(DecisionRow).where(_column("id") == label_id))
         return found[0] if found else None
 
     def find(self, identity: str) -> Label | None:
-        """Return the row that a UUID names, None where there is none."""
+        """Return the row that a UUID names, None if there is none."""
         found = self._labels(select(DecisionRow).where(_column("uuid") == identity))
         return found[0] if found else None
 

@@ -37,7 +37,7 @@ def check_limit(value: object, what: str) -> None:
     """Refuse a limit that is not a number of rows.
 
     Raises:
-        LabelError: If it is no whole number, or negative.
+        LabelError: If it is not a whole number, or negative.
     """
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_ID:
         raise LabelError(f"{what} is {shown(value)}, expected a whole number from 0; correct it.")

@@ -61,7 +61,7 @@ def cause_to_show(error: BaseException, url: URL) -> BaseException | None:
 
 
 def sqlite_code(error: BaseException | None) -> int:
-    """Return SQLite's primary result code of an error or of what caused it, 0 where there is none."""
+    """Return SQLite's primary result code of an error or of what caused it, 0 if there is none."""
     while error is not None:
         origin = getattr(error, "orig", None) or error
         if isinstance(origin, sqlite3.Error):

@@ -41,7 +41,7 @@ def open_database(target: str) -> Engine:
         target: Path of a SQLite file (its folder is made), or a SQLAlchemy URL such as "postgresql+psycopg://...".
 
     Raises:
-        LabelError: If it cannot be opened, is no database, or was written by another program or a newer version.
+        LabelError: If it cannot be opened, is not a database, or was written by another program or a newer version.
     """
     url = read_place(target)
     if url.get_backend_name() != "sqlite":

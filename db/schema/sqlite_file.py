@@ -45,7 +45,7 @@ def file_engine(url: URL) -> Engine:
 
 
 def read_only_engine(url: URL) -> Engine | None:
-    """Return an engine that reads a file that cannot be written, None where there is none or it cannot be read either.
+    """Return an engine that reads a file that cannot be written, None if there is none or it cannot be read either.
 
     In a read-only folder, SQLite cannot make the files that it needs beside a database with a write-ahead log. If the log is empty,
     SQLite is told that nobody changes the file; otherwise file and log are copied, so that nothing in the log is missed.

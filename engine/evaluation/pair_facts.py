@@ -148,7 +148,7 @@ def view_direction(frame: Frame, mask: int) -> Float64Array | None:
 
 
 def angle_deg(a: Float64Array | None, b: Float64Array | None) -> float | None:
-    """Return the angle between two unit vectors in degrees, None where one is unknown."""
+    """Return the angle between two unit vectors in degrees, None if one is unknown."""
     if a is None or b is None:
         return None
     return float(np.degrees(np.arccos(np.clip(a @ b, -1, 1))))

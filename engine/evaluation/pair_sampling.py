@@ -95,7 +95,7 @@ class SampledPair:
 
 
 def class_of(instance: int) -> int | None:
-    """Return the class in a raw id (class * 1000 + instance), or None where it has none (ids below 1000)."""
+    """Return the class in a raw id (class * 1000 + instance), or None if it has none (ids below 1000)."""
     return instance // 1000 if instance >= 1000 else None
 
 

@@ -41,10 +41,10 @@ class Prediction:
         index: Position in the sample, from 0.
         pair: The masks; their ids are raw instance ids of the ground truth.
         is_same: The truth.
-        said_same: The answer, or None where it was ambiguous (which counts as wrong).
+        said_same: The answer, or None if it was ambiguous (which counts as wrong).
         p_same: Probability of "same", mean of both orders in logit space; None in the original's files.
         p_same_ab: Probability with mask A first, or None.
-        p_same_ba: Probability with mask B first; None where only one order was asked.
+        p_same_ba: Probability with mask B first; None if only one order was asked.
         threshold: Probability from which the answer is "same".
         ambiguity: Probability mass on neither yes nor no, or None.
         negative_kind: How a negative was found, or None.
@@ -53,7 +53,7 @@ class Prediction:
         prompt: Name and version of the prompt, "" where unknown.
         latency_s: Seconds for this pair, or None.
         forced: Whether the first answer was ambiguous, so that this one was asked for again, in one word.
-        uncalibrated: p_same before the judge's calibration; None where it has none.
+        uncalibrated: p_same before the judge's calibration; None if it has none.
     """
 
     index: int

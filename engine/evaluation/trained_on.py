@@ -68,7 +68,7 @@ class TrainedOn:
         return next((scene for scene in self.scenes if scene.is_same_scene(mark)), None)
 
     def includes(self, folder: Path) -> bool | None:
-        """Return whether the model was trained on the scene in a folder; None where that is not known."""
+        """Return whether the model was trained on the scene in a folder; None if that is not known."""
         if self.scenes and self.find(mark_scene(folder)) is not None:
             return True
         return False if self.is_all else None

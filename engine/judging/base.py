@@ -64,7 +64,7 @@ class Judge(Protocol):
         """Return one verdict for each pair, in order.
 
         Raises:
-            ModelError: If the model cannot answer, or answers with something that is no probability.
+            ModelError: If the model cannot answer, or answers with something that is not a probability.
         """
         ...
 

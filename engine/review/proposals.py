@@ -89,7 +89,7 @@ def propose_pair(
         avoid: Canonical pairs that were labelled already.
 
     Returns:
-        A pair, or None where no two views have masks worth showing.
+        A pair, or None if no two views have masks worth showing.
     """
     names = list(view_names)
     fallback: MaskPair | None = None

@@ -36,7 +36,7 @@ class LinkPool:
         p_same: (E,) float32 the judge's probability of "same", NaN where it was not asked.
         p_rival: (E,) float32 another judge's, NaN where it was not asked.
         threshold: Probability from which a judge's answer is "same".
-        described: (N, D) float32 appearance of each mask; None where the queue "diverse" is not wanted.
+        described: (N, D) float32 appearance of each mask; None if the queue "diverse" is not wanted.
         is_done: (E,) bool links that are not to be shown: labelled, filtered out, or with somebody else.
     """
 

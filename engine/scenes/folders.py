@@ -15,7 +15,7 @@ from engine.scenes.names import fault_of, is_foreign, normal_form, printable
 from engine.strict_json import to_json_text
 
 MAX_ENTRIES = 200_000
-"""Files in one folder; more are no scene, and listing them would take long."""
+"""Most files in one folder. A folder with more is not a scene, and listing it would take long."""
 ROLES = (".color", ".rgb", ".depth", ".pose")
 """What some datasets write after a view's name: frame-000001.color.jpg, frame-000001.pose.txt."""
 
@@ -30,7 +30,7 @@ def follow_links_into(folders: Iterable[Path]) -> None:
     """Allow symbolic links out of scenes that lead into these folders, in all of this process from now on.
 
     Raises:
-        SceneError: If one is no folder.
+        SceneError: If one is not a folder.
     """
     global _allowed
     resolved: list[Path] = []
@@ -134,7 +134,7 @@ class SceneFolder:
         return name if name in self.names else self._by_case.get(name.casefold(), name)
 
     def find(self, name: str) -> Path | None:
-        """Return the path of an entry of the folder, whatever the case of its name, or None where there is none."""
+        """Return the path of an entry of the folder, whatever the case of its name, or None if there is none."""
         actual = self.actual(name)
         return self.file(actual) if actual in self.names else None
 
@@ -147,12 +147,12 @@ class SceneFolder:
         return [name for name in self.names if not is_foreign(name) and name.lower().endswith(endings)]
 
     def list_files(self, subfolder: str, suffixes: tuple[str, ...], *, role: str = "") -> Listing:
-        """Return the files of a subfolder by view; empty where there is no such subfolder.
+        """Return the files of a subfolder by view; empty if there is no such subfolder.
 
         Args:
             subfolder: Its name, "" for the scene's own folder, or parts joined with "/".
             suffixes: Endings in lower case.
-            role: Only files named <view><role><suffix>, such as ".color"; "" = any, and a known role is no part of the name.
+            role: Only files named <view><role><suffix>, such as ".color"; "" = any; a known role is not part of the view's name.
 
         Raises:
             SceneError: If the subfolder leads out of the scene or holds too many files.

@@ -50,7 +50,7 @@ def find_parts(root: SceneFolder, candidates: tuple[tuple[str, ...], ...]) -> tu
 
 
 def read_matrix_of(root: SceneFolder, candidates: tuple[tuple[str, ...], ...]) -> CameraFile | None:
-    """Return the first of the candidates' cameras, or None where none exists.
+    """Return the first of the candidates' cameras, or None if none exists.
 
     Raises:
         SceneError: If the file is broken, or leads out of the scene.
@@ -60,7 +60,7 @@ def read_matrix_of(root: SceneFolder, candidates: tuple[tuple[str, ...], ...]) -
 
 
 def list_poses(root: SceneFolder) -> Listing:
-    """Return the pose files of poses/ or, where there is no such folder, of pose/."""
+    """Return the pose files of poses/ or, if there is no such folder, of pose/."""
     folder = next((name for name in POSE_FOLDERS if root.has_folder(name)), POSE_FOLDERS[0])
     return root.list_files(folder, (".txt",))
 

@@ -184,7 +184,7 @@ def read_ids(path: Path) -> Int32Array:
     """Read mask ids as (H, W) int32: 16-bit or 8-bit grey as they are, a palette picture by its indices.
 
     Raises:
-        SceneError: If it is missing, broken, or a colour picture, whose colours are no ids.
+        SceneError: If it is missing, broken, or a colour picture, whose colours are not ids.
     """
     with _opened(path, "an image of mask ids", "the image is broken or cut short") as image:
         mode = image.mode

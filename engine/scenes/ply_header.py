@@ -51,7 +51,7 @@ class Element:
 
     @property
     def least_bytes(self) -> int:
-        """Bytes that one row takes at least, in a binary file; a face has three corners or is no face."""
+        """Bytes that one row takes at least, in a binary file; a face has three corners or is not a face."""
         total = 0
         for own in self.properties:
             if own.count_type is None:
@@ -83,11 +83,11 @@ class Header:
     is_plain: bool
 
     def element(self, name: str) -> Element | None:
-        """Return an element by name, or None where there is none."""
+        """Return an element by name, or None if there is none."""
         return next((element for element in self.elements if element.name == name), None)
 
     def count(self, name: str) -> int:
-        """Number of rows of an element, 0 where there is none."""
+        """Number of rows of an element, 0 if there is none."""
         found = self.element(name)
         return 0 if found is None else found.count
 

@@ -20,7 +20,7 @@ from engine.types import Camera, Float32Array, Float64Array, Int32Array, LeftOut
 
 MAX_VIEWS = 20_000
 MAX_FROM_OTHERS_M = 1000.0
-"""How far a camera may be from the middle of the others: farther, it is no view of the same room."""
+"""How far a camera may be from the middle of the others. Farther away, it cannot be in the same room."""
 PHOTO_ASPECT = 0.01
 """Largest relative difference of aspects between photos of one camera."""
 DEPTH_ASPECT = 0.02
@@ -85,7 +85,7 @@ class PosedViews:
     Args:
         root: The scene's folder.
         listed: Where the files are.
-        camera: The intrinsics, None where the scene has none.
+        camera: The intrinsics, None if the scene has none.
 
     Raises:
         SceneError: If no view can be used, or the intrinsics cannot belong to the photos.
@@ -118,12 +118,12 @@ class PosedViews:
             raise SceneError(f"{root.path}: found {without}; the first, {printable(first.name)}: {first.reason}")
 
     def read_view(self, name: str) -> View:
-        """Return camera and pose; either is None where the scene has none."""
+        """Return camera and pose; either is None if the scene has none."""
         self.require(name)
         return View(name=name, camera=self._cameras.get(name), pose=self._usable[name].pose)
 
     def read_color(self, name: str) -> UInt8Array | None:
-        """Return the photo, (H, W, 3) uint8, or None where the view has none."""
+        """Return the photo, (H, W, 3) uint8, or None if the view has none."""
         self.require(name)
         own = self._usable[name]
         if own.size is None:
@@ -138,7 +138,7 @@ class PosedViews:
         return photo
 
     def read_depth_units(self, name: str, *, any_aspect: bool = False) -> Int32Array | None:
-        """Return the depth image as stored, (H, W) int32 units, 0 = unknown, or None where the view has none.
+        """Return the depth image as stored, (H, W) int32 units, 0 = unknown, or None if the view has none.
 
         Args:
             name: The view.

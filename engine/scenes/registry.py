@@ -111,7 +111,7 @@ def open_scene(folder: Path) -> Scene:
     """Open a scene of any format; reads poses, cameras and headers of pictures, nothing large.
 
     Raises:
-        SceneError: If it is no folder, no format matches, or none of its views can be used.
+        SceneError: If it is not a folder, no format matches, or none of its views can be used.
     """
     root = SceneFolder(folder)
     fault = fault_of(root.path.name)
@@ -171,7 +171,7 @@ def list_scenes(scenes_dir: Path, *, budget_s: float | None = None) -> list[Scen
     """List the scenes of a folder by name. Other folders and broken scenes are left out; see `survey_scenes`.
 
     Raises:
-        SceneError: If `scenes_dir` is no folder.
+        SceneError: If `scenes_dir` is not a folder.
     """
     return list(survey_scenes(scenes_dir, budget_s=budget_s).scenes)
 
@@ -186,7 +186,7 @@ def survey_scenes(scenes_dir: Path, *, budget_s: float | None = None) -> SceneLi
         budget_s: After so many seconds, scenes are listed from their folder alone; None = all are opened.
 
     Raises:
-        SceneError: If `scenes_dir` is no folder.
+        SceneError: If `scenes_dir` is not a folder.
     """
     if not scenes_dir.is_dir():
         raise SceneError(f"{scenes_dir}: found no folder, expected a folder of scenes; check --scenes.")

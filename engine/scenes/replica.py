@@ -88,16 +88,16 @@ class ReplicaReader:
         return self._views.read_view(name)
 
     def read_color(self, name: str) -> UInt8Array | None:
-        """Return the photo, (H, W, 3) uint8, or None where the view has none."""
+        """Return the photo, (H, W, 3) uint8, or None if the view has none."""
         return self._views.read_color(name)
 
     def read_depth(self, name: str) -> Float32Array | None:
-        """Return depth along z, (H, W) float32 metres, 0 = unknown, or None where the view has none."""
+        """Return depth along z, (H, W) float32 metres, 0 = unknown, or None if the view has none."""
         raw = self.read_raw_depth(name)
         return None if raw is None else to_metres(raw, self.depth_scale)
 
     def read_raw_depth(self, name: str) -> Int32Array | None:
-        """Return the depth image as stored, (H, W) int32 units, or None where the view has none."""
+        """Return the depth image as stored, (H, W) int32 units, or None if the view has none."""
         return self._views.read_depth_units(name)
 
     def read_instance_map(self, name: str) -> Int32Array | None:
@@ -110,7 +110,7 @@ class ReplicaReader:
         return tuple(self._views.notes())
 
     def read_mesh(self) -> SceneMesh | None:
-        """Return the mesh with its labels, read once, or None where the scene has none."""
+        """Return the mesh with its labels, read once, or None if the scene has none."""
         with self._lock:
             if self._mesh_error is not None:
                 raise self._mesh_error

@@ -122,7 +122,7 @@ class ScanNetReader:
         root: The scene's folder.
         views: Its usable views.
         settings: The scene's maskgroup.json.
-        load_mesh: Reads the mesh with its objects, None where the scene has none.
+        load_mesh: Reads the mesh with its objects, None if the scene has none.
         depth_matrix: The depth camera's intrinsics, (3, 3) float64, where it is not the photos'.
         instances: Stored instance maps, used where there is no labelled mesh.
         notes: Sentences about how the scene was opened.
@@ -156,11 +156,11 @@ class ScanNetReader:
         return self._views.read_view(name)
 
     def read_color(self, name: str) -> UInt8Array | None:
-        """Return the photo, (H, W, 3) uint8, or None where the view has none."""
+        """Return the photo, (H, W, 3) uint8, or None if the view has none."""
         return self._views.read_color(name)
 
     def read_depth(self, name: str) -> Float32Array | None:
-        """Return depth along z, (H, W) float32 metres, 0 = unknown, or None where the view has none.
+        """Return depth along z, (H, W) float32 metres, 0 = unknown, or None if the view has none.
 
         The depth camera sees a little more or less than the colour camera, from the same place: the image is resampled to the
         colour camera's field of view, at about its own size.
@@ -185,7 +185,7 @@ class ScanNetReader:
         return np.where(seen, taken, 0).astype(np.float32)
 
     def read_instance_map(self, name: str) -> Int32Array | None:
-        """Return the instance map that some exports store, (H, W) int32, -1 = nothing; None where the mesh keeps the objects."""
+        """Return the instance map that some exports store, (H, W) int32, -1 = nothing; None if the mesh keeps the objects."""
         self._views.require(name)
         if self._instances is None or name not in self._instances.files:
             return None
@@ -206,7 +206,7 @@ class ScanNetReader:
         return ids
 
     def read_mesh(self) -> SceneMesh | None:
-        """Return the mesh with its objects, read once, or None where the scene has none."""
+        """Return the mesh with its objects, read once, or None if the scene has none."""
         with self._lock:
             if self._mesh_error is not None:
                 raise self._mesh_error

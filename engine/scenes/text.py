@@ -27,7 +27,7 @@ _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity|[0-9]\.#(?:inf|ind|qnan|snan
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eEdD][+-]?[0-9]{1,9})?")
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+")
 _COMMENT = re.compile(r"(?:^|(?<=[\s,;]))#.*")
-"""A comment stands alone: the sign in 1.#IND, as Windows writes what is no number, begins none."""
+"""A comment's "#" is not part of a word: the one in 1.#IND, which Windows writes for NaN, starts no comment."""
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _BYTE_ORDER_MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
@@ -146,7 +146,7 @@ def read_integers(path: Path, what: str, *, limit: int) -> NDArray[np.int64]:
     """Read whole numbers separated by spaces or line ends, (N,) int64; 1.001e+03 is one, 100.7 and 1_000 are not.
 
     Raises:
-        SceneError: If a word is no whole number; it names the line, the word and the character.
+        SceneError: If a word is not a whole number; it names the line, the word and the character.
     """
     text = read_text(path, what, limit=limit)
     parts: list[NDArray[np.int64]] = []

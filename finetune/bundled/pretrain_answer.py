@@ -139,7 +139,7 @@ class QuestionSampler:
         self._rooms = [m for m in (np.flatnonzero(crops.room == r) for r in np.unique(crops.room)) if len(m) > 8]
 
     def draw(self, rng: np.random.Generator, *, is_same: bool, style: str) -> tuple[int, int] | None:
-        """Return two crop indices, or None where the drawn crop has no partner; style is "random", "look_alike" or "nearest"."""
+        """Return two crop indices, or None if the drawn crop has no partner; style is "random", "look_alike" or "nearest"."""
         c = self._crops
         members = self._rooms[int(rng.integers(len(self._rooms)))]
         first = int(rng.choice(members))

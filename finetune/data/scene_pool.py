@@ -83,7 +83,7 @@ def open_pool(folder: Path, *, role: Role, style: PictureStyle = "on_black") -> 
         style: How masks are shown.
 
     Raises:
-        SceneError: If the folder is no scene, or a file is broken.
+        SceneError: If the folder is not a scene, or a file is broken.
     """
     scene = open_scene(folder)
     frames = FrameSource(scene, max_frames=2)

@@ -20,7 +20,7 @@ COMPARE = (
 
 
 def headline(verdict: Mapping[str, Any]) -> str:
-    """Return a run's one headline figure, "" where it has none, e.g. "89.9 % -> 90.4 % of 1000 frozen pairs right"."""
+    """Return a run's one headline figure, "" if it has none, e.g. "89.9 % -> 90.4 % of 1000 frozen pairs right"."""
     accuracy = verdict.get("metrics", {}).get("accuracy")
     if accuracy is None:
         return ""

@@ -54,7 +54,7 @@ def promoted_runs(runs_dir: Path) -> list[str]:
 
 
 def tuned_run(runs_dir: Path) -> str | None:
-    """Return the run that is the tuned model now, None where none was promoted."""
+    """Return the run that is the tuned model now, None if none was promoted."""
     history = promoted_runs(runs_dir)
     return history[-1] if history else None
 

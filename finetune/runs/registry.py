@@ -206,7 +206,7 @@ class Registry:
         return roll_back(self.runs_dir)
 
     def tuned(self) -> str | None:
-        """Return the run that is the tuned model now, None where none was promoted."""
+        """Return the run that is the tuned model now, None if none was promoted."""
         return tuned_run(self.runs_dir)
 
     def finished(self) -> list[str]:

@@ -106,7 +106,7 @@ class Trainer:
             Whether training finished; False = cancelled, with a checkpoint of the last step.
 
         Raises:
-            LossNotFinite: If the loss is no number any more; the last good checkpoint stays.
+            LossNotFinite: If the loss is not a number any more; the last good checkpoint stays.
         """
         every = max(self.total // HELD_POINTS, 1)
         if self.step == 0:
@@ -176,7 +176,7 @@ class Trainer:
 
         Raises:
             OSError: If the disk is full.
-            LossNotFinite: If a weight is no number; the last good checkpoint stays.
+            LossNotFinite: If a weight is not a number; the last good checkpoint stays.
         """
         if self._folder is None:
             return

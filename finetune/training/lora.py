@@ -33,8 +33,8 @@ class ProcessedCrop:
 
     Attributes:
         grid: Patches as (time, rows, columns).
-        patches: (patches, values) float, or None where `levels` are known.
-        levels: (1 + deepstack levels, tokens, width) features, or None where the tower is trained.
+        patches: (patches, values) float, or None if `levels` are known.
+        levels: (1 + deepstack levels, tokens, width) features, or None if the tower is trained.
     """
 
     grid: Grid

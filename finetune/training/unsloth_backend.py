@@ -14,7 +14,7 @@ from finetune.training.lora import base_source
 
 
 def why_not() -> str | None:
-    """Return why Unsloth cannot train here, None where it can."""
+    """Return why Unsloth cannot train here, None if it can."""
     import torch
 
     if not torch.cuda.is_available():

@@ -54,15 +54,15 @@ def train(
     batch: Annotated[int, typer.Option(help="Pairs in one step.")] = TrainConfig.batch_pairs,
     language_only: Annotated[bool, typer.Option("--language-only", help="Leave the vision tower as it is.")] = False,
     augment: Annotated[int, typer.Option(help="Variants of each picture in training; 1 = as it is.")] = TrainConfig.augment,
-    evaluation_pairs: Annotated[int, typer.Option(help="Pairs of the verdict.")] = TrainConfig.evaluation_pairs,
+    evaluation_pairs: Annotated[int, typer.Option(help="Frozen pairs that the result is measured on.")] = TrainConfig.evaluation_pairs,
     promotion: Annotated[str, typer.Option(help="Becomes tuned by: mcnemar, interval, always or never.")] = TrainConfig.promotion,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = TrainConfig.device,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run --name.")] = False,
     db: Annotated[str | None, typer.Option(help="SQLite file or SQLAlchemy URL of labels and runs.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Retrain the judge, and judge it: it becomes the tuned model only if it is better. Ctrl+C stops it; --resume goes on."""
+    """Retrain the judge and measure it: it becomes the tuned model only if it is better. Ctrl+C stops it; --resume continues."""
     settings = Settings(**({"db": db} if db else {}))
     engine = open_database(settings.db)
     registry = Registry(RunStore(engine), settings.runs_folder)

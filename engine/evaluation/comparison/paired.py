@@ -25,7 +25,7 @@ ALL = "all"
 """Name of the row over all scenes, where there are several."""
 
 Trained = tuple[bool | None, bool | None]
-"""Whether model A and model B were trained on a scene, None where it is not known."""
+"""Whether model A and model B were trained on a scene, None if it is not known."""
 TRAINED_FIELD = "trained_on_scene"
 """Field of an evaluation's metrics.json that says so."""
 
@@ -50,7 +50,7 @@ class ComparedPair:
 
 @dataclass(frozen=True)
 class MetricDifference:
-    """A metric in both runs and B minus A with its 95 % interval; None where undefined."""
+    """A metric in both runs and B minus A with its 95 % interval; None if undefined."""
 
     a: float | None
     b: float | None
@@ -81,7 +81,7 @@ class SceneComparison:
         fixed: Pairs wrong in A and right in B.
         broken: Pairs right in A and wrong in B.
         both_wrong: Pairs wrong in both.
-        trained: Whether the models of A and of B were trained on the scene (on one of them, of all); None where it is not known.
+        trained: Whether the models of A and of B were trained on the scene (on one of them, of all); None if it is not known.
     """
 
     scene: str

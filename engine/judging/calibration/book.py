@@ -28,12 +28,12 @@ class CalibrationBook:
         self.path = folder / BOOK_FILE
 
     def get(self, judge: str, prompt: str, *, weights: str | None = None) -> Calibration | None:
-        """Return a judge's calibration for a prompt, None where there is none for these weights.
+        """Return a judge's calibration for a prompt, None if there is none for these weights.
 
         Args:
             judge: What the judge is called.
             prompt: Reference of the prompt.
-            weights: Fingerprint of its weights, None where they cannot be seen.
+            weights: Fingerprint of its weights, None if they cannot be seen.
 
         Raises:
             ModelError: If the file is broken.

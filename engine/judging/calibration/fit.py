@@ -65,7 +65,7 @@ def fit_calibration(margins: Float64Array, is_same: BoolArray, *, prompt: str, s
         source: Which pairs these are, in words.
 
     Raises:
-        ModelError: If a margin is no number, all pairs are the same or all are different, or the margins say nothing of the truth.
+        ModelError: If a margin is not a number, all pairs have one answer, or the margins say nothing about the truth.
     """
     # Imported here because SciPy's optimiser takes a moment to load and only fitting needs it.
     from scipy.optimize import minimize
@@ -99,7 +99,7 @@ def margin_of(p_same: float) -> float:
     """Return the logit of a probability, kept within +-`FARTHEST_LOGIT`.
 
     Raises:
-        ModelError: If it is no number.
+        ModelError: If it is not a number.
     """
     if math.isnan(p_same):
         raise ModelError("A probability is no number (NaN), so nothing can be fitted or compared; judge these pairs again.")
@@ -126,7 +126,7 @@ def save_calibration(folder: Path, calibration: Calibration) -> Path:
 
 
 def load_calibration(source: str | Path, prompt: Prompt) -> Calibration | None:
-    """Return the calibration in a model's or an adapter's folder for a prompt, or None where there is none for these weights.
+    """Return the calibration in a model's or an adapter's folder for a prompt, or None if there is none for these weights.
 
     Raises:
         ModelError: If the file is there but broken.
@@ -146,7 +146,7 @@ def read_fields(prompt: str, fields: Any, path: Path) -> Calibration:
     """Return what a file holds for one prompt.
 
     Raises:
-        ModelError: If it is no calibration.
+        ModelError: If it is not a calibration.
     """
     try:
         found = Calibration(prompt, **fields)
@@ -158,7 +158,7 @@ def read_fields(prompt: str, fields: Any, path: Path) -> Calibration:
 
 
 def weights_fingerprint(folder: Path) -> str | None:
-    """Return a fingerprint of a folder's safetensors files, or None where there are none."""
+    """Return a fingerprint of a folder's safetensors files, or None if there are none."""
     files = sorted(folder.glob("*.safetensors"))
     digest = hashlib.sha256()
     for file in files:
@@ -168,7 +168,7 @@ def weights_fingerprint(folder: Path) -> str | None:
 
 
 def read_calibration_file(path: Path, part: str) -> dict[str, Any]:
-    """Return what a file of calibrations holds, {} where there is none.
+    """Return what a file of calibrations holds, {} if there is none.
 
     Args:
         path: The file.

@@ -186,7 +186,7 @@ class EndpointJudge:
         """Return what a reply says.
 
         Raises:
-            ModelError: If it is no reply of the protocol.
+            ModelError: If it is not a reply of the protocol.
         """
         try:
             choice = reply["choices"][0]

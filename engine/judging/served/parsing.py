@@ -89,7 +89,7 @@ def mass_from_logprobs(logprobs: Sequence[tuple[str, float]]) -> AnswerMass:
 
 
 def mass_from_text(text: str) -> AnswerMass | None:
-    """Read an answer in words: what it starts with, else which of yes and no is said; None where neither or both are.
+    """Read an answer in words: what it starts with, else which of yes and no is said; None if neither or both are.
 
     A text carries no probability: the other side gets `TEXT_FLOOR`. A model that does not stop may say "yesyesno", which is a yes.
     """
