@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOC = ROOT / "docs" / "architecture.md"
 PACKAGES = ("engine", "finetune", "db", "ui")
-KINDS = {".py", ".js", ".css", ".html", ".txt"}
+KINDS = {".py", ".js", ".css", ".html", ".j2", ".txt"}
 NOT_LISTED = {"__init__.py"}
 """A package's own line, under its heading, says what its `__init__` says."""
 

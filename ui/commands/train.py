@@ -54,7 +54,7 @@ def train(
     batch: Annotated[int, typer.Option(help="Pairs in one step.")] = TrainConfig.batch_pairs,
     language_only: Annotated[bool, typer.Option("--language-only", help="Leave the vision tower as it is.")] = False,
     augment: Annotated[int, typer.Option(help="Variants of each picture in training; 1 = as it is.")] = TrainConfig.augment,
-    evaluation_pairs: Annotated[int, typer.Option(help="Frozen pairs that the result is measured on.")] = TrainConfig.evaluation_pairs,
+    evaluation_pairs: Annotated[int, typer.Option(help="Frozen pairs for the result.")] = TrainConfig.evaluation_pairs,
     promotion: Annotated[str, typer.Option(help="Becomes tuned by: mcnemar, interval, always or never.")] = TrainConfig.promotion,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = TrainConfig.device,
