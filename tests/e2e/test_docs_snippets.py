@@ -110,6 +110,7 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
             "maskgroup ablation": Instead("--pairs 4"),
             "maskgroup calibrate": Instead("--pairs 8 --dry-run"),
             "maskgroup labels export": Instead(),
+            "maskgroup app": NotRun("serves until it is stopped; the browser tests start it"),
             "maskgroup doctor": Instead(),
         }
     ),
