@@ -1,1 +1,1 @@
-"""Labels and their history in a real database. Imports only the engine's types and errors."""
+"""Labels and their history in a real database. Imports only the engine's types, errors and JSON."""

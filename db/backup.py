@@ -1,4 +1,4 @@
-"""Copies a database while it is in use, and only one that is whole."""
+"""Copies a database while it is in use, after checking that it is sound."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from engine.errors import LabelError
 def back_up(engine: Engine, target: Path) -> None:
     """Write a consistent copy of a SQLite database to a new file; others may read and write meanwhile.
 
-    The database is checked before it is copied, and the copy before it gets its name: a backup is whole, or there is none.
+    The database is checked before it is copied, and the copy before it gets its name. So a backup is sound, or there is none.
 
     Raises:
         LabelError: If the database is damaged or not SQLite, or the file exists or cannot be written.
@@ -48,7 +48,7 @@ def back_up(engine: Engine, target: Path) -> None:
 
 
 def _check_rows(engine: Engine) -> None:
-    # SQLite's own check looks at pages and indexes; a cell of nonsense is noticed by who reads it.
+    # SQLite's own check looks at pages and indexes; a damaged value is only noticed by reading it.
     LabelStore(engine).history()
     for kind in KINDS:
         RunStore(engine).list(kind)
@@ -70,21 +70,21 @@ def _copy(engine: Engine, unfinished: Path, target: Path) -> None:
                 copy.execute("PRAGMA journal_mode=DELETE")
                 check_whole(copy, f"copy {unfinished}")
         except sqlite3.Error as error:
-            # The original was read from end to end just now: what fails is the other place.
+            # The original has just been read from end to end, so it is the other place that fails.
             raise LabelError(
                 f"The backup {target} could not be written ({error}); free some space there, or give another place."
             ) from error
 
 
 def check_whole(connection: sqlite3.Connection, place: str) -> None:
-    """Refuse a SQLite database whose pages, indexes or references are not as they must be.
+    """Refuse a SQLite database with damaged pages, indexes or references.
 
     Args:
         connection: A connection to it.
-        place: Where it is, for the sentence.
+        place: Where it is, for the message.
 
     Raises:
-        DatabaseError: If they are not.
+        DatabaseError: If it is damaged.
         sqlite3.Error: If it cannot even be checked.
     """
     with closing(connection.cursor()) as cursor:
@@ -98,12 +98,12 @@ def check_whole(connection: sqlite3.Connection, place: str) -> None:
 
 def _give_name(unfinished: Path, target: Path) -> None:
     try:
-        # A link, unlike a rename, fails if somebody made the file meanwhile.
+        # Unlike a rename, a link fails if somebody has made the file in the meantime.
         os.link(unfinished, target)
     except FileExistsError as error:
         raise _taken(target) from error
     except OSError as error:
-        # Some sticks and shares have no links: there the name is looked at once more just before.
+        # Some USB sticks and network shares have no links; there, the name is checked once more just before.
         if os.path.lexists(target):
             raise _taken(target) from error
         os.rename(unfinished, target)
@@ -115,7 +115,7 @@ def _remove(unfinished: Path) -> None:
         try:
             left.unlink(missing_ok=True)
         except OSError:
-            # The folder is gone or may not be written; what matters was said already.
+            # The folder is gone or read-only; the error was already reported.
             continue
 
 

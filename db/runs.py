@@ -45,7 +45,7 @@ class Run:
 
     Attributes:
         kind: What sort of work; names are unique within a kind.
-        scene: The scene it is about, or None where it is about several or none.
+        scene: The scene it is about, or None if it is about several or none.
         config: What was asked, as JSON values.
         result: What came out so far, as JSON values.
         note: A sentence for people: why it failed, or what somebody wrote about it.
@@ -119,7 +119,7 @@ class RunStore:
         result: Mapping[str, Any] | None = None,
         note: str | None = None,
     ) -> Run:
-        """Replace what is given of a run; None leaves as it is.
+        """Replace the given fields of a run; None leaves a field unchanged.
 
         Raises:
             RunError: If there is no such run, a value is malformed, or the database cannot be written.
@@ -208,7 +208,7 @@ def _from_json(text: str) -> dict[str, Any]:
 
 
 def _to_json(values: Mapping[str, Any]) -> str:
-    # NaN is no JSON and PostgreSQL's text would keep what no reader opens: refuse it where it is made.
+    # NaN is not JSON: PostgreSQL would store text that no reader opens, so it is refused here.
     try:
         return to_json_text(dict(values), nan_as_null=False)
     except (TypeError, ValueError) as error:

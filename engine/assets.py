@@ -1,4 +1,4 @@
-"""Where the bundled scenes and models lie. Works from a checkout and from an editable install."""
+"""Where the bundled scenes and models lie. Works from a checkout, an editable install and a wheel."""
 
 from __future__ import annotations
 

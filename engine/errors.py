@@ -14,7 +14,7 @@ class SceneError(MaskgroupError):
     """A scene folder, or a file in it, is missing or broken.
 
     Args:
-        message: The sentence. It names files, whose names may hold anything: what cannot be printed on one line is escaped.
+        message: The sentence. File names in it may contain anything, so characters that cannot be printed on one line are escaped.
     """
 
     def __init__(self, message: str) -> None:

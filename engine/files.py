@@ -17,14 +17,14 @@ UNFINISHED = ".part"
 
 
 def write_atomically(path: Path, content: Mapping[str, object]) -> None:
-    """Write JSON under another name and give it its own when it is whole: a reader sees the old file or the new one.
+    """Write JSON to a temporary file and rename it when it is complete, so a reader sees the old file or the new one.
 
     Args:
         path: The file; its folder exists.
         content: JSON values; numbers that are not finite become null.
 
     Raises:
-        OSError: If it cannot be written; what was there stays.
+        OSError: If it cannot be written; the old file stays.
     """
     write_text_atomically(path, to_json_text(content, indent=2) + "\n")
 
@@ -33,7 +33,7 @@ def write_text_atomically(path: Path, text: str) -> None:
     """Write text as UTF-8, its line ends as they are; a reader sees the old file or the new one.
 
     Raises:
-        OSError: If it cannot be written; what was there stays.
+        OSError: If it cannot be written; the old file stays.
     """
     with writing_file(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8", newline="")

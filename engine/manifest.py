@@ -1,6 +1,6 @@
 """Lists every bundled file with its source, licence and SHA-256 in assets/MANIFEST.tsv: ``python -m engine.manifest``.
 
-A bundle's source and licence stand once, in `BUNDLES`; a file that belongs to no bundle is an error, so that nothing slips in.
+`BUNDLES` has each bundle's source and licence once. A file that belongs to no bundle is an error, so nothing is added unnoticed.
 """
 
 from __future__ import annotations

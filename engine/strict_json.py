@@ -1,8 +1,8 @@
-"""JSON that every reader takes: the one place where values become JSON text.
+"""JSON that every reader accepts: the only place where values become JSON text.
 
-Python writes NaN and infinity as words that no JSON reader but its own knows. A number that is not finite is a figure that is not
-there (the recall of pairs none of which is the same, for instance), so it is written as null. Whatever must be a number is checked
-where it arises, not here.
+Python writes NaN and infinity as words that other JSON readers do not know. Here, a number that is not finite is written as null.
+It stands for a figure that does not exist, such as the recall when no pair is the same. Values that must be numbers are checked
+where they are computed, not here.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def to_json_text(value: object, *, indent: int | None = None, escape: bool = Tru
         ValueError: If a number is not finite and is to be refused.
     """
     try:
-        # Nearly always as it is: a copy of a large room would cost more than its text.
+        # Nearly always all numbers are finite, and copying a large room would take longer than writing it.
         return json.dumps(value, indent=indent, ensure_ascii=escape, allow_nan=False)
     except (TypeError, ValueError):
         if not nan_as_null:
@@ -50,6 +50,6 @@ def finite(value: object) -> Any:
         return [finite(item) for item in cast("list[object]", value)]
     if value is None or isinstance(value, str | int):
         return value
-    # NumPy's scalars: float32 is no Python float, and json knows none of them.
+    # NumPy's scalars: json does not know them, and float32 is not a Python float.
     number = getattr(value, "item", None)
     return finite(number()) if callable(number) and getattr(value, "ndim", None) == 0 else value

@@ -67,8 +67,8 @@ class View:
 
     Attributes:
         name: The view's name, unique in its scene (a frame number in most formats).
-        camera: Intrinsics at the colour image's own size, or None where the scene has none.
-        pose: Camera-to-world, (4, 4) float64, or None where the scene has none.
+        camera: Intrinsics at the colour image's own size, or None if the scene has none.
+        pose: Camera-to-world, (4, 4) float64, or None if the scene has none.
     """
 
     name: str
@@ -85,7 +85,7 @@ class SceneMesh:
         faces: (F, 3) int32 vertex indices.
         colors: (V, 3) uint8 RGB.
         vertex_instances: (V,) int32 raw ground-truth ids (class * 1000 + instance), -1 where unlabelled;
-            None where the scene has no ground truth.
+            None if the scene has no ground truth.
     """
 
     vertices: Float32Array
@@ -160,15 +160,15 @@ class Scene:
         return self.reader.read_view(name)
 
     def color(self, name: str) -> UInt8Array | None:
-        """Return the view's photo, (H, W, 3) uint8, or None where the scene has none."""
+        """Return the view's photo, (H, W, 3) uint8, or None if the scene has none."""
         return self.reader.read_color(name)
 
     def depth(self, name: str) -> Float32Array | None:
-        """Return the view's depth along z, (H, W) float32 metres, 0 = unknown, or None where the scene has none."""
+        """Return the view's depth along z, (H, W) float32 metres, 0 = unknown, or None if the scene has none."""
         return self.reader.read_depth(name)
 
     def stored_instance_map(self, name: str) -> Int32Array | None:
-        """Return masks that the scene stores itself, (H, W) int32, -1 = nothing; None where they must be rendered."""
+        """Return masks that the scene stores itself, (H, W) int32, -1 = nothing; None if they must be rendered."""
         return self.reader.read_instance_map(name)
 
     @cached_property
@@ -190,7 +190,7 @@ class Frame:
         view: The view's name.
         rgb: (H, W, 3) uint8.
         instance_map: (H, W) int32, -1 = nothing; other values are mask ids of this view.
-        depth: (H, W) float32 metres along z, 0 = unknown; None where there is none.
+        depth: (H, W) float32 metres along z, 0 = unknown; None if there is none.
         camera: Intrinsics at this size, or None.
         pose: Camera-to-world (4, 4) float64, or None.
     """
@@ -250,7 +250,7 @@ class MaskPair:
 
 
 def no_probability(model: str, value: float) -> ModelError:
-    """Return the error for a model that answered with a number that is no probability, NaN for instance."""
+    """Return the error for a model that answered with a number that is not a probability, NaN for instance."""
     return ModelError(
         f"The model {model!r} answered {value:g}, expected a probability: its weights are broken, or its numbers overflow; "
         "try --dtype float32 or bfloat16, else copy, download or train it again."
@@ -268,9 +268,9 @@ class Verdict:
         prompt: Name and version of the prompt that was asked, e.g. "original@1".
         latency_s: Seconds for this verdict.
         threshold: p_same from which the answer is "same".
-        swap_disagreement: Distance between the two orders' probabilities, in [0, 1]; None where one order was asked.
+        swap_disagreement: Distance between the two orders' probabilities, in [0, 1]; None if one order was asked.
         forced: Whether the first answer was ambiguous, so that this one was asked for again, in one word.
-        uncalibrated: p_same before calibration; None where the model has none.
+        uncalibrated: p_same before calibration; None if the model has none.
     """
 
     p_same: float

@@ -1,3 +1,3 @@
-"""The version of the program: the one place where it stands."""
+"""The version of the program. Everything else reads it from here."""
 
 VERSION = "0.1.0"

@@ -1,4 +1,4 @@
-"""What a training was asked to do. Frozen, written to the run's folder as JSON; knows nothing about how it is done."""
+"""The settings of a training, frozen and written to the run's folder as JSON. Knows nothing about how a training works."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ BUNDLED_RATE = 5e-4
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Every setting of a training; the LoRA's are those of the original where nothing else is said.
+    """Every setting of a training; the LoRA defaults are those of the original project.
 
     Attributes:
         scenes: Folders of the scenes to train on.
-        evaluation_scenes: Folders of scenes to be judged before and after, and never trained on; empty = objects of `scenes` that
-            are held back for it.
+        evaluation_scenes: Folders of scenes that are measured on before and after, and never trained on; empty = held-back
+            objects of `scenes`.
         model: Base model, whole weights: "base", a folder or a hub id. `finetune.runs.base_choice` finds it for any judge's name.
         parent: The judge to beat, which also finds the hard negatives: "base", "tuned", a run's name, a folder or a hub id. Its
-            weights are not built upon.
+            weights are not trained further.
         pairs: Training pairs, half of them the same object; corrections come first, the rest is generated.
         epochs: How often each pair is seen, each time in both orders.
         negatives: "hard" = of the same class, and those that the judge to beat gets wrong; "random" = any other object.
         use_labels: Whether corrections are used.
-        evaluation_pairs: Pairs of the verdict, over all its scenes.
-        validation_pairs: Held-out pairs: about 120 of them make the curve, all of them the calibration.
-        rank, alpha, dropout, learning_rate: The LoRA's.
-        warmup: Share of the steps in which the learning rate rises.
+        evaluation_pairs: Frozen pairs of the result, over all its scenes.
+        validation_pairs: Held-out pairs; about 120 of them give the curve, all of them the calibration.
+        rank, alpha, dropout, learning_rate: Settings of the LoRA and its training.
+        warmup: Share of the steps during which the learning rate rises.
         weight_decay: How strongly AdamW pulls the adapter's weights to 0.
         batch_pairs: Pairs in one step; each is seen in both orders.
         language_only: Leave the vision tower as it is, so that its features are computed once and shared with the base.
@@ -82,7 +82,7 @@ class TrainConfig:
     max_recall_loss: float = 0.02
 
     def __post_init__(self) -> None:
-        """Refuse what no training can do.
+        """Refuse settings that no training can use.
 
         Raises:
             RunError: If a setting is out of range.
@@ -158,7 +158,7 @@ def read_config(run_dir: Path) -> TrainConfig:
 
 
 def check_run_name(name: str) -> None:
-    """Refuse names that cannot be a folder's, or that mean something else.
+    """Refuse names that cannot name a folder, or that have another meaning.
 
     Raises:
         RunError: If the name is not usable.

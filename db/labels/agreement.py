@@ -25,9 +25,9 @@ class Person:
     Attributes:
         name: The annotator's name.
         labels: Their labels that count, gold ones left out.
-        median_s: Median seconds a label, None where no label has its time.
-        gold: Pairs that they rated and a gold label settles.
-        gold_right: Of these, those on which they said the same as the gold label.
+        median_s: Median seconds a label, None if no label has its time.
+        gold: Pairs that they rated and that a gold label settles.
+        gold_right: How many of these they answered like the gold label.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Person:
 
     @property
     def gold_share(self) -> float | None:
-        """Agreement with gold, [0, 1]; None where there is nothing to compare."""
+        """Agreement with gold, [0, 1]; None if there is nothing to compare."""
         return self.gold_right / self.gold if self.gold else None
 
 
@@ -50,8 +50,8 @@ class PairOfPeople:
         first: One of them.
         second: The other.
         pairs: Pairs of masks that both rated.
-        agreed: Those on which they said the same.
-        kappa: Cohen's kappa; None where it is not defined, as both gave one and the same rating throughout.
+        agreed: How many of these they rated alike.
+        kappa: Cohen's kappa; None if it is not defined, because both always gave the same single rating.
     """
 
     first: str
@@ -63,13 +63,13 @@ class PairOfPeople:
 
 @dataclass(frozen=True)
 class Agreement:
-    """All of it.
+    """The agreement of all people.
 
     Attributes:
         people: What each annotator did, in the order of their names.
         between: Every two people who rated a pair in common.
-        fleiss: Fleiss' kappa over the pairs that two or more people rated; None where it is not defined.
-        fleiss_pairs: How many pairs that is over.
+        fleiss: Fleiss' kappa over the pairs that two or more people rated; None if it is not defined.
+        fleiss_pairs: Number of pairs that `fleiss` is computed over.
     """
 
     people: tuple[Person, ...]
@@ -79,7 +79,7 @@ class Agreement:
 
 
 def measure_agreement(current: Iterable[Label]) -> Agreement:
-    """Compare people.
+    """Measure how far people agree with each other and with gold labels.
 
     Args:
         current: The newest label of each annotator on each pair.
@@ -113,7 +113,7 @@ def measure_agreement(current: Iterable[Label]) -> Agreement:
 
 
 def cohen_kappa(both: Sequence[tuple[Decision, Decision]]) -> float | None:
-    """Return Cohen's kappa of two people's ratings, None where it is not defined."""
+    """Return Cohen's kappa of two people's ratings, None if it is not defined."""
     if len({rating for pair in both for rating in pair}) < 2:
         return None
     kappa = float(cohen_kappa_score([a for a, _ in both], [b for _, b in both]))
@@ -121,9 +121,9 @@ def cohen_kappa(both: Sequence[tuple[Decision, Decision]]) -> float | None:
 
 
 def fleiss_kappa(items: Sequence[Sequence[str]]) -> float | None:
-    """Return Fleiss' kappa (Psychological Bulletin 76, 1971), None where it is not defined.
+    """Return Fleiss' kappa (Psychological Bulletin 76, 1971), None if it is not defined.
 
-    Items may have different numbers of ratings, two at least: each item's agreement then counts by its number of ratings.
+    Items may have different numbers of ratings, at least two; each item's agreement is weighted by its number of ratings.
 
     Args:
         items: The ratings of each item.

@@ -14,7 +14,7 @@ from engine.types import MaskKey, MaskPair
 
 @dataclass(frozen=True)
 class LabelContradiction:
-    """Masks that "same" labels join and a "different" label parts.
+    """Masks that "same" labels join and a "different" label separates.
 
     Attributes:
         scene: Name of the scene.
@@ -29,7 +29,7 @@ class LabelContradiction:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A pair on which people's labels that count are "same" and "different"; `label_ids` names all that count, by age."""
+    """A pair that people labelled both "same" and "different"; `label_ids` lists all labels that count, oldest first."""
 
     scene: str
     pair: MaskPair
@@ -48,7 +48,7 @@ class Duplicate:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """All that was found, each kind in the order of the labels."""
+    """Everything that was found, each kind in the order of the labels."""
 
     n_labels: int
     contradictions: tuple[LabelContradiction, ...]
@@ -57,7 +57,7 @@ class AuditReport:
 
     @property
     def is_clean(self) -> bool:
-        """Whether labels can all be right; a duplicate alone is no fault."""
+        """Whether all labels can be right; a duplicate alone is not a fault."""
         return not self.contradictions and not self.disagreements
 
 
@@ -80,7 +80,7 @@ def audit(current: Iterable[Label], history: Iterable[Label]) -> AuditReport:
 def find_contradictions(current: Iterable[Label]) -> list[LabelContradiction]:
     """Return a shortest cycle for every "different" label whose masks are joined by "same" labels.
 
-    A pair on which people disagree goes by what it counts as (`db.labels.settling`); the disagreement itself is reported apart.
+    If people disagree on a pair, its settled answer is used here (`db.labels.settling`); the disagreement is reported separately.
     """
     by_scene: dict[str, dict[MaskPair, Label]] = defaultdict(dict)
     for entry in settle(current):
@@ -132,7 +132,7 @@ def find_duplicates(history: Iterable[Label]) -> list[Duplicate]:
 
 
 def _shortest_chain(joined: dict[MaskKey, dict[MaskKey, Label]], ends: MaskPair) -> list[MaskKey] | None:
-    """Return the masks from one end to the other along "same" labels, by breadth-first search; None where there is no way."""
+    """Return the masks from one end to the other along "same" labels, by breadth-first search; None if there is no path."""
     if ends.a not in joined or ends.b not in joined:
         return None
     came_from: dict[MaskKey, MaskKey | None] = {ends.a: None}

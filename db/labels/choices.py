@@ -25,7 +25,7 @@ class ChoiceStore:
         self._engine = engine
 
     def number(self, name: str, default: float) -> float:
-        """Return a number, `default` where nobody chose one.
+        """Return a chosen number, or `default` if nobody chose one.
 
         Raises:
             LabelError: If the name is malformed or the database cannot be read.
@@ -47,7 +47,7 @@ class ChoiceStore:
         try:
             self._put(name, value)
         except ConflictError:
-            # Somebody else made the row between our look and our write; now it is there to be changed.
+            # Somebody else added the row after we looked; now it can be changed.
             self._put(name, value)
 
     def _put(self, name: str, value: float) -> None:

@@ -1,6 +1,6 @@
 """The history as text and back: JSON Lines and CSV, one row of `decisions` a line. `docs/labels.md` documents the fields.
 
-Rows name each other by `uuid`, so that a file means the same in every database, and reading it twice changes nothing.
+Rows refer to each other by `uuid`, so a file means the same in every database, and importing it twice changes nothing.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class ImportReport:
 
     Attributes:
         added: Rows that are new in the database.
-        known: Rows that were in it already, with the same content.
+        known: Rows that were already in it with the same content.
         bad: Lines that were refused.
     """
 
@@ -154,7 +154,7 @@ def import_rows(engine: Engine, source: str | Path, file_format: FileFormat, *, 
                 if row.undoes is not None and row.undoes in undone:
                     raise LabelError(f"The row {record['undoes']} was undone before; a row is undone once.")
                 session.add(row)
-                # Numbers are given out at once: later rows may undo this one.
+                # Flushed at once for its number, because later rows may undo this one.
                 session.flush()
             except LabelError as error:
                 bad.append(BadLine(line, str(error)))
@@ -196,7 +196,7 @@ def read_record(record: dict[str, Any], stored: dict[str, DecisionRow]) -> Decis
     for name in ("mask_a", "mask_b"):
         if not isinstance(record[name], int) or isinstance(record[name], bool):
             raise LabelError(f"{name} is {shown(record[name])}, expected a whole number.")
-    # Files of versions without gold labels do not have it.
+    # Files from versions without gold labels lack this field.
     is_gold = record.get("is_gold", False)
     if not isinstance(is_gold, bool):
         raise LabelError(f"is_gold is {shown(is_gold)}, expected true or false.")

@@ -1,6 +1,6 @@
-"""Leases: a queue hands each pair to one page at a time, and gets it back when the page is left.
+"""Leases: a queue lends each pair to one page at a time, and gets it back when the page is left.
 
-The holder is the page (a browser's session), never a person's name: two browsers may go by one name.
+The holder is the page (a browser's session), not a person's name, because two browsers may use one name.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class LeaseStore:
         self._engine = engine
 
     def lease(self, scene: str, pair: MaskPair, annotator: str, *, seconds: float) -> bool:
-        """Take a pair, in either order, for some seconds; a pair that the annotator has already is taken anew.
+        """Lease a pair, in either order, for some seconds; a lease that the annotator already has is renewed.
 
         Returns:
             False if somebody else has it.
@@ -62,13 +62,13 @@ class LeaseStore:
             pairs: Masks of that scene, in either order.
             annotator: Who holds them.
             seconds: For how long.
-            among: "" = nobody else may have them; else only nobody of this circle, as for a pair that goes once to each person.
+            among: "" = nobody else may have the pairs; else nobody else of this circle, as for pairs that every person gets once.
 
         Returns:
-            Those that nobody else has, in order.
+            The pairs that nobody else has, in order.
 
         Raises:
-            LabelError: As `lease` does; then none is taken.
+            LabelError: As for `lease`; then nothing is leased.
         """
         _check(scene, annotator, pairs, seconds)
         now = time.time()
@@ -88,7 +88,7 @@ class LeaseStore:
                         connection.execute(insert(LeaseRow).values(scene=scene, pair_key=lease_key(pair, among), **mine))
                     got.append(pair)
         except ConflictError:
-            # Somebody took one of them between our look and our write: one at a time, each says for itself.
+            # Somebody took one of them after we looked, so they are leased one at a time.
             if len(pairs) == 1:
                 return []
             each = (self.lease_all(scene, [pair], annotator, seconds=seconds, among=among) for pair in pairs)
@@ -96,10 +96,10 @@ class LeaseStore:
         return got
 
     def release(self, scene: str, pair: MaskPair, annotator: str, *, among: str = "") -> None:
-        """Give a pair back, also as one of a circle; one that somebody else has stays theirs.
+        """Give back a pair, including leases of a circle; leases of others are not affected.
 
         Raises:
-            NotSavedError: If the database cannot be written; the lease runs out by itself then.
+            NotSavedError: If the database cannot be written; the lease then expires by itself.
         """
         _check(scene, annotator, [pair], 0)
         keys = {lease_key(pair, ""), lease_key(pair, among)}
@@ -123,7 +123,7 @@ class LeaseStore:
 
 
 def lease_key(pair: MaskPair, among: str = "") -> str:
-    """Return the text under which a pair is leased: one of its own for each circle in which it goes to one page."""
+    """Return the key under which a pair is leased; each circle of people has its own key for the pair."""
     key = pair_key(pair)
     return f"among {hashlib.sha256(to_json_text([key, among]).encode()).hexdigest()}" if among else key
 

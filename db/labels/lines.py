@@ -1,4 +1,4 @@
-"""Reads a file of labels line by line: JSON Lines or CSV, whatever it holds. Knows fields only as names; runs no query."""
+"""Reads a file of labels, JSON Lines or CSV, line by line. Knows fields only as names; runs no query."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ Lines = Iterable[tuple[int, str]]
 
 
 def read_lines(file: Path) -> Iterator[tuple[int, str]]:
-    """Yield a file's lines with their numbers, from 1. A byte that is no UTF-8 becomes half a character, which no field may hold.
+    """Yield a file's lines with their numbers, from 1. Bytes that are not UTF-8 become lone surrogates, which no field may contain.
 
-    Of a line longer than `MAX_LINE` so much is given that it is seen to be longer.
+    A line longer than `MAX_LINE` is cut, but stays too long, so that the caller sees it.
 
     Raises:
-        LabelError: If it cannot be read, is no ordinary file, or is not text in UTF-8.
+        LabelError: If it cannot be read, is not an ordinary file, or is not UTF-8 text.
     """
     expected = "expected a file written by `maskgroup labels export`"
     try:
-        # Before it is opened: a pipe would keep us waiting, a device would never end.
+        # Checked before it is opened: a pipe would block, a device would never end.
         if not stat.S_ISREG(file.stat().st_mode):
             raise LabelError(f"{file} cannot be read: it is no ordinary file; {expected}.")
         with file.open("rb") as stream:
@@ -117,7 +117,7 @@ def whole_number(cell: str) -> int:
     """Return the whole number in a cell of CSV.
 
     Raises:
-        ValueError: If it is none; Python itself would take `1_000` for one.
+        ValueError: If it is not a whole number; `1_000`, which Python accepts, is not.
     """
     if not WHOLE.fullmatch(cell):
         raise ValueError(cell)
@@ -128,7 +128,7 @@ def decimal_number(cell: str) -> float:
     """Return the number in a cell of CSV.
 
     Raises:
-        ValueError: If it is none, or one that is not finite.
+        ValueError: If it is not a finite number.
     """
     if not DECIMAL.fullmatch(cell):
         raise ValueError(cell)

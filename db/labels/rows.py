@@ -31,7 +31,7 @@ DECISIONS: tuple[Decision, ...] = get_args(Decision)
 
 @dataclass(frozen=True)
 class ShownVerdict:
-    """What one model had said of a pair, as it stood on the page: P(same) and the mass on neither yes nor no, both [0, 1]."""
+    """One model's verdict on a pair as the page showed it: P(same) and the mass on neither yes nor no, both in [0, 1]."""
 
     model: str
     prompt: str | None = None
@@ -50,11 +50,11 @@ class NewLabel:
         decision: What was decided.
         model: Name of the model whose verdict was shown, or None; `prompt`, `p_same`, `ambiguity` are its answer.
         seconds: Time from showing the pair to deciding, or None.
-        beside: What other models said, where their verdicts stood beside that one.
+        beside: Verdicts of other models that were shown beside that one.
         queue: Where the pair came from.
         source: Which program wrote the label.
-        is_gold: Whether it settles the pair: a gold label outweighs all others. A person's gold label and their ordinary one
-            stand beside each other.
+        is_gold: Whether it settles the pair: a gold label outweighs all others. A person's gold label does not replace
+            their ordinary one.
     """
 
     annotator: str
@@ -73,7 +73,7 @@ class NewLabel:
 
     @property
     def shown(self) -> tuple[ShownVerdict, ...]:
-        """Every verdict that was on the page when this was decided, in its places there."""
+        """Every verdict that was on the page when this was decided, in the order on the page."""
         if self.model is None:
             return self.beside
         return (ShownVerdict(self.model, self.prompt, self.p_same, self.ambiguity), *self.beside)
@@ -90,13 +90,13 @@ class Label(NewLabel):
 
 
 def pair_key(pair: MaskPair) -> str:
-    """Return the text under which a pair is found, the same in both orders."""
+    """Return the key of a pair, the same in both orders."""
     ordered = pair.canonical()
     return to_json_text([[key.view, key.mask] for key in (ordered.a, ordered.b)])
 
 
 def check_label(label: NewLabel) -> None:
-    """Refuse what no database should hold.
+    """Refuse a label that must not be stored.
 
     Raises:
         LabelError: If a text is empty, too long or holds a NUL, the pair is one mask twice, or a number is out of its range; a
@@ -122,13 +122,13 @@ def check_label(label: NewLabel) -> None:
     if len(label.beside) > MAX_BESIDE:
         raise LabelError(f"A label carries up to {MAX_BESIDE} verdicts beside the first, this one has {len(label.beside)}.")
     for verdict in label.beside:
-        # Each by the rules of the first one.
+        # Each is checked like the first one.
         told = {name: getattr(verdict, name) for name in ("model", "prompt", "p_same", "ambiguity")}
         check_label(replace(label, beside=(), **told))
 
 
 def check_identity(identity: str) -> None:
-    """Refuse what does not name a row for sure.
+    """Refuse an identity that is not unique.
 
     Raises:
         LabelError: If it is no UUID in small letters.
@@ -140,10 +140,10 @@ def check_identity(identity: str) -> None:
 
 
 def check_pair(pair: MaskPair) -> None:
-    """Refuse what is no pair of two masks.
+    """Refuse a pair that is not two masks.
 
     Raises:
-        LabelError: If it is one mask twice, a view's name is empty or too long, or a mask's id is no int32.
+        LabelError: If it is one mask twice, a view's name is empty or too long, or a mask's id is not an int32.
     """
     for key in (pair.a, pair.b):
         check_text(key.view, "A view's name", MAX_VIEW)
@@ -156,13 +156,13 @@ def check_pair(pair: MaskPair) -> None:
 
 
 def is_number(value: object) -> bool:
-    """Return whether a value is a number that a float can hold; True is none."""
-    # A longer whole number is beyond floats.
+    """Return whether a value is a number that a float can hold; True is not a number."""
+    # A longer whole number does not fit into a float.
     return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63)
 
 
 def is_storable(text: str) -> bool:
-    """Return whether every database keeps a text: PostgreSQL takes no NUL, and none takes half a character."""
+    """Return whether every database keeps a text: PostgreSQL refuses NUL, and all refuse lone surrogates."""
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
@@ -206,7 +206,7 @@ def label_of(row: DecisionRow) -> Label:
     """Return a stored row as a value.
 
     Raises:
-        ValueError: If a cell holds what nobody stored, as in a damaged database.
+        ValueError: If a cell holds a value that was never stored, as in a damaged database.
     """
     assert row.id is not None
     _check_cells(row)

@@ -19,7 +19,7 @@ MAX_FOUND = 500
 
 @dataclass(frozen=True)
 class Filter:
-    """What to look for; None and "" look for everything.
+    """What to look for; None and "" match everything.
 
     Attributes:
         scene: Name of the scene.
@@ -66,7 +66,7 @@ def search(engine: Engine, wanted: Filter) -> list[Found]:
         fits.append(counts_now())
     text = wanted.text.strip()
     if text:
-        # The text is a value and never a pattern: its own % and _ are escaped.
+        # The text is a value, not a pattern, so its % and _ are escaped.
         columns = (row.scene, row.view_a, row.view_b, row.annotator, row.queue, row.model)
         hits = [func.lower(column).contains(text.lower(), autoescape=True) for column in columns]
         if text.isdecimal() and len(text) < 10:

@@ -1,4 +1,4 @@
-"""Many people's labels on a pair, one decision: gold, else the majority, else the latest. Runs no query."""
+"""From many people's labels on a pair to one decision: gold, else the majority, else the latest. Runs no query."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Settled:
     Attributes:
         scene: Name of the scene.
         pair: The masks in canonical order.
-        decision: What counts: "unsure" where nobody could tell, "skip" where everybody passed the pair by.
-        basis: Why: a gold label, more people than any other answer, or the latest where these were as many.
+        decision: What counts; "unsure" if nobody could tell, "skip" if everybody skipped the pair.
+        basis: Why: a gold label, the majority, or the latest label if there is no majority.
         label: The latest label with this decision, which stands for the others.
         votes: How many people said what, gold labels left out.
     """
@@ -37,7 +37,7 @@ class Settled:
 def settle(current: Iterable[Label]) -> list[Settled]:
     """Decide every pair.
 
-    Only "same" and "different" vote; "unsure" counts where neither was said, "skip" where nothing else was.
+    Only "same" and "different" are counted as votes. "unsure" results if neither was said, "skip" if nothing else was.
 
     Args:
         current: The newest label of each annotator on each pair.

@@ -1,6 +1,6 @@
 """The label store: adds decisions, undoes them, and says which labels count now.
 
-A label counts while no row undoes it; of one annotator's labels on a pair the latest counts, gold and ordinary ones apart.
+A label counts until a row undoes it. Of one annotator's labels on a pair, the latest counts; gold and ordinary ones are separate.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class LabelStore:
 
         Args:
             label: Who decided what about which pair, and what was on the screen.
-            identity: A UUID that its sender made for it, so that it is stored once however often it is sent; None = a fresh one.
+            identity: A UUID that the sender made for it, so that it is stored once even if it is sent again; None = a new one.
 
         Raises:
             LabelError: If the label is malformed, or the identity is that of another decision.
@@ -71,7 +71,7 @@ class LabelStore:
                 if stored is None:
                     return self._insert(session, row_of(label, datetime.now(UTC), identity=identity))
         except ConflictError:
-            # Sent twice in the same moment, on a database that lets both look first.
+            # The same label was sent twice at once, on a database that lets both look first.
             stored = None if identity is None else self.find(identity)
             if stored is None:
                 raise
@@ -80,11 +80,11 @@ class LabelStore:
         return stored
 
     def undo(self, label_id: int, annotator: str, *, identity: str | None = None) -> Label:
-        """Take a label back by a row of its own; the row that is taken back stays in the history.
+        """Undo a label by adding a row; the undone row stays in the history.
 
         Args:
             label_id: Number of the label.
-            annotator: Who takes it back.
+            annotator: Who undoes it.
             identity: As for `add`.
 
         Raises:
@@ -107,7 +107,7 @@ class LabelStore:
                 if row is None or row.undoes is not None:
                     raise LabelError(f"There is no label {label_id} to undo; look its number up in the history.")
                 if session.scalar(select(_column("id")).where(_column("undoes") == label_id)) is not None:
-                    # By the same request, in the moment since we looked?
+                    # Perhaps by the same request, since we looked.
                     stored = self._sent_before(session, identity)
                     if stored is not None and stored.undoes == label_id:
                         return stored
@@ -121,7 +121,7 @@ class LabelStore:
             stored = None if identity is None else self.find(identity)
             if stored is not None and stored.undoes == label_id:
                 return stored
-            # Two people undid it in the same moment, on a database that lets both look first.
+            # Two people undid it at once, on a database that lets both look first.
             raise _undone_before(label_id) from error
 
     def current(self, scene: str | None = None, annotator: str | None = None) -> list[Label]:
@@ -171,19 +171,19 @@ class LabelStore:
         return people
 
     def newest_id(self) -> int:
-        """Return the number of the newest row, 0 where there is none: it grows with whatever happens to labels."""
+        """Return the number of the newest row, 0 if there is none. It grows with every change to labels."""
         with reading(self._engine) as connection:
             return connection.scalar(select(func.max(_column("id")))) or 0
 
     def get(self, label_id: int) -> Label | None:
-        """Return one row of the history, None where there is none of this number."""
+        """Return one row of the history, None if there is none of this number."""
         if not is_row_id(label_id):
             return None
         found = self._labels(select(DecisionRow).where(_column("id") == label_id))
         return found[0] if found else None
 
     def find(self, identity: str) -> Label | None:
-        """Return the row that a UUID names, None where there is none."""
+        """Return the row that a UUID names, None if there is none."""
         found = self._labels(select(DecisionRow).where(_column("uuid") == identity))
         return found[0] if found else None
 
@@ -242,7 +242,7 @@ def counts_now() -> ColumnElement[bool]:
 
 
 def _is_decision(row: Any) -> ColumnElement[bool]:
-    # Not "IS NULL": SQLite would look that up in the unique index and walk through all decisions for each of them.
+    # Not "IS NULL": SQLite would look that up in the unique index and scan all decisions for each row.
     return func.coalesce(row.undoes, 0) == 0
 
 

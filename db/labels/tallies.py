@@ -23,7 +23,7 @@ class Tally:
     Attributes:
         today: Labels since midnight, UTC.
         total: Labels of all days.
-        per_minute: Over the last five minutes, or since the first label of these where that is less; 0 before the second label.
+        per_minute: Over the last five minutes, or since the first label in them; 0 before the second label.
     """
 
     today: int
@@ -37,7 +37,7 @@ def tally(engine: Engine, annotator: str, *, now: datetime | None = None) -> Tal
     Args:
         engine: The database.
         annotator: Whose labels are counted.
-        now: The moment for which to count; None = this one.
+        now: The time to count for; None = the present.
     """
     check_text(annotator, "The annotator to look for")
     now = now or datetime.now(UTC)
@@ -54,5 +54,5 @@ def tally(engine: Engine, annotator: str, *, now: datetime | None = None) -> Tal
         return Tally(today, total, 0.0)
     first = first if first.tzinfo else first.replace(tzinfo=UTC)
     minutes = max((now - first).total_seconds(), 1.0) / 60
-    # The first label ends no interval: what was done in the time is one less.
+    # The first label only starts the interval, so it is not counted.
     return Tally(today, total, (count - 1) / minutes)

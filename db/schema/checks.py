@@ -14,17 +14,17 @@ MAX_LENGTHS = {"scene": 200, "model": 200, "prompt": 80, "queue": 80, "source": 
 
 
 def is_row_id(value: object) -> bool:
-    """Return whether a value can be the number of a row: True is no 1, and no table holds more rows than 31 bits count."""
+    """Return whether a value can be the number of a row: True is not 1, and row numbers have at most 31 bits."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_ID
 
 
 def check_text(value: object, what: str, longest: int | None = None, *, error: type[MaskgroupError] = LabelError) -> None:
-    """Refuse what is no text that a database keeps.
+    """Refuse a value that is not text, or not text that every database can store.
 
     Args:
-        value: What came.
-        what: What it is, for the sentence: "An annotator's name".
-        longest: Most characters; then there must be one at least. None = any number.
+        value: The value.
+        what: What it is, for the message, such as "An annotator's name".
+        longest: Most characters; then at least one is needed. None = any number.
         error: Class of the error that is raised.
     """
     if not isinstance(value, str):
@@ -36,17 +36,17 @@ def check_text(value: object, what: str, longest: int | None = None, *, error: t
 
 
 def check_limit(value: object, what: str) -> None:
-    """Refuse what is no number of rows.
+    """Refuse a limit that is not a number of rows.
 
     Raises:
-        LabelError: If it is no whole number, or negative.
+        LabelError: If it is not a whole number, or negative.
     """
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_ID:
         raise LabelError(f"{what} is {shown(value)}, expected a whole number from 0; correct it.")
 
 
 def is_a(value: object, *kinds: type) -> bool:
-    """Whether a value is of one of some types, whatever its annotation promises; a bool is no number.
+    """Whether a value is of one of some types, whatever its annotation promises; a bool is not a number.
 
     Callers may be untyped, and so is what SQLite holds.
     """
@@ -54,7 +54,7 @@ def is_a(value: object, *kinds: type) -> bool:
 
 
 def shown(value: object) -> str:
-    """Return a value as a message may hold it, however long it is."""
+    """Return a value as a message may show it, shortened if it is long."""
     kind = type(value).__name__
     if isinstance(value, str):
         return repr(value) if len(value) <= 60 else f"{value[:50]!r}... ({len(value)} characters)"
@@ -66,10 +66,10 @@ def shown(value: object) -> str:
 
 
 def shown_name(name: object) -> str:
-    """Return a field's name as a message may hold it: a plain one as it is."""
+    """Return a field's name as a message may show it; a plain name is unchanged."""
     return name if isinstance(name, str) and name.isidentifier() and len(name) <= 60 else shown(name)
 
 
 def in_utc(moment: datetime) -> datetime:
-    """Return a stored time in UTC: SQLite gives times back without their zone, PostgreSQL in the server's."""
+    """Return a stored time in UTC: SQLite returns times without a zone, PostgreSQL in the server's zone."""
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Says in one sentence what a database could not do. The only place where a driver's error becomes one that a person may see."""
+"""Says in one sentence what a database could not do. The only place where a driver's error becomes a message for people."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class ConflictError(DatabaseError):
 
 @contextmanager
 def in_words(engine: Engine, *, writes: bool) -> Generator[None]:
-    """Turn whatever goes wrong with the database in the block into a `DatabaseError`.
+    """Turn every database error in the block into a `DatabaseError`.
 
     Args:
         engine: The database that the statement was for.
-        writes: Whether the block changes it; only for the words.
+        writes: Whether the block changes it; only for the message.
     """
     try:
         yield
@@ -41,7 +41,7 @@ def in_words(engine: Engine, *, writes: bool) -> Generator[None]:
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise DatabaseError(explain(error, engine.url, writes=writes)) from cause_to_show(error, engine.url)
     except (ValueError, TypeError) as error:
-        # Arguments are checked before; what is left is a stored value that nobody could have written through this package.
+        # Arguments were checked before, so this is a stored value that this package cannot have written.
         what, advice = _DAMAGED
         raise DatabaseError(
             _sentence(engine.url, f"{what} (a stored value cannot be read: {_first_line(error)})", writes, advice)
@@ -61,7 +61,7 @@ def cause_to_show(error: BaseException, url: URL) -> BaseException | None:
 
 
 def sqlite_code(error: BaseException | None) -> int:
-    """Return SQLite's primary result code of an error or of what caused it, 0 where there is none."""
+    """Return SQLite's primary result code of an error or of what caused it, 0 if there is none."""
     while error is not None:
         origin = getattr(error, "orig", None) or error
         if isinstance(origin, sqlite3.Error):
@@ -132,7 +132,7 @@ def _of_sqlite(error: sqlite3.Error) -> tuple[str, str]:
 def _of_server(error: BaseException) -> tuple[str, str]:
     said = _first_line(error)
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-    # Before there is a connection, the driver gives the server's words and no code.
+    # Before there is a connection, the driver gives only the server's message, without a code.
     for words, code in (("password", "28P01"), ("does not exist", "3D000"), ("too many clients", "53300")):
         state = state or (code if words in said else None)
     if state in _BY_SQLSTATE:

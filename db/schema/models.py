@@ -1,6 +1,6 @@
 """Tables. Rows leave this package only as the frozen dataclasses of `db.labels.store`.
 
-Decisions are append-only: an undo or a change of mind is a new row, so nothing that was acknowledged is ever lost or overwritten.
+Decisions are append-only: an undo or a change of mind is a new row, so nothing acknowledged is ever lost or overwritten.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class DecisionRow(SQLModel, table=True):
 
 
 class LeaseRow(SQLModel, table=True):
-    """One pair that a queue has handed to one person, who has it until `expires_at` (seconds since 1970, UTC)."""
+    """One pair that a queue has lent to one page until `expires_at` (seconds since 1970, UTC)."""
 
     metadata = metadata
     __tablename__ = "leases"  # pyright: ignore[reportAssignmentType]

@@ -1,4 +1,4 @@
-"""Where a database is: reads what --db gives. `db.schema.urls` shows it."""
+"""Where a database is: reads the value of --db. `db.schema.urls` shows it to people."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read_place(target: str) -> URL:
         url = make_url(target)
         backend = url.get_backend_name()
     except (ArgumentError, ValueError):
-        # Without the cause, whose words quote pieces of the URL and so perhaps of a password.
+        # Without the cause, which may quote parts of the URL and of a password.
         raise LabelError(
             f"{show_url(target)[:200]} is no database URL; expected DIALECT://USER:PASSWORD@HOST:PORT/NAME with special "
             "characters in the password as %XX; correct it with --db."

@@ -1,4 +1,4 @@
-"""Folders and files that only their owner may read. They are made so; nothing is open to others even for a moment."""
+"""Folders and files that only their owner may read, from the moment they are made."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BESIDE = ("-wal", "-shm", "-journal")
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, for its owner alone; one that is there stays as it is.
+    """Make a folder and missing parents for its owner alone; an existing folder stays unchanged.
 
     Raises:
         OSError: If it cannot be made.
@@ -29,7 +29,7 @@ def make_private_folder(folder: Path) -> None:
 
 
 def tighten(path: Path, mode: int) -> None:
-    """Take a file's or folder's rights away from others, where it is ours and they have any; nothing is opened."""
+    """Remove other users' rights to a file or folder, if it is ours. Nothing is opened."""
     with contextlib.suppress(OSError):
         found = path.stat()
         now = stat.S_IMODE(found.st_mode)
@@ -41,20 +41,20 @@ def tighten(path: Path, mode: int) -> None:
 def make_private_file(path: Path) -> None:
     """Make an empty file for its owner alone, unless there is one.
 
-    It is made under another name and linked: a database is never opened except by SQLite, not even for a moment, since a
-    descriptor that is closed would take SQLite's locks with it.
+    It is made under another name and then linked. Only SQLite may open a database, because closing any other descriptor of the
+    file would drop SQLite's locks.
     """
     if path.exists():
         return
     unfinished = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE))
-        # A link, unlike a rename, fails if somebody made the file meanwhile.
+        # Unlike a rename, a link fails if somebody has made the file in the meantime.
         os.link(unfinished, path)
     except FileExistsError:
         return
     except OSError:
-        # No links here, or no right to write: SQLite makes the file, or says why it cannot; then it is tightened.
+        # No links here, or no right to write: SQLite makes the file, or says why it cannot. It is tightened afterwards.
         return
     finally:
         with contextlib.suppress(OSError):
@@ -62,7 +62,7 @@ def make_private_file(path: Path) -> None:
 
 
 def make_private_database(path: Path) -> None:
-    """Make a database's file before SQLite opens it, so that it is born private; tighten one that is there, and its neighbours."""
+    """Make a database's file before SQLite does, so that it is private; tighten an existing one and the files beside it."""
     make_private_file(path)
     for place in (path, *(path.with_name(path.name + ending) for ending in BESIDE)):
         tighten(place, PRIVATE_FILE)

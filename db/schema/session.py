@@ -1,6 +1,6 @@
 """Opens a database, a SQLite file or any SQLAlchemy URL, and brings its schema up to date; gives out its transactions.
 
-Whatever goes wrong in `reading`, `writing`, `read_session` and `write_session` is a `db.schema.faults.DatabaseError`, one sentence.
+Every error in `reading`, `writing`, `read_session` and `write_session` becomes a `db.schema.faults.DatabaseError`, one sentence.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ MIGRATION_LOCK = 0x6D61736B
 def open_database(target: str) -> Engine:
     """Open a database and migrate it to the newest schema.
 
-    A SQLite file that cannot be written, by its permissions or its medium, is opened for reading; writing to it is an error then.
-    A file that is made here, and the folder that is made for it, are their owner's alone; see `db.schema.private_files`.
+    A read-only SQLite file is opened for reading; writing to it is then an error.
+    A new file and a new folder for it are private to their owner; see `db.schema.private_files`.
 
     Args:
         target: Path of a SQLite file (its folder is made), or a SQLAlchemy URL such as "postgresql+psycopg://...".
 
     Raises:
-        LabelError: If it cannot be opened, is no database, or was written by another program or a newer version.
+        LabelError: If it cannot be opened, is not a database, or was written by another program or a newer version.
     """
     url = read_place(target)
     if url.get_backend_name() != "sqlite":
@@ -67,7 +67,7 @@ def migrate(engine: Engine, revision: str = "head") -> None:
 
 
 def for_reading(engine: Engine) -> Engine:
-    """Return the same engine for work that only reads: on SQLite it then neither waits for writers nor holds them up."""
+    """Return the same engine for reading only: on SQLite it then neither waits for writers nor blocks them."""
     return engine.execution_options(reads_only=True)
 
 
@@ -94,7 +94,7 @@ def read_session(engine: Engine) -> Generator[Session]:
 
 @contextmanager
 def write_session(engine: Engine) -> Generator[Session]:
-    """Give a session that writes; the block commits it, and what it did not commit is rolled back."""
+    """Give a session that writes; the block must commit, or its changes are rolled back."""
     with in_words(engine, writes=True), Session(engine) as session:
         yield session
 
@@ -134,7 +134,7 @@ def _open(make: Any, url: URL, *, can_write: bool = True) -> Engine:
 
 
 def _bring_up_to_date(engine: Engine, *, can_write: bool) -> None:
-    # Looked at before the write lock is taken: who only reads need not wait for whoever writes.
+    # Checked before the write lock is taken, so that readers need not wait for writers.
     with reading(engine) as connection:
         versions = MigrationContext.configure(connection).get_current_heads()
         tables = [] if versions else inspect(connection).get_table_names()
@@ -160,7 +160,7 @@ def _server_engine(url: URL) -> Engine:
     waits = (
         {"connect_timeout": max(2, faults.BUSY_TIMEOUT_MS // 1000)} if is_postgres and "connect_timeout" not in url.query else {}
     )
-    # Asked whether it is alive before it is used: a connection does not survive a restart of the server.
+    # Checked before use, because a connection does not survive a restart of the server.
     engine = create_engine(url, pool_pre_ping=True, max_overflow=-1, connect_args=waits)
     if is_postgres:
         event.listen(engine, "connect", _prepare_postgres)
@@ -168,7 +168,7 @@ def _server_engine(url: URL) -> Engine:
 
 
 def _prepare_postgres(connection: Any, _record: Any) -> None:
-    # Without a limit a forgotten transaction of somebody else's would stop everybody, and nobody would know why.
+    # Without a limit, somebody's forgotten transaction would block everybody without a reason.
     with connection.cursor() as cursor:
         cursor.execute(f"SET lock_timeout = {faults.BUSY_TIMEOUT_MS}")
     connection.commit()

@@ -1,4 +1,4 @@
-"""Opens a SQLite file: for writing where that is possible, else for reading; notices when the file is exchanged or deleted."""
+"""Opens a SQLite file for writing if possible, else for reading; notices if the file is replaced or deleted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def file_engine(url: URL) -> Engine:
     if not is_uri:
         check_place(Path(url.database))
         make_private_database(Path(url.database))
-    # As many connections as there are threads that ask: none of them waits for another's to come back.
+    # One connection for each thread, so that no thread waits for another's.
     engine = create_engine(url, poolclass=QueuePool, max_overflow=-1)
     if not is_uri:
         _watch(engine, Path(url.database))
@@ -45,10 +45,10 @@ def file_engine(url: URL) -> Engine:
 
 
 def read_only_engine(url: URL) -> Engine | None:
-    """Return an engine that reads a file that cannot be written, None where there is none or it cannot be read either.
+    """Return an engine that reads a file that cannot be written, None if there is none or it cannot be read either.
 
-    A read-only folder keeps SQLite from making the files that it needs beside a database with a write-ahead log. Where the log
-    is empty, SQLite is told that nobody changes the file; else file and log are copied, so that nothing in the log is missed.
+    In a read-only folder, SQLite cannot make the files that it needs beside a database with a write-ahead log. If the log is empty,
+    SQLite is told that nobody changes the file; otherwise file and log are copied, so that nothing in the log is missed.
     """
     assert url.database is not None
     path = Path(url.database)
@@ -67,7 +67,7 @@ def read_only_engine(url: URL) -> Engine | None:
 
 
 def check_place(path: Path) -> None:
-    """Refuse what cannot be a database file, before SQLite or anything else opens it; make its folder where there is none.
+    """Refuse a path that cannot be a database file before anything opens it; make its folder if it is missing.
 
     Raises:
         LabelError: If a folder, a pipe, a device or the like has this name, or the folder cannot be made.
@@ -103,7 +103,7 @@ def _reader(url: URL, path: Path, query: str) -> Engine:
 
 
 def _copied_reader(url: URL, path: Path, log: Path) -> Engine | None:
-    # Nobody writes here now: whoever did would have its index beside the log, through which we could have read.
+    # Nobody is writing now: a writer would keep an index beside the log, and we could have read through that.
     folder = tempfile.TemporaryDirectory(prefix="maskgroup-read-", ignore_cleanup_errors=True)
     try:
         copy = Path(folder.name) / path.name
@@ -130,7 +130,7 @@ def _is_readable(engine: Engine) -> bool:
 
 
 def _watch(engine: Engine, path: Path) -> None:
-    """Refuse transactions once the file is deleted or another one has its name: their rows would be in a file that nobody finds."""
+    """Refuse transactions once the file was deleted or replaced: their rows would be in a file that nobody finds."""
     first: list[tuple[int, int]] = []
 
     def check() -> None:
@@ -166,7 +166,7 @@ def _prepare(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={faults.BUSY_TIMEOUT_MS}")
     _use_write_ahead_log(cursor)
-    # FULL: what was acknowledged is on disk, even if the power fails in the next moment.
+    # FULL: what was acknowledged is on disk, even if the power fails right after.
     for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
@@ -179,7 +179,7 @@ def _use_write_ahead_log(cursor: Any) -> None:
             cursor.execute("PRAGMA journal_mode=WAL")
             return
         except sqlite3.OperationalError as error:
-            # Of several that make one new database SQLite lets one switch and does not wait with the others.
+            # If several processes make a new database, SQLite lets one switch the mode, and fails for the others without waiting.
             if faults.sqlite_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
                 raise
             time.sleep(0.02)
@@ -200,7 +200,7 @@ def _begin(connection: Any) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a name that was just given in a folder survive a loss of power, where the system can."""
+    """Make a new name in a folder survive a loss of power, if the system can."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:

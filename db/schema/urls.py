@@ -1,4 +1,4 @@
-"""Shows a database's address to people: never with its password. Everything that prints one asks here."""
+"""Shows a database's address without its password. Everything that prints an address uses this."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHORTEST = 3
 def show_url(target: str | URL) -> str:
     """Return a database's address with "***" in place of its secrets; the path of a SQLite file as it is.
 
-    It never fails: what is no proper address is what people mistype, and then the error shows it.
+    It never fails, because errors about mistyped addresses show them too.
     """
     if isinstance(target, URL):
         if target.get_backend_name() == "sqlite":
@@ -29,13 +29,13 @@ def show_url(target: str | URL) -> str:
         return target
     rest, hash_mark, fragment = rest.partition("#")
     place, question, query = rest.partition("?")
-    # The last "@": an unescaped one in a password is a common mistake, and so is an unescaped "/" before it.
+    # The last "@", because passwords often contain an unescaped "@" or "/" by mistake.
     login, at, host = place.rpartition("@")
     if at:
         user, colon, _ = login.partition(":")
         place = f"{user}{colon}{HIDDEN if colon else ''}@{host}"
     elif "@" in query or "@" in fragment:
-        # A "?" or "#" within a password: nothing behind the scheme is safe to show.
+        # A "?" or "#" in a password: nothing after the scheme is safe to show.
         return f"{scheme}://{HIDDEN}"
     shown_query = "&".join(_show_parameter(part) for part in query.split("&"))
     return f"{scheme}://{place}{question}{shown_query}{hash_mark}{HIDDEN if fragment else ''}"
@@ -45,8 +45,8 @@ def hide_secrets(text: str, target: str | URL) -> str:
     """Return a text that may quote an address, such as a driver's error, without that address's secrets.
 
     Args:
-        text: What is to be shown.
-        target: The address that was used, whose secrets are looked for, as written and unescaped.
+        text: The text to show.
+        target: The address whose secrets are replaced, both as written and unescaped.
     """
     target = _written(target)
     hidden = text.replace(target, show_url(target)) if "://" in target else text

@@ -1,4 +1,4 @@
-"""Fits a judge's calibration on one half of the scenes that it has judged, and decides on the other half whether it helps."""
+"""Fits a judge's calibration on half of the judged scenes, and decides on the other half whether it helps."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class CalibrationRun:
 
     Attributes:
         calibration: Fitted on the scenes at even places.
-        before: Of the raw probabilities, on the scenes at odd places.
-        after: Of the calibrated ones, on the same pairs.
+        before: Reliability of the raw probabilities, on the scenes at odd places.
+        after: Reliability of the calibrated ones, on the same pairs.
         checked: Pairs in `before` and `after`.
     """
 
@@ -34,7 +34,7 @@ class CalibrationRun:
     def helps(self) -> bool:
         """Whether calibrated probabilities are better on scenes that they were not fitted on: lower log loss, no larger ECE.
 
-        The log loss is a proper score, which only better probabilities lower; the ECE alone can fall by chance of its bins.
+        The log loss is a proper score: only better probabilities lower it. The ECE alone can fall by chance, through its bins.
         """
         return self.after.log_loss < self.before.log_loss and self.after.ece <= self.before.ece
 

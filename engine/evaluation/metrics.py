@@ -42,7 +42,7 @@ _WIDTH = _BINS_AT + 3 * ECE_BINS
 
 @dataclass(frozen=True)
 class Estimate:
-    """A metric with its interval; None where the pairs do not determine it (no such pairs, or a single instance)."""
+    """A metric with its interval; None if the pairs do not determine it (no such pairs, or a single instance)."""
 
     value: float | None
     low: float | None

@@ -24,7 +24,7 @@ DEPTH_TOLERANCE_M = 0.05
 
 @dataclass(frozen=True)
 class PairFacts:
-    """What is known of a pair, besides the answers.
+    """What is known of a pair besides the answers.
 
     Attributes:
         crop_px: Pixels of the smaller mask.
@@ -147,7 +147,7 @@ def view_direction(frame: Frame, mask: int) -> Float64Array | None:
 
 
 def angle_deg(a: Float64Array | None, b: Float64Array | None) -> float | None:
-    """Return the angle between two unit vectors in degrees, None where one is unknown."""
+    """Return the angle between two unit vectors in degrees, None if one is unknown."""
     if a is None or b is None:
         return None
     return float(np.degrees(np.arccos(np.clip(a @ b, -1, 1))))

@@ -1,7 +1,7 @@
 """Samples the pairs on which a judge is measured: positives uniformly over instances, each with a negative that shares its mask A.
 
-The same masks and settings always give the same pairs. Knows nothing about scenes, pictures or models: it is told which masks are
-seen, and how masks look only through a callback.
+The same masks and settings always give the same pairs. Knows nothing about scenes, pictures or models: it gets a list of masks, and
+learns how they look only through a callback.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Embed = Callable[[MaskKey], Float32Array]
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """What decides which pairs are sampled.
+    """Settings that decide which pairs are sampled.
 
     Attributes:
         pairs: Pairs wanted; half are positive. Fewer come back where a scene cannot give them.
@@ -95,7 +95,7 @@ class SampledPair:
 
 
 def class_of(instance: int) -> int | None:
-    """Return the class in a raw id (class * 1000 + instance), or None where it has none (ids below 1000)."""
+    """Return the class in a raw id (class * 1000 + instance), or None if it has none (ids below 1000)."""
     return instance // 1000 if instance >= 1000 else None
 
 
@@ -112,7 +112,7 @@ def sample_pairs(
         masks: All masks of the scene.
         settings: How many, how hard, how chosen.
         copies: Group of every instance that has identical copies (`engine.views.identical_copies`); None = none known.
-        embed: Appearance of a mask, for hard negatives of instances without a class; None = a random one stands in.
+        embed: Appearance of a mask, for hard negatives of instances without a class; None = a random mask is taken instead.
 
     Returns:
         Positives, each followed by its negative where there is one; at most `settings.pairs` in all.

@@ -1,7 +1,7 @@
 """predictions.jsonl: one judged pair a line, in the fields of the original's files and more. Reads both, writes ours.
 
-A line is complete once its newline is there. A run that was killed leaves at most one incomplete line at the end; it is cut off
-before the file grows again, so no pair is lost or judged twice.
+A line is complete once it has its newline. A killed run leaves at most one incomplete line at the end, which is cut off before the
+file grows again. So no pair is lost or judged twice.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class Prediction:
         index: Position in the sample, from 0.
         pair: The masks; their ids are raw instance ids of the ground truth.
         is_same: The truth.
-        said_same: The answer, or None where it was ambiguous (which counts as wrong).
+        said_same: The answer, or None if it was ambiguous (which counts as wrong).
         p_same: Probability of "same", mean of both orders in logit space; None in the original's files.
         p_same_ab: Probability with mask A first, or None.
-        p_same_ba: Probability with mask B first; None where only one order was asked.
+        p_same_ba: Probability with mask B first; None if only one order was asked.
         threshold: Probability from which the answer is "same".
         ambiguity: Probability mass on neither yes nor no, or None.
         negative_kind: How a negative was found, or None.
@@ -51,7 +51,7 @@ class Prediction:
         prompt: Name and version of the prompt, "" where unknown.
         latency_s: Seconds for this pair, or None.
         forced: Whether the first answer was ambiguous, so that this one was asked for again, in one word.
-        uncalibrated: p_same before the judge's calibration; None where it has none.
+        uncalibrated: p_same before the judge's calibration; None if it has none.
     """
 
     index: int
@@ -85,8 +85,8 @@ class Prediction:
 class PredictionWriter:
     """Appends predictions to a file that one process at a time may write; use it in a `with` block.
 
-    What is there already is in `kept`. Every record is handed to the operating system in one write before `append` returns, so it
-    survives a kill of this process.
+    Predictions that the file already has are in `kept`. Every record is handed to the operating system in one write before
+    `append` returns, so it survives a kill of this process.
 
     Args:
         path: predictions.jsonl; created where missing, in a folder that exists.

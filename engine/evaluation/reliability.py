@@ -12,7 +12,7 @@ from engine.types import BoolArray, Float64Array
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Pairs whose P(same) lies in [low, high): their mean P(same), and the share that really is the same (None where empty)."""
+    """Pairs whose P(same) lies in [low, high): their mean P(same), and the share that really is the same (None if empty)."""
 
     low: float
     high: float

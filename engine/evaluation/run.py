@@ -1,6 +1,6 @@
 """Measures a judge on a scene: samples pairs, asks, writes `<folder>/{settings.json, predictions.jsonl, metrics.json}`.
 
-A stopped run goes on where it stopped: the sample is drawn again, the same, and what is in predictions.jsonl must be its beginning.
+A stopped run continues where it stopped: the same sample is drawn again, and predictions.jsonl must be its beginning.
 Knows nothing about the command line or which models there are.
 """
 
@@ -42,7 +42,7 @@ OnProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """What decides the outcome of an evaluation, besides the scene.
+    """Settings that, with the scene, decide the outcome of an evaluation.
 
     Attributes:
         model: The judge as it was asked for.
@@ -99,7 +99,7 @@ def evaluate_scene(
         settings: Which pairs are asked, and how; a folder that was begun with others is refused.
         load: Gives the judge; only called where pairs remain.
         frames: Gives the scene's frames, where they are open already.
-        trained_on: What the judge was trained on; metrics.json says whether this scene was among it.
+        trained_on: What the judge was trained on; metrics.json says whether this scene is part of it.
         on_progress: Called after every view and every batch.
 
     Raises:
@@ -188,7 +188,7 @@ def check_folder(folder: Path, settings: EvaluationSettings, scene: Scene) -> No
     except (OSError, ValueError) as error:
         raise EvaluationError(f"{path} cannot be read ({error}); choose another --out or remove the folder.") from error
     wanted = settings.to_json(scene)
-    # Older runs do not say their threshold: it was the usual one.
+    # Older runs do not store their threshold; it was the default.
     told = as_object(there)
     old = {} if told is None else {"threshold": USUAL_THRESHOLD, **told}
     if old != wanted:
@@ -199,7 +199,7 @@ def check_folder(folder: Path, settings: EvaluationSettings, scene: Scene) -> No
 
 
 def check_beginning(kept: Sequence[Prediction], pairs: Sequence[SampledPair], path: Path, judge: Judge | None) -> None:
-    """Make sure that what is written is the beginning of the sample, by the same judge.
+    """Check that the predictions on disk are the beginning of the sample, from the same judge.
 
     Raises:
         EvaluationError: If it is not.
@@ -218,7 +218,7 @@ def check_beginning(kept: Sequence[Prediction], pairs: Sequence[SampledPair], pa
 
 
 def _is_calibrated_alike(prediction: Prediction, judge: Judge) -> bool:
-    """Whether a prediction's probability is what the judge's calibration, as it is now, makes of the raw one."""
+    """Whether a prediction's probability follows from its raw one by the judge's present calibration."""
     calibration = judge.calibration
     if calibration is None or prediction.uncalibrated is None or prediction.p_same is None:
         return calibration is None and prediction.uncalibrated is None

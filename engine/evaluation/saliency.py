@@ -1,8 +1,9 @@
 """Where a judge looks: occlusion sensitivity (Zeiler and Fergus 2014, sec. 4.2) over both crops of a pair.
 
-A patch slides over one crop at a time while the other stays whole. Where covering it moves the log-odds of "same" most, there
-the answer hangs. Only questions are asked, so it works with any judge: adapters, other architectures, servers. On crops that show
-a mask on black the patch is black, which is how a judge sees pixels outside a mask; elsewhere it is the crop's mean colour.
+A patch slides over one crop at a time while the other stays whole. The answer depends most on the places where the patch moves the
+log-odds of "same" most. This only asks questions, so it works with any judge: adapters, other architectures, servers. On crops
+that show a mask on black the patch is black, which is how a judge sees pixels outside a mask; elsewhere it is the crop's mean
+colour.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def explain_pair(
     """
     on_black = judge.prompt.picture == "on_black"
     boxes = [list_patches(crop, across) for crop in (pair.a, pair.b)]
-    # A patch over background alone changes nothing: it is not asked.
+    # A patch over background alone changes nothing, so it is not asked.
     kept = [[box for box in found if not on_black or crop[box].any()] for crop, found in zip((pair.a, pair.b), boxes, strict=True)]
     asked = [CropPair(pair.a, pair.b)]
     asked += [CropPair(cover(pair.a, box, on_black=on_black), pair.b) for box in kept[0]]

@@ -1,8 +1,8 @@
-"""Makes sure that a server really serves the adapter that lies here: both answer a few pairs of the bundled room.
+"""Checks that a server really serves the adapter on this machine: both answer a few pairs of the bundled room.
 
-A server that was not told to may leave out an adapter's part in the vision tower, or serve an older adapter under the same name,
-and says nothing about it to whoever asks. Its answers tell: they are held against those of the adapter as it lies here, whole
-and without its tower part.
+Without the right flags, a server may leave out an adapter's part in the vision tower, or serve an older adapter under the same
+name, and does not tell its clients. Its answers show it: they are compared with those of the local adapter, once complete and once
+without its part in the tower.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ def bundled_pairs(style: PictureStyle = "on_black") -> list[CropPair]:
 
 
 def check_served(served: ServedJudge, local: TowerJudge, pairs: Sequence[CropPair]) -> None:
-    """Hold a served adapter against the local one.
+    """Compare a served adapter with the local one.
 
     Args:
         served: The judge behind the server.
-        local: The adapter that the server should serve, loaded here. Its tower part is taken out: it is of no use afterwards.
+        local: The adapter that the server should serve, loaded here. Its part in the tower is removed, so do not use it afterwards.
         pairs: What both are asked. Of a server that gives no probabilities only the answers are compared.
 
     Raises:
@@ -76,5 +76,5 @@ def _head(served: ServedJudge) -> str:
 
 
 def _raw(verdicts: Sequence[Verdict]) -> Float64Array:
-    """Return P(same) before calibration, which belongs to whoever asks, (N,) float64."""
+    """Return P(same) before calibration, (N,) float64, because the two sides may have different calibrations."""
     return np.array([v.p_same if v.uncalibrated is None else v.uncalibrated for v in verdicts])

@@ -1,8 +1,8 @@
-"""Which scenes a model was trained on, kept with its weights, and whether a scene is one of them, whatever it is called now.
+"""Records with a model's weights which scenes it was trained on, and recognises these scenes even under other names.
 
-A scene is known by its pictures (and meshes): the smallest of their fingerprints, a sample that is the same for every copy and
-nearly the same for a part of it (Broder 1997, "On the resemblance and containment of documents"). Pictures that were encoded
-anew, or rendered anew from the mesh, are not recognised.
+A scene is identified by the smallest fingerprints of its pictures and meshes. This sample is the same for every copy of the scene
+and nearly the same for a part of it (Broder 1997, "On the resemblance and containment of documents"). Pictures that were encoded
+or rendered again are not recognised.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ NOT_SEEN = {"depth", "masks", "gt_masks"}
 
 @dataclass(frozen=True)
 class SceneMark:
-    """A scene as it can be told again.
+    """What a scene is recognised by.
 
     Attributes:
         name: What its folder was called.
         pictures: The smallest fingerprints of its pictures and meshes, sorted; empty where only the name is known.
-        held_back: Whether objects of it were kept back from training, to judge by.
+        held_back: Whether some of its objects were kept out of training, to measure on.
     """
 
     name: str
@@ -59,18 +59,18 @@ class TrainedOn:
 
     Attributes:
         scenes: Scenes that it was trained on.
-        is_all: Whether these are all; of a model from elsewhere nobody here knows.
+        is_all: Whether the list is complete; for a model from elsewhere nobody here knows.
     """
 
     scenes: tuple[SceneMark, ...] = ()
     is_all: bool = False
 
     def find(self, mark: SceneMark) -> SceneMark | None:
-        """Return the scene of the training that a scene is, None where it is none of those known."""
+        """Return the scene of the training that equals a scene; None if none does."""
         return next((scene for scene in self.scenes if scene.is_same_scene(mark)), None)
 
     def includes(self, folder: Path) -> bool | None:
-        """Return whether the model was trained on the scene in a folder; None where that is not known."""
+        """Return whether the model was trained on the scene in a folder; None if that is not known."""
         if self.scenes and self.find(mark_scene(folder)) is not None:
             return True
         return False if self.is_all else None
@@ -93,13 +93,13 @@ def mark_scene(folder: Path, *, held_back: bool = False) -> SceneMark:
 
 
 def write_marks(folder: Path, scenes: Iterable[SceneMark]) -> None:
-    """Keep beside a model's or an adapter's weights what it was trained on."""
+    """Store what a model or an adapter was trained on beside its weights."""
     rows = [{"name": scene.name, "held_back": scene.held_back, "pictures": list(scene.pictures)} for scene in scenes]
     write_text_atomically(folder / FILE, to_json_text({"scenes": rows}, indent=1) + "\n")
 
 
 def read_marks(folder: Path) -> TrainedOn:
-    """Return what lies beside weights; of adapters that say no more, the names in their metrics.json.
+    """Return what is stored beside weights; for older adapters, the scene names in their metrics.json.
 
     Raises:
         ModelError: If the file is there but broken.

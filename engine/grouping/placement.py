@@ -294,7 +294,7 @@ def _lay_into(view: PosedView, points: Float32Array, wanted: BoolArray, pose_err
     size = np.clip(np.ceil(VOXEL_M * camera.fx / z / step), 1, MAX_SPLAT_PX).astype(np.int32)
     near = (column > -size) & (column < width + size) & (row > -size) & (row < height + size)
     # Most points lie nowhere near a wanted mask: a look at the place of their centre spares their splats.
-    around = np.asarray(ndimage.maximum_filter(is_wanted.astype(np.uint8), MAX_SPLAT_PX), bool)
+    around = np.asarray(ndimage.maximum_filter(is_wanted.astype(np.uint8), size=MAX_SPLAT_PX), bool)
     x, y = np.clip(column[near], 0, width - 1).astype(np.int32), np.clip(row[near], 0, height - 1).astype(np.int32)
     near[near] = around[y, x]
     front, z, column, row, size = front[near], z[near], column[near], row[near], size[near]

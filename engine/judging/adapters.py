@@ -33,7 +33,7 @@ def has_adapter(folder: Path) -> bool:
 
 
 def record_base(adapter: Path, base: Path) -> None:
-    """Write down on which weights an adapter was trained, so that it is never put on others of the same shape."""
+    """Record the weights that an adapter was trained on, so that it is never put on other weights of the same shape."""
     content = {"name": base.name, "weights": weights_fingerprint(base)}
     write_atomically(adapter / BASE_FILE, content)
 

@@ -93,7 +93,7 @@ class Judge(Protocol):
                 A judge to which both orders are one ignores it.
 
         Raises:
-            ModelError: If the model cannot answer, or answers with something that is no probability.
+            ModelError: If the model cannot answer, or answers with something that is not a probability.
         """
         ...
 
@@ -165,6 +165,6 @@ def parse_prompt(name: str, content: str) -> Prompt:
 
 
 def default_prompt(model: str) -> str:
-    """Return the prompt that a model is asked unless another is named: what measured best for the bundled model and its adapters
+    """Return a model's default prompt: the one that measured best for the bundled model and its adapters
     (docs/judging.md), the original's for all others."""
     return BUNDLED_PROMPT if model in ("base", "tuned") else DEFAULT_PROMPT

@@ -1,4 +1,4 @@
-"""How much memory a model needs, known before its weights are loaded: from safetensors headers, or from its configuration."""
+"""Estimates how much memory a model needs before its weights are loaded, from safetensors headers or its configuration."""
 
 from __future__ import annotations
 
@@ -87,12 +87,12 @@ def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
 
 
 def needed_bytes(values: int, dtype: torch.dtype, *, quantised: int = 0) -> int:
-    """Return the bytes that a model takes at work, about.
+    """Return about how many bytes a model needs while judging.
 
     Args:
         values: How many numbers its weights hold.
-        dtype: What they are kept in.
-        quantised: How many of them are kept in 4 bits instead.
+        dtype: The type they are stored in.
+        quantised: How many of them are stored in 4 bits instead.
     """
     return round(((values - quantised) * dtype.itemsize + quantised * FOUR_BIT_BYTES) * OVERHEAD)
 
@@ -113,7 +113,7 @@ def check_memory(name: str, needed: int, device: torch.device, kind: str) -> Non
         name: What to call the model in the error.
         needed: Bytes that it takes at work.
         device: Where it is to be loaded.
-        kind: In what, in words, e.g. "bfloat16".
+        kind: The number format in words, e.g. "bfloat16".
 
     Raises:
         ModelError: If it does not.

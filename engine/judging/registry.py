@@ -75,7 +75,7 @@ def _is_local(model: ModelReference) -> bool:
 
 
 def _load_local(model: ModelReference, options: JudgeOptions) -> Judge:
-    # transformers takes seconds to import: only who judges with local weights pays for it.
+    # transformers takes seconds to import, and only local weights need it.
     from engine.judging.local.qwen_vl import load_qwen_vl
 
     return load_qwen_vl(

@@ -36,7 +36,7 @@ def choose_backend() -> Literal["embree", "pytorch3d"]:
 
 
 def _has_cuda_driver() -> bool:
-    """Whether NVIDIA's driver can be loaded: asking for it spares importing torch, seconds, where there is none."""
+    """Whether NVIDIA's driver can be loaded. If not, the seconds of importing torch are saved."""
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:

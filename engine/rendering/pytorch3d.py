@@ -1,6 +1,6 @@
 """Rasterisation with PyTorch3D: the default where CUDA works, and the reference for Embree at small sizes.
 
-Owns the one place where our convention (OpenCV axes, integer coordinates are pixel centres) becomes PyTorch3D's (x left, y up,
+This is the only place where our convention (OpenCV axes, integer coordinates are pixel centres) becomes PyTorch3D's (x left, y up,
 the shorter side of the image spans [-1, 1], pixel centres at half integers).
 """
 

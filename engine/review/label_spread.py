@@ -1,8 +1,8 @@
-"""Lets a person's answer on one pair count for the masks that surely go with it.
+"""Lets a person's answer on one pair also count for masks that surely belong to the same objects.
 
-Where poses are off, all links between two parts of an object are wrong together: one "same" between two of its masks, as a
-constraint alone, is outvoted by them. So masks that hang together tightly form an atom, and what was said of a pair is said of
-their atoms, as evidence and not as a constraint: the pair itself stays bound, its neighbours may still go elsewhere.
+If poses are off, all links between two parts of an object are wrong in the same way, and outvote a single "same" between two of its
+masks. So masks that are tightly linked form an atom. An answer on a pair counts as evidence for all links between the pair's two
+atoms. It binds only the pair itself; other masks of the atoms may still go elsewhere.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def find_atoms(graph: MaskGraph, grouping: Grouping) -> Int32Array:
 
 
 def spread_labels(graph: MaskGraph, atoms: Int32Array, constraints: Sequence[Constraint]) -> MaskGraph:
-    """Return the graph with what people said spread over the links between atoms.
+    """Return the graph with people's answers spread over the links between atoms.
 
-    Atoms called the same count as one from then on. Two atoms of which as much was said for as against get nothing.
+    Atoms that were called the same count as one from then on. Two atoms with as many answers for as against stay unchanged.
 
     Args:
-        graph: Masks and links without any of it.
+        graph: Masks and links before any answers are spread.
         atoms: (N,) int32 from `find_atoms`.
         constraints: Pairs that people called same or different.
     """
@@ -66,7 +66,7 @@ def spread_labels(graph: MaskGraph, atoms: Int32Array, constraints: Sequence[Con
     if torn:
         codes = np.asarray([low * count + high for low, high in torn])
         is_torn = np.isin(np.minimum(a, b) * count + np.maximum(a, b), codes)
-        # What was called the same and different at once says nothing about its other masks.
+        # If two atoms were called both the same and different, nothing follows for their other masks.
         shift = np.where(is_torn, np.where(a == b, 0.0, -SPREAD), shift)
     scale = graph.geometry_scale if graph.geometry_scale > 0 else 1.0
     return replace(graph, geometry=graph.geometry + shift / scale)

@@ -1,4 +1,4 @@
-"""What a person's answer on a link would change: how likely it is to go against the groups, and how many masks would move.
+"""What a person's answer on a link would change: how likely it is to contradict the groups, and how many masks would move.
 
 Links that would change the same thing form one event: all links between two groups (they may be one object), or all links
 across the weakest place inside a group (it may be two objects). Knows nothing about people, files or models.
@@ -30,7 +30,7 @@ class LinkValues:
 
     Attributes:
         event: (E,) int32 the event that a link belongs to.
-        p_change: (E,) float64 probability, as the links have it, that a true answer goes against the groups.
+        p_change: (E,) float64 probability, estimated from the links, that a true answer contradicts the groups.
         moved: (E,) int32 masks that would then change their group.
         is_inside: (E,) bool whether both masks are in one group now.
         is_told: (E,) bool whether a person has decided about the link.
@@ -82,7 +82,7 @@ def value_links(graph: MaskGraph, grouping: Grouping, constraints: Sequence[Cons
         rivalry[event[between]] = _rivalry(graph, grouping, labels[pairs[between]])
     ties = np.bincount(event, weights=weights, minlength=first)
     counts = np.bincount(event, minlength=first)
-    # Links of one event are not independent witnesses: their sum is worth what the square root of their number is.
+    # Links of one event are not independent, so n of them count as the square root of n.
     evened = np.clip((ties / np.sqrt(np.maximum(counts, 1)) + rivalry)[event], -TOLD, TOLD)
     p_same = 1 / (1 + np.exp(-evened))
     p_change = np.where(inside, 1 - p_same, p_same)
@@ -90,7 +90,7 @@ def value_links(graph: MaskGraph, grouping: Grouping, constraints: Sequence[Cons
 
 
 def pick_representatives(graph: MaskGraph, grouping: Grouping, values: LinkValues) -> Int32Array:
-    """Return one open link for each event, the one a person sees best: large masks that surely belong to their groups.
+    """Return one open link for each event, the easiest one to judge: large masks that surely belong to their groups.
 
     Returns:
         (events with an open link,) int32 links, in no particular order.

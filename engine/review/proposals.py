@@ -1,7 +1,7 @@
 """Proposes the next pair of masks worth showing to a person. Looks at two views at a time, never at ground truth.
 
 Half of the proposals are the best geometric match of a mask (likely the same object), half are its nearest look-alike in colour
-(likely different): with both kinds a person learns what the judge can and cannot do, and labels stay balanced.
+(likely different): with both kinds, people learn what the judge can and cannot do, and labels stay balanced.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def propose_pair(
         avoid: Canonical pairs that were labelled already.
 
     Returns:
-        A pair, or None where no two views have masks worth showing.
+        A pair, or None if no two views have masks worth showing.
     """
     names = list(view_names)
     fallback: MaskPair | None = None

@@ -1,6 +1,6 @@
-"""In which order pairs are worth a person's time, and why. Orders the links of a grouping; what people said is given.
+"""Orders the links of a grouping by how much they deserve a person's time, and says why. People's answers are an input.
 
-Each queue is a function from a `LinkPool` to links, best first. Who gets which pair, and pictures, are other modules' affairs.
+Each queue is a function from a `LinkPool` to links, best first. Handing out pairs and drawing pictures is done elsewhere.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class LinkPool:
         p_same: (E,) float32 the judge's probability of "same", NaN where it was not asked.
         p_rival: (E,) float32 another judge's, NaN where it was not asked.
         threshold: Probability from which a judge's answer is "same".
-        described: (N, D) float32 appearance of each mask; None where the queue "diverse" is not wanted.
+        described: (N, D) float32 appearance of each mask; None if the queue "diverse" is not wanted.
         is_done: (E,) bool links that are not to be shown: labelled, filtered out, or with somebody else.
     """
 
@@ -61,7 +61,7 @@ class LinkPool:
 
 
 def order_links(kind: QueueKind, pool: LinkPool, *, seed: int = 0) -> Int32Array:
-    """Return the links of a queue, best first, as (n,) int32; "contradictions" are of labels and not of links, so it is empty.
+    """Return the links of a queue, best first, as (n,) int32; it is empty for "contradictions", which are about labels, not links.
 
     Args:
         kind: What a pair is worth showing for.
@@ -72,7 +72,7 @@ def order_links(kind: QueueKind, pool: LinkPool, *, seed: int = 0) -> Int32Array
 
 
 def queue_worth(pool: LinkPool, links: Int32Array) -> float:
-    """Return how many masks a label is expected to bring into their right group, as the links have it: mean of the next pairs."""
+    """Return how many masks a label is expected to move into their right group, as a mean over the next pairs."""
     return float(pool.values.worth[links[:WORTH_OF]].mean()) if len(links) else 0.0
 
 
@@ -110,7 +110,7 @@ def _by_uncertainty(pool: LinkPool, _seed: int) -> Int32Array:
     links = np.flatnonzero(pool.is_open).astype(np.int32)
     asked = ~np.isnan(pool.p_same[links])
     distance = np.abs(pool.graph.weights()[links])
-    # Judged pairs and pairs that only geometry speaks about are on one scale: log-odds away from the turning point.
+    # Judged pairs and pairs with geometry alone are compared on one scale: the distance of the log-odds from the turning point.
     p = np.clip(pool.p_same[links].astype(np.float64), 1e-6, 1 - 1e-6)
     turn = np.log(pool.threshold / (1 - pool.threshold))
     distance[asked] = np.abs(np.log(p[asked] / (1 - p[asked])) - turn)
@@ -159,7 +159,7 @@ def _by_diversity(pool: LinkPool, _seed: int) -> Int32Array:
 
 
 def _by_chance(pool: LinkPool, seed: int) -> Int32Array:
-    # One order of all links, from which the done ones drop out: what is left is as random as before.
+    # One random order of all links; links that are done drop out, and the rest stays random.
     order = np.random.default_rng(seed).permutation(len(pool.is_done)).astype(np.int32)
     return order[pool.is_open[order]]
 

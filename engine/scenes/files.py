@@ -1,4 +1,4 @@
-"""Reads the small files that scene formats are made of, and refuses what is broken with one clear sentence.
+"""Reads the small files of scene formats, and refuses broken ones with one clear sentence.
 
 Every function takes a path that `SceneFolder.file` has checked to lie inside the scene. This module knows no scene format.
 """
@@ -122,7 +122,7 @@ def plain_camera(matrix: Float64Array, width: int, height: int, path: Path) -> C
             f"{path}: found the principal point ({cx:g}, {cy:g}), expected one inside pictures of {width}x{height}; "
             "do the intrinsics belong to pictures of another size?"
         )
-    # NumPy scalars, not floats: they decide in which precision rays are computed.
+    # NumPy scalars, not floats, because they decide the precision in which rays are computed.
     return Camera(width=width, height=height, fx=matrix[0, 0], fy=matrix[1, 1], cx=matrix[0, 2], cy=matrix[1, 2])
 
 
@@ -130,7 +130,7 @@ def size_from_center(matrix: Float64Array, path: Path) -> tuple[int, int]:
     """Return the (width, height) that puts the principal point in the middle, where no picture tells the size.
 
     Raises:
-        SceneError: If it is no size of a picture.
+        SceneError: If it is not a size of a picture.
     """
     width, height = (2 * float(matrix[row, 2]) + 1 for row in (0, 1))
     if not (2 <= width <= MAX_SIDE_PX and 2 <= height <= MAX_SIDE_PX and width * height <= MAX_PIXELS):
@@ -234,7 +234,7 @@ def read_vertex_labels(path: Path, n_vertices: int) -> Int32Array:
     """Read one ground-truth id per vertex, (V,) int32; raw ids of 0 and below become -1.
 
     Raises:
-        SceneError: If a line is no integer or there are not exactly `n_vertices` of them.
+        SceneError: If a line is not an integer or there are not exactly `n_vertices` of them.
     """
     what = f"one integer for each of {n_vertices} vertices, class * 1000 + instance"
     labels = read_integers(path, what, limit=n_vertices * LABEL_BYTES + 2**20)

@@ -1,4 +1,4 @@
-"""A scene's folder: what lies in it, by name, and that no path leads out of it. Knows no scene format."""
+"""A scene's folder: lists its files by name, and lets no path lead out of it. Knows no scene format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.scenes.names import fault_of, is_foreign, normal_form, printable
 from engine.strict_json import to_json_text
 
 MAX_ENTRIES = 200_000
-"""Files in one folder; more are no scene, and listing them would take long."""
+"""Most files in one folder. A folder with more is not a scene, and listing it would take long."""
 ROLES = (".color", ".rgb", ".depth", ".pose")
 """What some datasets write after a view's name: frame-000001.color.jpg, frame-000001.pose.txt."""
 
@@ -30,7 +30,7 @@ def follow_links_into(folders: Iterable[Path]) -> None:
     """Allow symbolic links out of scenes that lead into these folders, in all of this process from now on.
 
     Raises:
-        SceneError: If one is no folder.
+        SceneError: If one is not a folder.
     """
     global _allowed
     resolved: list[Path] = []
@@ -61,7 +61,7 @@ def parse_folders(text: str) -> list[str]:
 
 
 def allowed_folders() -> tuple[Path, ...]:
-    """Return the folders that links may lead into: as this process was told, or the one that started it."""
+    """Return the folders that links may lead into: as set in this process or in the one that started it."""
     if _allowed is None:
         follow_links_into(Path(part) for part in parse_folders(os.environ.get(LINKS_VARIABLE, "")))
     return _allowed or ()
@@ -134,7 +134,7 @@ class SceneFolder:
         return name if name in self.names else self._by_case.get(name.casefold(), name)
 
     def find(self, name: str) -> Path | None:
-        """Return the path of an entry of the folder, whatever the case of its name, or None where there is none."""
+        """Return the path of an entry of the folder, whatever the case of its name, or None if there is none."""
         actual = self.actual(name)
         return self.file(actual) if actual in self.names else None
 
@@ -143,16 +143,16 @@ class SceneFolder:
         return (self.path / self.actual(name)).is_dir()
 
     def ending(self, *endings: str) -> list[str]:
-        """Return the names of the folder's own entries that end so, whatever the case; hidden files are not among them."""
+        """Return the names of the folder's own entries with this ending, in any case; hidden files are left out."""
         return [name for name in self.names if not is_foreign(name) and name.lower().endswith(endings)]
 
     def list_files(self, subfolder: str, suffixes: tuple[str, ...], *, role: str = "") -> Listing:
-        """Return the files of a subfolder by view; empty where there is no such subfolder.
+        """Return the files of a subfolder by view; empty if there is no such subfolder.
 
         Args:
             subfolder: Its name, "" for the scene's own folder, or parts joined with "/".
             suffixes: Endings in lower case.
-            role: Only files named <view><role><suffix>, such as ".color"; "" = any, and a known role is no part of the name.
+            role: Only files named <view><role><suffix>, such as ".color"; "" = any; a known role is not part of the view's name.
 
         Raises:
             SceneError: If the subfolder leads out of the scene or holds too many files.

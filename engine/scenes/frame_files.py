@@ -1,4 +1,4 @@
-"""The frame-files format: every frame's files side by side, as 3RScan and 7-Scenes have them.
+"""The frame-files format: every frame's files side by side, as in 3RScan and 7-Scenes.
 
 ``<scene>/frame-000000.{color.jpg, depth.pgm, pose.txt}`` or the same in ``<scene>/sequence/``, with ``_info.txt`` (3RScan) or
 ``intrinsics.txt``. Objects come from ``labels.instances*.ply``, whose vertices have an objectId. See docs/scene-formats.md.

@@ -1,4 +1,4 @@
-"""Where datasets keep cameras and poses: one list of names for what is the same file in layouts one step apart."""
+"""Where datasets keep cameras and poses: the names that similar layouts use for the same file."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def find_parts(root: SceneFolder, candidates: tuple[tuple[str, ...], ...]) -> tu
 
 
 def read_matrix_of(root: SceneFolder, candidates: tuple[tuple[str, ...], ...]) -> CameraFile | None:
-    """Return the first of the candidates' cameras, or None where none exists.
+    """Return the first of the candidates' cameras, or None if none exists.
 
     Raises:
         SceneError: If the file is broken, or leads out of the scene.
@@ -60,13 +60,13 @@ def read_matrix_of(root: SceneFolder, candidates: tuple[tuple[str, ...], ...]) -
 
 
 def list_poses(root: SceneFolder) -> Listing:
-    """Return the pose files of poses/ or, where there is no such folder, of pose/."""
+    """Return the pose files of poses/ or, if there is no such folder, of pose/."""
     folder = next((name for name in POSE_FOLDERS if root.has_folder(name)), POSE_FOLDERS[0])
     return root.list_files(folder, (".txt",))
 
 
 def color_camera(root: SceneFolder, depths: Listing) -> tuple[CameraFile | None, str | None]:
-    """Return the photos' camera and, where the depth camera has to stand in for it, a sentence that says so.
+    """Return the photos' camera. If the depth camera is used instead, a sentence says so.
 
     Raises:
         SceneError: If a file is broken.

@@ -47,7 +47,7 @@ def normal_form(name: str) -> str:
 
 
 def fault_of(name: str) -> str | None:
-    """Return why a name cannot be a view's, or None where it can."""
+    """Return why a name cannot be a view's, or None if it can."""
     if any("\ud800" <= character <= "\udfff" for character in name):
         return "its name is no UTF-8 text"
     for character in name:

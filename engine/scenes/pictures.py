@@ -1,6 +1,6 @@
 """Reads pictures: photos as RGB, depth and masks as whole numbers. Sizes are checked in the header, before anything is decoded.
 
-Photos are turned upright as their EXIF orientation says where the caller asks for it; depth and masks never are.
+If the caller asks for it, photos are turned upright by their EXIF orientation; depth and masks never are.
 Knows no scene format.
 """
 
@@ -29,7 +29,7 @@ MAX_BYTES = 256 * 2**20
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "PPM", "WEBP")
 """What is opened at all, whatever the file is called; other decoders of Pillow are never reached."""
 
-# A lower limit than Pillow's own is checked below; its warning would say less.
+# A lower limit than Pillow's own is checked below, with a clearer message.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\..*")  # about EXIF that is broken, which says nothing
 Image.preinit()  # the other formats; importing a decoder registers it
@@ -112,7 +112,7 @@ def _orientation(image: Image.Image) -> int:
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
     except _BROKEN:
-        return 1  # broken EXIF says nothing about a picture that is whole
+        return 1  # a picture with broken EXIF can still be good
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
@@ -160,7 +160,7 @@ def read_depth_units(path: Path) -> Int32Array:
         mode = image.mode
         values = np.asarray(image) if mode in _GREY_16 else None
         if values is not None and image.format == "PPM":
-            # Pillow stretches a PGM's values to 16 bits; depth needs them as they are written.
+            # Pillow scales a PGM's values to 16 bits; depth needs the values in the file.
             values = np.rint(values * (_largest_pgm_value(path) / 65535))
     if values is None:
         raise SceneError(
@@ -184,7 +184,7 @@ def read_ids(path: Path) -> Int32Array:
     """Read mask ids as (H, W) int32: 16-bit or 8-bit grey as they are, a palette picture by its indices.
 
     Raises:
-        SceneError: If it is missing, broken, or a colour picture, whose colours are no ids.
+        SceneError: If it is missing, broken, or a colour picture, whose colours are not ids.
     """
     with _opened(path, "an image of mask ids", "the image is broken or cut short") as image:
         mode = image.mode

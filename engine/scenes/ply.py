@@ -1,6 +1,6 @@
 """Reads a mesh from PLY and checks that it is whole. Knows no scene format.
 
-plyfile reads it; ascii files whose rows are all alike, which are many, go through NumPy, which is a hundred times faster.
+plyfile reads it. Many ascii files have rows of one length; NumPy reads those, a hundred times faster.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ Table = dict[str, dict[str, np.ndarray]]
 
 
 def _read_even_rows(path: Path, header: Header) -> Table | None:
-    """Read an ascii body in which all rows of an element have one length; None where they have not, or hold text."""
+    """Read an ascii body in which all rows of an element have one length; None if they have not, or hold text."""
     body = path.read_bytes()[header.body :]
     if body.translate(None, b"0123456789+-.eE \t\r\n"):
         return None

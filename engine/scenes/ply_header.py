@@ -1,4 +1,4 @@
-"""Reads the header of a PLY file, so that what it promises can be checked before anything large is read. Knows no scene format."""
+"""Reads the header of a PLY file, so that sizes can be checked before anything large is read. Knows no scene format."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Element:
 
     @property
     def least_bytes(self) -> int:
-        """Bytes that one row takes at least, in a binary file; a face has three corners or is no face."""
+        """Bytes that one row takes at least, in a binary file; a face has three corners or is not a face."""
         total = 0
         for own in self.properties:
             if own.count_type is None:
@@ -74,7 +74,7 @@ class Header:
         order: ascii, or the byte order.
         elements: The tables, in the order of the file.
         body: Offset of the first byte after the header.
-        is_plain: Whether every parser understands it as it stands: ASCII, line feeds, and no unusual spaces.
+        is_plain: Whether every parser understands it unchanged: ASCII, line feeds, and no unusual spaces.
     """
 
     order: Order
@@ -83,11 +83,11 @@ class Header:
     is_plain: bool
 
     def element(self, name: str) -> Element | None:
-        """Return an element by name, or None where there is none."""
+        """Return an element by name, or None if there is none."""
         return next((element for element in self.elements if element.name == name), None)
 
     def count(self, name: str) -> int:
-        """Number of rows of an element, 0 where there is none."""
+        """Number of rows of an element, 0 if there is none."""
         found = self.element(name)
         return 0 if found is None else found.count
 

@@ -85,15 +85,15 @@ class PosedMasksReader:
         self._notes: tuple[str, ...] = ()
 
     def read_view(self, name: str) -> View:
-        """Return camera and pose; either is None where the scene has none."""
+        """Return camera and pose; either is None if the scene has none."""
         return self._views.read_view(name)
 
     def read_color(self, name: str) -> UInt8Array | None:
-        """Return the photo, (H, W, 3) uint8, or None where the view has none."""
+        """Return the photo, (H, W, 3) uint8, or None if the view has none."""
         return self._views.read_color(name)
 
     def read_depth(self, name: str) -> Float32Array | None:
-        """Return depth along z, (H, W) float32 metres, 0 = unknown, or None where the view has none."""
+        """Return depth along z, (H, W) float32 metres, 0 = unknown, or None if the view has none."""
         units = self._views.read_depth_units(name)
         return None if units is None else to_metres(units, self.depth_scale)
 
@@ -110,7 +110,7 @@ class PosedMasksReader:
         return ids
 
     def read_ground_truth_map(self, name: str) -> Int32Array | None:
-        """Return the object of each pixel, (H, W) int32, -1 = unlabelled, or None where the view has none."""
+        """Return the object of each pixel, (H, W) int32, -1 = unlabelled, or None if the view has none."""
         self._views.require(name)
         truths = self._views.files.truths.files
         if name not in truths:
@@ -120,7 +120,7 @@ class PosedMasksReader:
         return ids
 
     def read_mesh(self) -> SceneMesh | None:
-        """Return mesh.ply, read once, or None where the scene has none."""
+        """Return mesh.ply, read once, or None if the scene has none."""
         with self._lock:
             path = self._root.find("mesh.ply")
             if self._mesh is None and path is not None:

@@ -1,4 +1,4 @@
-"""The views of a scene with photos, poses and one camera: which can be used, which are left out, and why.
+"""The views of a scene with photos, poses and one camera: which ones can be used, which are left out, and why.
 
 A view with a missing, malformed or impossible pose, or a photo that the scene's camera cannot have taken, is left out and
 named; it never stops the others. Knows no scene format: a format says where the files are.
@@ -20,7 +20,7 @@ from engine.types import Camera, Float32Array, Float64Array, Int32Array, LeftOut
 
 MAX_VIEWS = 20_000
 MAX_FROM_OTHERS_M = 1000.0
-"""How far a camera may be from the middle of the others: farther, it is no view of the same room."""
+"""How far a camera may be from the middle of the others: farther, it is not a view of the same room."""
 PHOTO_ASPECT = 0.01
 """Largest relative difference of aspects between photos of one camera."""
 DEPTH_ASPECT = 0.02
@@ -30,12 +30,12 @@ EMPTY = Listing({}, {})
 
 @dataclass(frozen=True)
 class CameraFile:
-    """The scene's intrinsics: (3, 3) float64, and the file's path parts, for what is said about it.
+    """The scene's intrinsics: (3, 3) float64, and the file's path parts, for messages.
 
     Attributes:
         matrix: In pixels of the photos, or of pictures of `size`.
         parts: Where it was read.
-        size: (width, height) of the pictures that it belongs to, where it tells; None = those of the photos.
+        size: (width, height) of the pictures that it belongs to, if the file says so; None = those of the photos.
     """
 
     matrix: Float64Array
@@ -54,8 +54,8 @@ class ViewFiles:
         poses: Pose files.
         masks: Stored masks that every view must have; None = the format has none.
         truths: Ground truth of stored masks.
-        needs_poses: Whether a view without a pose is of no use; False = only where other views have one.
-        needs_photos: Whether a view without a photo is of no use.
+        needs_poses: Whether every view without a pose is left out; False = only if other views have one.
+        needs_photos: Whether a view without a photo is left out.
         pose_place: Where a missing pose is expected, with {view} for the name.
     """
 
@@ -85,7 +85,7 @@ class PosedViews:
     Args:
         root: The scene's folder.
         listed: The files of each view, by kind.
-        camera: The intrinsics, None where the scene has none.
+        camera: The intrinsics, None if the scene has none.
 
     Raises:
         SceneError: If no view can be used, or the intrinsics cannot belong to the photos.
@@ -118,12 +118,12 @@ class PosedViews:
             raise SceneError(f"{root.path}: found {without}; the first, {printable(first.name)}: {first.reason}")
 
     def read_view(self, name: str) -> View:
-        """Return camera and pose; either is None where the scene has none."""
+        """Return camera and pose; either is None if the scene has none."""
         self.require(name)
         return View(name=name, camera=self._cameras.get(name), pose=self._usable[name].pose)
 
     def read_color(self, name: str) -> UInt8Array | None:
-        """Return the photo, (H, W, 3) uint8, or None where the view has none."""
+        """Return the photo, (H, W, 3) uint8, or None if the view has none."""
         self.require(name)
         own = self._usable[name]
         if own.size is None:
@@ -138,7 +138,7 @@ class PosedViews:
         return photo
 
     def read_depth_units(self, name: str, *, any_aspect: bool = False) -> Int32Array | None:
-        """Return the depth image as stored, (H, W) int32 units, 0 = unknown, or None where the view has none.
+        """Return the depth image as stored, (H, W) int32 units, 0 = unknown, or None if the view has none.
 
         Args:
             name: Name of one of the views.
@@ -167,7 +167,7 @@ class PosedViews:
         return self._usable[name].size or (None if camera is None else (camera.width, camera.height))
 
     def require(self, name: str) -> None:
-        """Raise a sentence where there is no such view.
+        """Raise an error if there is no such view.
 
         Raises:
             LeftOutError: If the view was left out; it says why.

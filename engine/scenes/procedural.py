@@ -1,4 +1,4 @@
-"""Makes furnished rooms out of a seed: mesh with instances, cameras, and which instances are copies of one model.
+"""Makes furnished rooms from a seed: a mesh with instances, cameras, and which instances are copies of one model.
 
 Rooms hold parametric furniture, and real furniture where pieces are passed in. Light is baked into the vertex colours.
 Owns placement, light and cameras; knows nothing about training. `write_replica` stores a room in the replica layout.
@@ -173,7 +173,7 @@ def _choose_pieces(rng: np.random.Generator, pieces: Sequence[Piece]) -> list[Pi
 
 
 def _furnish(rng: np.random.Generator, extent: Float64Array, pieces: Sequence[Piece]) -> list[_Placed]:
-    """Place pieces without overlap on floor, walls, ceiling and on each other; what finds no place is left out."""
+    """Place pieces without overlap on floor, walls, ceiling and on each other; pieces that find no place are left out."""
     placed: list[_Placed] = []
     for piece in sorted(pieces, key=lambda p: p.mount == "table"):
         for _ in range(25):

@@ -1,4 +1,4 @@
-"""Knows which scene formats there are, tells them apart by their folder, and opens and lists scenes.
+"""The list of scene formats: recognises the format of a folder, opens scenes and lists them.
 
 A new format is one module that matches `SceneFormat` and one entry in `FORMATS`.
 """
@@ -79,7 +79,7 @@ class SceneInfo:
 
 @dataclass(frozen=True)
 class LeftOutFolder:
-    """A folder among the scenes that is none, or is broken, and why."""
+    """A folder among the scenes that is not a scene, or is broken, and why."""
 
     name: str
     reason: str
@@ -111,7 +111,7 @@ def open_scene(folder: Path) -> Scene:
     """Open a scene of any format; reads poses, cameras and headers of pictures, nothing large.
 
     Raises:
-        SceneError: If it is no folder, no format matches, or none of its views can be used.
+        SceneError: If it is not a folder, no format matches, or none of its views can be used.
     """
     root = SceneFolder(folder)
     fault = fault_of(root.path.name)
@@ -168,10 +168,10 @@ def _names_that_match(scenes_dir: Path) -> list[str]:
 
 
 def list_scenes(scenes_dir: Path, *, budget_s: float | None = None) -> list[SceneInfo]:
-    """List the scenes of a folder by name; what is none, or broken, is left out, see `survey_scenes`.
+    """List the scenes of a folder by name. Other folders and broken scenes are left out; see `survey_scenes`.
 
     Raises:
-        SceneError: If `scenes_dir` is no folder.
+        SceneError: If `scenes_dir` is not a folder.
     """
     return list(survey_scenes(scenes_dir, budget_s=budget_s).scenes)
 
@@ -186,7 +186,7 @@ def survey_scenes(scenes_dir: Path, *, budget_s: float | None = None) -> SceneLi
         budget_s: After so many seconds, scenes are listed from their folder alone; None = all are opened.
 
     Raises:
-        SceneError: If `scenes_dir` is no folder.
+        SceneError: If `scenes_dir` is not a folder.
     """
     if not scenes_dir.is_dir():
         raise SceneError(f"{scenes_dir}: found no folder, expected a folder of scenes; check --scenes.")
@@ -221,7 +221,7 @@ _known_lock = threading.Lock()
 
 
 def _look_at(folder: Path, *, has_time: bool) -> Found:
-    """Open one folder among scenes; whatever is wrong with it is an answer, never an error."""
+    """Open one folder among scenes. A fault in it is returned as a reason, never raised."""
     try:
         if not folder.is_dir():
             raise SceneError(f"{folder}: the link leads to nothing that is a folder, expected a scene's folder; remove it.")
@@ -237,7 +237,7 @@ def _look_at(folder: Path, *, has_time: bool) -> Found:
         found: Found = SceneInfo(scene.name, scene.folder, scene.format, len(scene.view_names), scene.left_out)
     except (SceneError, OSError) as error:
         found, signature = LeftOutFolder(folder.name, str(error)), _signature(folder)
-    except Exception as error:  # one folder must never hide the others, whatever is wrong with it or with us
+    except Exception as error:  # one folder must never hide the others, even if the fault is ours
         logger.exception("%s could not be opened", printable(str(folder)))
         found = LeftOutFolder(folder.name, f"It cannot be read ({type(error).__name__}: {error}); this is a fault of the program.")
         signature = _signature(folder)

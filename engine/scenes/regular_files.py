@@ -20,7 +20,7 @@ _KINDS = (
 def require_file(path: Path, what: str, *, limit: int | None = None) -> int:
     """Check that `path` is a regular file of at most `limit` bytes; returns its size.
 
-    Nothing is opened: opening a pipe would wait for ever, and opening some devices does something.
+    Nothing is opened: opening a pipe would wait for ever, and opening some devices has effects.
 
     Raises:
         SceneError: If it is anything else, or larger.
@@ -47,7 +47,7 @@ def read_bytes(path: Path, what: str, *, limit: int) -> bytes:
     """
     require_file(path, what, limit=limit)
     try:
-        # Not blocking: a pipe that takes the file's place at this moment must not hang the program either.
+        # Not blocking, so that a pipe that replaces the file just now cannot hang the program.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(descriptor, "rb") as file:
             data = file.read(limit + 1)

@@ -88,16 +88,16 @@ class ReplicaReader:
         return self._views.read_view(name)
 
     def read_color(self, name: str) -> UInt8Array | None:
-        """Return the photo, (H, W, 3) uint8, or None where the view has none."""
+        """Return the photo, (H, W, 3) uint8, or None if the view has none."""
         return self._views.read_color(name)
 
     def read_depth(self, name: str) -> Float32Array | None:
-        """Return depth along z, (H, W) float32 metres, 0 = unknown, or None where the view has none."""
+        """Return depth along z, (H, W) float32 metres, 0 = unknown, or None if the view has none."""
         raw = self.read_raw_depth(name)
         return None if raw is None else to_metres(raw, self.depth_scale)
 
     def read_raw_depth(self, name: str) -> Int32Array | None:
-        """Return the depth image as stored, (H, W) int32 units, or None where the view has none."""
+        """Return the depth image as stored, (H, W) int32 units, or None if the view has none."""
         return self._views.read_depth_units(name)
 
     def read_instance_map(self, name: str) -> Int32Array | None:
@@ -110,7 +110,7 @@ class ReplicaReader:
         return tuple(self._views.notes())
 
     def read_mesh(self) -> SceneMesh | None:
-        """Return the mesh with its labels, read once, or None where the scene has none."""
+        """Return the mesh with its labels, read once, or None if the scene has none."""
         with self._lock:
             if self._mesh_error is not None:
                 raise self._mesh_error
@@ -118,7 +118,7 @@ class ReplicaReader:
                 try:
                     self._mesh = self._load_mesh()
                 except SceneError as error:
-                    self._mesh_error = error  # every view asks for it: a large broken file is read once
+                    self._mesh_error = error  # every view asks for it, so a large broken file is read only once
                     raise
                 self._has_mesh = self._mesh is not None
             return self._mesh
@@ -145,7 +145,7 @@ class ReplicaReader:
             try:
                 raw = self.read_raw_depth(name)
             except SceneError:
-                continue  # one broken depth image says nothing about the others
+                continue  # other depth images may be good
             view = self.read_view(name)
             if raw is not None and view.pose is not None and view.camera is not None:
                 samples.append(depth_scale.DepthSample(raw=raw, camera=view.camera, pose=view.pose))
@@ -167,7 +167,7 @@ class ReplicaReader:
         return replace(mesh, vertex_instances=labels)
 
     def _ground_truth(self) -> Path | None:
-        """The one file outside the folder that belongs to the format; links out of ground_truth/ are refused."""
+        """The only file outside the folder that belongs to the format; links out of ground_truth/ are refused."""
         folder = self._root.path.parent / "ground_truth"
         path = folder / f"{self._root.path.name}.txt"
         return inside(folder, path.name) if path.is_symlink() or path.exists() else None

@@ -67,7 +67,7 @@ def open_frames(
     load_mesh: Callable[[], SceneMesh | None],
     instances: Listing | None = None,
 ) -> Scene:
-    """Open a scene of posed frames of which colour and depth have cameras of their own.
+    """Open a scene of posed frames whose colour and depth have separate cameras.
 
     Raises:
         SceneError: If there is no usable view, the intrinsics are missing, or no photo belongs to a pose.
@@ -86,7 +86,7 @@ def open_frames(
         )
     views = PosedViews(root, listed, camera)
     depth_matrix: Float64Array | None = None
-    if note is None:  # otherwise the depth camera stands for both, and nothing has to be resampled
+    if note is None:  # otherwise the depth camera is used for both, and nothing is resampled
         info = layouts.read_sequence_info(root)
         own = layouts.read_matrix_of(root, layouts.DEPTH_INTRINSICS)
         depth_matrix = own.matrix if own is not None else info[1] if info is not None else None
@@ -121,8 +121,8 @@ class ScanNetReader:
     Args:
         root: The scene's folder.
         views: Its usable views.
-        settings: What a person said about it.
-        load_mesh: Reads the mesh with its objects, None where the scene has none.
+        settings: The scene's maskgroup.json.
+        load_mesh: Reads the mesh with its objects, None if the scene has none.
         depth_matrix: The depth camera's intrinsics, (3, 3) float64, where it is not the photos'.
         instances: Stored instance maps, used where there is no labelled mesh.
         notes: Sentences about how the scene was opened.
@@ -156,11 +156,11 @@ class ScanNetReader:
         return self._views.read_view(name)
 
     def read_color(self, name: str) -> UInt8Array | None:
-        """Return the photo, (H, W, 3) uint8, or None where the view has none."""
+        """Return the photo, (H, W, 3) uint8, or None if the view has none."""
         return self._views.read_color(name)
 
     def read_depth(self, name: str) -> Float32Array | None:
-        """Return depth along z, (H, W) float32 metres, 0 = unknown, or None where the view has none.
+        """Return depth along z, (H, W) float32 metres, 0 = unknown, or None if the view has none.
 
         The depth camera sees a little more or less than the colour camera, from the same place: the image is resampled to the
         colour camera's field of view, at about its own size.
@@ -186,7 +186,7 @@ class ScanNetReader:
         return np.where(seen, taken, 0).astype(np.float32)
 
     def read_instance_map(self, name: str) -> Int32Array | None:
-        """Return the instance map that some exports store, (H, W) int32, -1 = nothing; None where the mesh keeps the objects."""
+        """Return the instance map that some exports store, (H, W) int32, -1 = nothing; None if the mesh keeps the objects."""
         self._views.require(name)
         if self._instances is None or name not in self._instances.files:
             return None
@@ -207,7 +207,7 @@ class ScanNetReader:
         return ids
 
     def read_mesh(self) -> SceneMesh | None:
-        """Return the mesh with its objects, read once, or None where the scene has none."""
+        """Return the mesh with its objects, read once, or None if the scene has none."""
         with self._lock:
             if self._mesh_error is not None:
                 raise self._mesh_error
@@ -215,7 +215,7 @@ class ScanNetReader:
                 try:
                     mesh = self._load_mesh()
                 except SceneError as error:
-                    self._mesh_error = error  # every view asks for it: a large broken file is read once
+                    self._mesh_error = error  # every view asks for it, so a large broken file is read only once
                     raise
                 if mesh is not None and mesh.vertex_instances is not None and self._settings.ignore_ids:
                     ignored = np.isin(mesh.vertex_instances, self._settings.ignore_ids)

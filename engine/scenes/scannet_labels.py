@@ -39,7 +39,7 @@ def label_vertices(segment_of: Int32Array, path: Path) -> Int32Array:
     Raises:
         SceneError: If the file of objects is broken.
     """
-    # Segments have any numbers: only as many places are made as there are segments.
+    # Segment numbers may be any, so places are made per segment, not per number.
     known, place = np.unique(segment_of, return_inverse=True)
     object_of = np.full(len(known), NOTHING, np.int32)
     for entry in _read_list(path, "segGroups"):

@@ -17,10 +17,10 @@ EXAMPLE = 'a JSON object such as {"ignore_ids": [255]}'
 
 @dataclass(frozen=True)
 class SceneSettings:
-    """What a person said about a scene.
+    """Settings of a scene.
 
     Attributes:
-        ignore_ids: Ids in masks and labels that mean "nothing here"; None = nothing was said, () = there are none.
+        ignore_ids: Ids in masks and labels that mean "nothing here"; None = not set, () = there are none.
     """
 
     ignore_ids: tuple[int, ...] | None = None

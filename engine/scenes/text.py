@@ -1,4 +1,4 @@
-"""Reads text files of numbers as people and programs write them: accepts what has one meaning only, refuses the rest by name.
+"""Reads text files of numbers as people and programs write them. Text with more than one meaning is refused, with the reason.
 
 Handles byte order marks, line ends of every system, comments, spreadsheets' semicolons and decimal commas. Knows no scene format.
 """
@@ -27,7 +27,7 @@ _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity|[0-9]\.#(?:inf|ind|qnan|snan
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eEdD][+-]?[0-9]{1,9})?")
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+")
 _COMMENT = re.compile(r"(?:^|(?<=[\s,;]))#.*")
-"""A comment stands alone: the sign in 1.#IND, as Windows writes what is no number, begins none."""
+"""A comment's "#" is not part of a word: the one in 1.#IND, which Windows writes for NaN, starts no comment."""
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _BYTE_ORDER_MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
@@ -146,7 +146,7 @@ def read_integers(path: Path, what: str, *, limit: int) -> NDArray[np.int64]:
     """Read whole numbers separated by spaces or line ends, (N,) int64; 1.001e+03 is one, 100.7 and 1_000 are not.
 
     Raises:
-        SceneError: If a word is no whole number; it names the line, the word and the character.
+        SceneError: If a word is not a whole number; it names the line, the word and the character.
     """
     text = read_text(path, what, limit=limit)
     parts: list[NDArray[np.int64]] = []
@@ -177,7 +177,7 @@ def _parse_integers(path: Path, what: str, chunk: str, first_line: int) -> NDArr
             if np.isfinite(values).all() and (values == np.rint(values)).all() and (abs(values) < 2.0**62).all():
                 return values.astype(np.int64)
         except (ValueError, OverflowError):
-            pass  # the careful way below says where and why
+            pass  # the slow way below finds out where and why
     found: list[int] = []
     for number, line in enumerate(_LINE_END.split(chunk), start=first_line):
         for word in _COMMENT.sub("", line).strip().strip(";,").split():

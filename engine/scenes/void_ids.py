@@ -27,7 +27,7 @@ def guess_void_id(names: Sequence[str], read: Callable[[str], Int32Array | None]
 
     Args:
         names: The scene's views.
-        read: Gives a view's ids as stored, (H, W) int32, -1 = nothing; None where it cannot be read.
+        read: Gives a view's ids as stored, (H, W) int32, -1 = nothing; None if it cannot be read.
     """
     places: list[int] = np.unique(np.linspace(0, len(names) - 1, min(SAMPLED_VIEWS, len(names))).astype(int)).tolist()
     maps = [ids for place in places if names and (ids := read(names[place])) is not None and ids.size]

@@ -1,7 +1,7 @@
 """Writes rendered views in the processed format: ``<out>/<view>/{rgb.png, instance_mask.npy, unique_instances.npy}``.
 
 A view appears whole or not at all: it is written to a hidden folder beside its place and renamed. Views that are there, at the
-size asked for, are kept, so a stopped run goes on where it stopped.
+size asked for, are kept, so a stopped run continues where it stopped.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class FrameSource:
         return frame
 
     def usable(self, views: Iterable[str]) -> Iterator[Frame]:
-        """Give the frames of views one after the other, without those of which a file is broken; `left_out` has these.
+        """Yield the frames of views in order. Views with a broken file are skipped; `left_out` lists them.
 
         Raises:
             LeftOutError: If not one of them can be used.
@@ -177,7 +177,7 @@ class FrameSource:
 
 @contextmanager
 def _files_of(view: str) -> Generator[None]:
-    """Turn what is wrong with a view's own files into an error that names the view; other views are none the worse for it."""
+    """Turn errors in a view's own files into an error that names the view, so that other views are not affected."""
     try:
         yield
     except LeftOutError:
@@ -195,7 +195,7 @@ def fit_size(width: int, height: int, box_width: int, box_height: int, *, keep_a
 
 
 def resize_rgb(image: UInt8Array, width: int, height: int) -> UInt8Array:
-    """Return (height, width, 3) uint8, averaged where it shrinks."""
+    """Return (height, width, 3) uint8, averaged when it shrinks."""
     if image.shape[:2] == (height, width):
         return image
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0))

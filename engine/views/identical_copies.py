@@ -1,6 +1,6 @@
 """Finds the instances of a mesh that are copies of one object: six chairs of one model, for instance.
 
-A crop on black cannot tell such copies apart, so they must be counted apart from mere look-alikes. Knows nothing about masks
+A crop on black cannot tell such copies apart, so they must be counted separately from look-alikes. Knows nothing about masks
 or pairs.
 """
 

@@ -1,4 +1,4 @@
-"""Writes procedural rooms to calibrate on, like those that judges are checked on; neither training nor checks use their seeds."""
+"""Writes procedural rooms to calibrate on, of the kind that judges are checked on, from seeds that nothing else uses."""
 
 from __future__ import annotations
 

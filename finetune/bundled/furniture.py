@@ -165,7 +165,7 @@ def load_piece(entry: CatalogEntry, folder: Path) -> Piece | None:
     """Read a model and bake it: subdivided to at most `MAX_FACES` faces, textures and colours on the vertices.
 
     Returns:
-        The piece in metres (z up, base at 0, footprint centred), or None where the model cannot be read or is out of proportion.
+        The piece in metres (z up, base at 0, footprint centred), or None if the model cannot be read or is out of proportion.
     """
     if not 0.04 <= max(entry.size_m) <= 3.5 or min(entry.size_m) <= 0:
         return None

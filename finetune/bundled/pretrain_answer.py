@@ -139,7 +139,7 @@ class QuestionSampler:
         self._rooms = [m for m in (np.flatnonzero(crops.room == r) for r in np.unique(crops.room)) if len(m) > 8]
 
     def draw(self, rng: np.random.Generator, *, is_same: bool, style: str) -> tuple[int, int] | None:
-        """Return two crop indices, or None where the drawn crop has no partner; style is "random", "look_alike" or "nearest"."""
+        """Return two crop indices, or None if the drawn crop has no partner; style is "random", "look_alike" or "nearest"."""
         c = self._crops
         members = self._rooms[int(rng.integers(len(self._rooms)))]
         first = int(rng.choice(members))
@@ -187,7 +187,7 @@ def train_answers(
     checkpoint: Path,
     validation: tuple[CropSet, FeatureBank] | None = None,
 ) -> list[float]:
-    """Train all but the vision tower in place; finished work in `checkpoint` is taken as it is. Returns the losses."""
+    """Train all but the vision tower in place; if `checkpoint` is finished, it is loaded. Returns the losses."""
     named = {n: p for n, p in model.named_parameters() if ".visual." not in n}
     if checkpoint.exists():
         tensors = load_file(str(checkpoint))
@@ -259,7 +259,8 @@ def calibrate(
 ) -> float:
     """Move the answers' balance so that 0.5 is the best threshold on validation: half same, a quarter random, a quarter look-alike.
 
-    The head has no bias, so both rows of its matrix move along the mean hidden state, on which all questions project nearly alike.
+    The head has no bias, so both rows of its matrix move along the mean hidden state, onto which all questions project almost
+    equally.
 
     Returns:
         By how much log P(yes) - log P(no) moved on average.

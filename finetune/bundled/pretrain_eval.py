@@ -4,7 +4,7 @@
     python -m finetune.bundled.pretrain_eval --rooms 50 --furniture DIR --held-out TSV
 
 Procedural rooms have seeds from 2 000 000 on, which training and validation never use, and the validation split's furniture.
-Walls, floors and ceilings are left out: they are no objects that anyone matches.
+Walls, floors and ceilings are left out, because nobody matches them.
 """
 
 from __future__ import annotations
@@ -178,9 +178,9 @@ def room_tables(rooms: int, furniture: Path | None, held_out: Path | None, *, vi
 
 
 def _copies_in(room: Room) -> dict[int, int]:
-    """Return the group of every instance that has copies: of one model, or by the rule that scenes without models are judged by.
+    """Return the set of copies of every instance that has any: by model, or by the rule for scenes whose models are not known.
 
-    A look-alike that differs in brightness alone, or a grey model with its colour channels exchanged, is a copy to the eye.
+    A look-alike that differs only in brightness, or a grey model with exchanged colour channels, looks like a copy.
     """
     by_geometry = find_identical_copies(room.mesh)
     leaders: dict[str, int] = {}

@@ -45,7 +45,7 @@ def train_jointly(
     *,
     checkpoint: Path,
 ) -> list[float]:
-    """Train all parameters in place; finished work in `checkpoint` is taken as it is. Returns the losses."""
+    """Train all parameters in place; if `checkpoint` is finished, it is loaded. Returns the losses."""
     named: dict[str, Tensor] = dict(model.named_parameters())
     if checkpoint.exists():
         tensors = load_file(str(checkpoint))

@@ -3,7 +3,7 @@ then (if asked for) both together, and at last the balance of the two answers.
 
     python -m finetune.bundled.pretrain_tiny --furniture DIR --held-out TSV --work .work/tiny --out assets/models/tiny-qwen3-vl
 
-Every stage keeps what it made under `--work` and is skipped, or taken up where it stopped, when it is run again.
+Every stage keeps its results under `--work`. When the command runs again, finished stages are skipped and a stopped one continues.
 Without `--furniture` the rooms hold parametric furniture only. On few, shared cores one thread in each of several processes is
 much faster than many threads: `torchrun --nproc-per-node 2 -m finetune.bundled.pretrain_tiny ...` averages their gradients.
 """
@@ -80,7 +80,7 @@ def pretrain(settings: PretrainSettings, *, furniture: Path | None, held_out: Pa
         size = TinySize(**{**vars(settings.size), "pixels": pixels})
         train_vision(visual, train, size, contrast, checkpoint=work / f"vision{index}.safetensors", validation=val)
     _wait()
-    if processes > 1:  # each process asks about rooms of its own; the vision tower saw all of them in both
+    if processes > 1:  # each process asks about its own rooms; in both, the vision tower was trained on all of them
         train = load_crops(crops / "train", part=(rank, processes))
     banks = cached_banks(visual, train, val, settings)
     builder = QuestionBuilder(model, prompt_ids(processor, load_prompt()))

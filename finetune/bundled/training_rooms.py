@@ -1,9 +1,9 @@
-"""Writes procedural rooms as scene folders with ground truth, to train on where no scene of one's own has any.
+"""Writes procedural rooms as scene folders with ground truth, for training without scenes of your own.
 
     python -m finetune.bundled.training_rooms --out DIR --rooms 40 [--furniture DIR --held-out TSV]
 
-Without furniture the rooms hold parametric pieces; with Sweet Home 3D's libraries its models, less held-out and validation ones.
-Their seeds lie apart from those of pretraining and of every measurement.
+Without furniture the rooms hold parametric pieces; with Sweet Home 3D's libraries, its models except held-out and validation ones.
+Their seeds differ from those of pretraining and of every measurement.
 """
 
 from __future__ import annotations

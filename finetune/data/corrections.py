@@ -1,6 +1,6 @@
-"""What people said about pairs, one settled answer a pair, as a run takes it up: a snapshot in the run's folder.
+"""People's settled answers, one a pair, as a snapshot in a run's folder.
 
-Settling (gold before majority before latest) is the label store's; a label that comes later changes nothing of a run.
+The label store settles them (gold before majority before latest). Labels that are given later do not change a run.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class LeftOut:
 
 
 def take_decided(labels: Iterable[SettledLabel]) -> tuple[list[SettledPair], list[LeftOut]]:
-    """Return the pairs that were decided, and those that were not; each sorted by scene and pair, whatever the order given."""
+    """Return the pairs that were decided, and those that were not, each sorted by scene and pair."""
     decided: list[SettledPair] = []
     left_out: list[LeftOut] = []
     for label in sorted(labels, key=lambda one: (one.scene, one.pair.canonical())):

@@ -1,7 +1,7 @@
-"""Puts together what a training sees: corrections first, then generated pairs, and beside them the frozen pairs of the verdict.
+"""Puts a training's data together: corrections first, then generated pairs, and separately the frozen pairs of the result.
 
 No object of the frozen evaluation pairs, nor a copy or look-alike of one in its scene, is ever trained on. The same scenes, labels
-and settings always give the same data. Identical copies never become negatives: their pictures cannot be told apart.
+and settings always give the same data. Identical copies never become negatives, because their pictures cannot be told apart.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ class DataSet:
     Attributes:
         training: Pairs to train on, each once; training shows them in both orders.
         validation: Pairs of the held-out curve, of objects that are not trained on.
-        evaluation: Frozen pairs of the verdict by scene.
+        evaluation: Frozen pairs of the result, by scene.
         left_out: Labelled pairs that are not trained on, with the reason.
-        content_hash: Of all pairs, their answers and their pictures; 64 hexadecimal digits.
+        content_hash: Hash of all pairs, their answers and their pictures; 64 hexadecimal digits.
     """
 
     training: tuple[TrainingPair, ...]
@@ -66,7 +66,7 @@ class DataSet:
     content_hash: str
 
     def counts(self) -> dict[str, int]:
-        """Return how many pairs come from where, by plain names."""
+        """Return the number of pairs from each source, by plain names."""
         counts = Counter(f"{pair.source} {'same' if pair.is_same else 'different'}" for pair in self.training)
         kinds = Counter(f"different, {pair.kind}" for pair in self.training if not pair.is_same)
         frozen = sum(len(pairs) for pairs in self.evaluation.values())
@@ -106,7 +106,7 @@ class DataSet:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """How much of what; see `TrainConfig`."""
+    """The settings of a training that concern its data; see `TrainConfig`."""
 
     pairs: int
     evaluation_pairs: int
@@ -124,10 +124,10 @@ def build_data_set(
         pools: The opened scenes, and which part of the data each object is in.
         labels: One decision a pair; those of other scenes are listed as left out.
         settings: Numbers of pairs of each part, the kind of negatives, and the seed.
-        mine: Asks the judge to beat; None = negatives by class only.
+        mine: Asks the judge to beat for P(same); None = hard negatives by class only.
 
     Raises:
-        RunError: If nothing can be trained on, or nothing can be judged.
+        RunError: If there is nothing to train on, or nothing to measure on.
     """
     settled, left_out = take_decided(labels)
     kept, frozen_labels, unused = _sort_corrections(settled, pools)
@@ -173,7 +173,7 @@ def _row(pair: TrainingPair) -> list[object]:
 def _sort_corrections(
     settled: Sequence[SettledPair], pools: Sequence[ScenePool]
 ) -> tuple[list[TrainingPair], list[SettledPair], list[LeftOut]]:
-    """Return corrections to train on, those of scenes without ground truth that may judge the run, and those left out."""
+    """Return corrections to train on, those that may measure the run (in scenes without ground truth), and those left out."""
     by_name = {pool.name: pool for pool in pools}
     kept: list[TrainingPair] = []
     frozen: list[SettledPair] = []
@@ -207,7 +207,7 @@ def _evaluation_pairs(
         drawn: dict[MaskPair, SampledPair] = {}
         modes: tuple[NegativeMode, NegativeMode] = ("hard", "random")
         for turn, mode in enumerate(modes):
-            # Three times as many as wanted, since copies are dropped: no crop tells them apart, so they judge nobody.
+            # Three times as many as wanted, because copies are dropped: no crop tells them apart.
             sampled = [p for p in _sample(pool, "evaluation", 3 * half, mode, FROZEN_SEED + turn) if p.negative_kind != "copy"]
             new = [p for p in sampled if p.pair.canonical() not in drawn]
             for side in (True, False):
@@ -217,7 +217,7 @@ def _evaluation_pairs(
         if drawn:
             found[pool.name] = tuple(drawn.values())
     for number, one in enumerate(frozen_labels):
-        # Their instances are only told apart, not known: equal numbers for "same".
+        # Instances are not known here; equal numbers only mean "same".
         pair = SampledPair(one.pair, 0, 0 if one.decision == "same" else 1, number, None if one.decision == "same" else "random")
         found[one.scene] = (*found.get(one.scene, ()), pair)
     return found

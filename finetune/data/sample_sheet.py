@@ -1,4 +1,4 @@
-"""Draws a sheet of training pairs: what the model will see, and the answer that it will be taught."""
+"""Draws a picture of sample training pairs, with the answers that the model will be taught."""
 
 from __future__ import annotations
 

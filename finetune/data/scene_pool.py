@@ -1,7 +1,7 @@
-"""The masks of one scene as training sees them: which object each shows, which part of the data that object belongs to, its crop.
+"""The masks of one scene for training: the object that each shows, the part of the data that this object belongs to, and the crop.
 
-Objects are those of the ground truth; without one, the confident groups of the 3D grouping; without geometry, none are known and
-only corrections can be used. Knows nothing about models.
+Objects come from the ground truth, or without it from the confident groups of the 3D grouping. Without geometry no objects are
+known, and only corrections can be used. Knows nothing about models.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ FEWEST_GROUPS = 6
 
 @dataclass(frozen=True, eq=False)
 class ScenePool:
-    """One scene. Only its crops are kept: many scenes fit into memory.
+    """One scene. Only its crops are kept, so many scenes fit into memory.
 
     Attributes:
         name: The scene's name, as labels have it.
-        origin: Where the objects come from.
+        origin: Where the objects come from: ground truth, groups, or nowhere.
         masks: Masks whose object is known and that are large enough.
         parts: Which part of the data each object is in, by its number.
-        copies: Group of every object that has identical copies.
+        copies: For every object that has identical copies, the number of its set of copies.
         object_of: Object of every mask for which it is known.
         crops: Every mask as a judge sees it, (h, w, 3) uint8.
-        vectors: What every mask's colours are, (64,) float32.
+        vectors: Colour histogram of every mask, (64,) float32.
     """
 
     name: str
@@ -69,21 +69,21 @@ class ScenePool:
         return "training" if found is None else self.parts.get(found, "training")
 
     def embed(self, key: MaskKey) -> Float32Array:
-        """Return what a mask's colours are, (64,) float32."""
+        """Return a mask's colour histogram, (64,) float32."""
         return self.vectors[key]
 
 
 def open_pool(folder: Path, *, role: Role, style: PictureStyle = "on_black") -> ScenePool:
-    """Open a scene, cut its crops and find out what its masks show.
+    """Open a scene, cut its crops and find out which objects its masks show.
 
     Args:
         folder: The scene's folder.
-        role: "train" = its objects are trained on or make the held-out curve; "evaluate" = all are for the verdict; "both" = some
-            objects are held back for the verdict.
+        role: "train" = its objects are trained on or give the held-out curve; "evaluate" = all are for the result; "both" = some
+            objects are held back for the result.
         style: How masks are shown.
 
     Raises:
-        SceneError: If the folder is no scene, or a file is broken.
+        SceneError: If the folder is not a scene, or a file is broken.
     """
     scene = open_scene(folder)
     frames = FrameSource(scene, max_frames=2)
@@ -116,7 +116,7 @@ def find_confident_groups(frames: FrameSource) -> dict[MaskKey, int]:
         return {}
     if not run.table.has_geometry:
         return {}
-    # Ids below 1000 have no class: groups must not look as if they had one.
+    # Ids below 1000 have no class, and groups have none.
     number = {label: i + 1 for i, label in enumerate(sorted(set(run.grouping.labels.tolist()))[:999])}
     labelled = zip(run.table.keys, run.grouping.labels.tolist(), run.grouping.confidences.tolist(), strict=True)
     return {key: number[label] for key, label, sure in labelled if sure >= MIN_CONFIDENCE and label in number}
@@ -148,7 +148,7 @@ def divide(scene: str, objects: Sequence[int], copies: Mapping[int, int], *, rol
     parts: dict[int, Part] = {}
     for part, share in wanted:
         taken = 0
-        # Two objects at least: one alone has no negatives.
+        # At least two objects, because one alone has no negatives.
         while groups and (taken < share * len(objects) or taken < 2):
             group = groups.pop(0)
             parts |= dict.fromkeys(group, part)

@@ -1,8 +1,8 @@
-"""Which weights a training builds on and which judge it has to beat, from the names that judges go by everywhere.
+"""Decides which weights a training starts from and which judge it has to beat, from the usual names of judges.
 
-A training always begins with a fresh adapter on whole weights: one adapter is never put upon another. So for a judge that is an
-adapter itself ("tuned", a run, an adapter's folder) the base is the one that it was trained on, and the judge to beat is that
-adapter. Decides only; loads nothing.
+A training always begins with a fresh adapter on whole weights; one adapter is never put on another. So if the judge is itself an
+adapter ("tuned", a run, an adapter's folder), the training starts from its base, and the adapter is the judge to beat. Loads
+nothing.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ TRAINABLE = "qwen3_vl"
 
 @dataclass(frozen=True)
 class ModelsOfTraining:
-    """What a training is about.
+    """The two models of a training.
 
     Attributes:
-        base: The weights to build on: "base", a folder's whole path, or a hub id.
-        rival: The judge to beat, as `resolve_model` reads it: "base", "tuned", a run, a folder's whole path, or a hub id.
+        base: The weights to start from: "base", a folder's absolute path, or a hub id.
+        rival: The judge to beat, as `resolve_model` reads it: "base", "tuned", a run, a folder's absolute path, or a hub id.
     """
 
     base: str
@@ -73,7 +73,7 @@ def _here(model: ModelReference) -> ModelReference:
 def _weights_of(model: ModelReference) -> str:
     if Path(model.base) == BUNDLED_MODEL:
         return BASE
-    # The training is a process of its own, which may stand in another folder.
+    # The training is a process of its own, which may run in another folder.
     folder = Path(model.base).expanduser()
     return str(folder.resolve()) if folder.is_dir() else str(model.base)
 

@@ -1,6 +1,6 @@
 """Events of a training as JSON lines: what its process writes, and what pages and the command line read.
 
-One event a line, handed to the system in one write; a line without its newline is not there yet. Knows nothing about training.
+One event a line, written in one call; a line without its newline is not complete yet. Knows nothing about training.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Event:
     """One thing that happened.
 
     Attributes:
-        kind: "stage" = a new part of the work began; "progress" = how far it is; "step" = one step of the optimizer;
+        kind: "stage" = a new part of the work began; "progress" = how much is done; "step" = one step of the optimizer;
             "validation" = a point of the held-out curve; "log", "warning" = a sentence; "end" = nothing more will come.
         time: Seconds since 1970, UTC.
         text: Name of the stage, the sentence, or at the end the outcome in words.
-        values: Numbers and flags, JSON values only.
+        values: Numbers and flags, as JSON values.
     """
 
     kind: Kind

@@ -1,4 +1,4 @@
-"""Hands a run's adapter out: PEFT's files with the model card, or whole weights with the adapter merged into the base."""
+"""Exports a run's adapter: PEFT's files with the model card, or whole weights with the adapter merged into the base."""
 
 from __future__ import annotations
 

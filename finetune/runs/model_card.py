@@ -1,4 +1,4 @@
-"""The README of an adapter: what it was trained on and how, what it was found to be worth, how to load it."""
+"""The README of an adapter: how it was trained and on what, how good it is, how to load it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def describe(*, name: str, config: TrainConfig, verdict: Mapping[str, Any], comm
     """Return the text of a model card."""
     layers = "language model only" if config.language_only else "language model and vision tower"
     scenes = ", ".join(Path(scene).name for scene in config.scenes)
-    judged = ", ".join(Path(scene).name for scene in config.evaluation_scenes) or "objects of the same scenes that were held back"
+    judged = ", ".join(Path(scene).name for scene in config.evaluation_scenes) or "held-back objects of the same scenes"
     counts = ", ".join(f"{key}: {value}" for key, value in verdict["counts"].items())
     rows = [
         f"| {metric.replace('_', ' ')} | {m['before']:.3f} | {m['after']:.3f} | {_difference(m)} |"
@@ -57,7 +57,7 @@ def describe(*, name: str, config: TrainConfig, verdict: Mapping[str, Any], comm
             f"{config.batch_pairs} pairs a step in both orders, seed {config.seed}",
             f"- Trained on: {scenes}; {counts}",
             f"- Data hash: `{verdict['data_hash']}`",
-            f"- Judged on: {judged}; {verdict['pairs']} frozen pairs",
+            f"- Measured on: {judged}; {verdict['pairs']} frozen pairs",
             *([f"- Made by: `{command}`"] if command else []),
             "",
             f"**{headline(verdict)}**: {HEADLINE.partition(': ')[2]}. {COMPARE}",
@@ -68,7 +68,7 @@ def describe(*, name: str, config: TrainConfig, verdict: Mapping[str, Any], comm
             "|---|---|---|---|",
             *rows,
             "",
-            f"McNemar's test: {test['fixed']} answers became right, {test['broken']} wrong, p = {test['p_value']:.2g}.",
+            f"McNemar's test: {test['fixed']} answers became right, {test['broken']} became wrong, p = {test['p_value']:.2g}.",
             "",
             verdict["reason"],
             "",
@@ -93,7 +93,7 @@ def name_of(model: str) -> str:
 
 
 def _shown(config: TrainConfig) -> dict[str, Any]:
-    """Folders by their names alone: whose disk they lay on is nobody's business."""
+    """Return the settings with folders by name only: paths would reveal whose disk they were on."""
     values = config.to_json()
     for name in ("scenes", "evaluation_scenes"):
         values[name] = [Path(folder).name for folder in values[name]]

@@ -1,4 +1,4 @@
-"""What a training would see and how long it would take, without starting one: counts, the sample sheet, a short calibration."""
+"""Shows what a training would use and how long it would take, without starting it: counts, sample pairs, a few timed steps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Preview:
     """What a training would be.
 
     Attributes:
-        counts: How many pairs come from where, by plain names.
+        counts: Number of pairs from each source, by plain names.
         sheet: Some of the pairs, (H, W, 3) uint8.
         steps: Steps of the optimizer.
         seconds: Seconds that all steps take, from a few that were timed; reading scenes and judging come on top.
@@ -35,7 +35,7 @@ class Preview:
 
 
 def preview_training(config: TrainConfig, labels: Sequence[SettledLabel]) -> Preview:
-    """Look at a training before it is started; its hard negatives are those by class, as nobody is asked yet.
+    """Look at a training before it is started; its hard negatives are chosen by class, because no judge is asked yet.
 
     Raises:
         MaskgroupError: If it cannot be done.

@@ -1,7 +1,7 @@
-"""A training's own process: starting it, finding it again after a restart of the app, stopping it, telling whether it lives.
+"""A training's own process: starts it, finds it after a restart of the app, stops it, and says whether it is alive.
 
-A process is known by its number and the moment it began, so that a number that was given to another program is no mistake; a
-heartbeat file tells a process that works from one that hangs. Knows nothing about what the process does.
+A process is identified by its number and its start time, because the system may reuse the number. A heartbeat file distinguishes a
+working process from one that hangs. Knows nothing about what the process does.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _children: dict[Path, subprocess.Popen[bytes]] = {}
 
 @dataclass(frozen=True)
 class WorkerState:
-    """What is known of a run's process: none was started, it lives, it lives but has not shown itself for a minute, or it is gone.
+    """The state of a run's process: never started, alive, alive but without a heartbeat for a minute, or gone.
 
     Attributes:
-        exit_code: How it ended, negative = by that signal; None where that is not known.
+        exit_code: How it ended, negative = by that signal; None = not known.
     """
 
     life: Life
@@ -49,7 +49,7 @@ class WorkerState:
 
 
 def start_worker(run_dir: Path) -> None:
-    """Start the process of a run; it goes on when this one ends.
+    """Start the process of a run; it continues when this process ends.
 
     Raises:
         RunError: If one is alive already, or it cannot be started.
@@ -85,7 +85,7 @@ def start_worker(run_dir: Path) -> None:
 
 
 def write_identity(run_dir: Path, pid: int) -> None:
-    """Record which process works on a run, and since when it waits."""
+    """Record which process works on a run, and since when it has waited."""
     with contextlib.suppress(psutil.NoSuchProcess):
         values = {"pid": pid, "create_time": psutil.Process(pid).create_time(), "queued_at": time.time()}
         write_atomically(run_dir / WORKER_FILE, dict(values))
@@ -140,7 +140,7 @@ def is_cancel_requested(run_dir: Path) -> bool:
 
 
 def kill_worker(run_dir: Path, *, wait_s: float = 5.0) -> None:
-    """End a run's process at once, if it lives."""
+    """End a run's process at once, if it is alive."""
     state = worker_state(run_dir)
     if state.life in ("alive", "silent") and state.pid is not None:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -158,7 +158,7 @@ def heartbeat(run_dir: Path) -> Generator[None]:
 
     def beat() -> None:
         while not stop.is_set():
-            # A full disk must not end the heart: the training itself says so.
+            # A full disk must not stop the heartbeat; the training itself reports it.
             with contextlib.suppress(OSError):
                 path.touch()
                 os.utime(path)
@@ -177,7 +177,7 @@ def heartbeat(run_dir: Path) -> Generator[None]:
 def turn(run_dir: Path, *, is_cancelled: Callable[[], bool]) -> Generator[bool]:
     """Wait until no other training runs and none waits longer; yields whether it is this one's turn (False = cancelled meanwhile).
 
-    The lock belongs to the process: the system gives it back when the process ends, however it ends.
+    The lock belongs to the process; the system releases it when the process ends, however it ends.
     """
     lock = FileLock(run_dir.parent / LOCK_FILE, blocking=False)
     try:

@@ -1,7 +1,7 @@
 """Which run is the tuned model now, and which runs can judge.
 
-One small file beside the runs, replaced whole: any process may promote (the worker does when a run is better) and every other
-sees it at its next question, without a restart. Knows nothing about the database.
+One small file beside the runs says it, and is replaced whole. Any process may promote a run (the worker does if the run is
+better), and all others notice at their next question, without a restart. Knows nothing about the database.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from finetune.run_folder import ADAPTER, POINTER_FILE
 
 
 def promoted_runs(runs_dir: Path) -> list[str]:
-    """Return the runs that have been the tuned model, the one that is now last; empty = the one that is shipped, if any."""
+    """Return the runs that have been the tuned model, the present one last; empty = the shipped one, if any."""
     path = runs_dir / POINTER_FILE
     if not path.is_file():
         return []
@@ -33,7 +33,7 @@ def promoted_runs(runs_dir: Path) -> list[str]:
 
 
 def tuned_run(runs_dir: Path) -> str | None:
-    """Return the run that is the tuned model now, None where none was promoted."""
+    """Return the run that is the tuned model now, None if none was promoted."""
     history = promoted_runs(runs_dir)
     return history[-1] if history else None
 
@@ -53,7 +53,7 @@ def promote(runs_dir: Path, name: str) -> None:
 
 
 def roll_back(runs_dir: Path) -> str | None:
-    """Make what was the tuned model before it again; returns that run, None = the shipped one.
+    """Make the previous tuned model the tuned one again; returns that run, None = the shipped one.
 
     Raises:
         RunError: If no run is promoted.
@@ -67,7 +67,7 @@ def roll_back(runs_dir: Path) -> str | None:
 
 
 def forget(runs_dir: Path, name: str) -> None:
-    """Take a run that is deleted out of the history.
+    """Remove a run from the history, because it is deleted.
 
     Raises:
         RunError: If it is the tuned model now.
@@ -78,7 +78,7 @@ def forget(runs_dir: Path, name: str) -> None:
             raise RunError(f"{name!r} is the tuned model now; roll back or promote another run, then delete it.")
         if name in history:
             kept = [other for other in history if other != name]
-            # Without it two neighbours may be equal; one of them is enough.
+            # Without it, two neighbours may be equal; one of them is enough.
             _write(runs_dir, [other for i, other in enumerate(kept) if i == 0 or kept[i - 1] != other])
 
 

@@ -1,7 +1,7 @@
-"""The registry of trainings: rows in the database over folders of runs beside it; starts, finds again, cancels, resumes, compares.
+"""The registry of trainings: rows in the database and folders beside it. Starts, lists, cancels, resumes and compares runs.
 
-The folder of a run is what its process writes, and is right; the row is brought up to date from it whenever somebody looks, so
-that a closed app, a killed process or a restarted machine loses nothing.
+A run's process writes to the run's folder, which is the truth. The row is updated from the folder whenever somebody reads it, so a
+closed app, a killed process or a restarted machine loses nothing.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Registry:
         """Return a run's folder.
 
         Raises:
-            RunError: If the name cannot be a run's.
+            RunError: If the name is not allowed.
         """
         check_run_name(name)
         return self.runs_dir / name
@@ -90,7 +90,7 @@ class Registry:
         return run
 
     def _claim(self, config: TrainConfig, name: str) -> tuple[Run, Path]:
-        """Make a run's folder and row; of several who want a name at once, in any process, one gets it.
+        """Make a run's folder and row. If several processes want a name at the same time, one gets it.
 
         Raises:
             NameTakenError: If there is a run or folder of this name.
@@ -99,7 +99,7 @@ class Registry:
         folder = self.folder(name)
         try:
             make_private_folder(self.runs_dir)
-            # Whoever makes the folder has the name.
+            # The process that makes the folder owns the name.
             folder.mkdir()
         except FileExistsError as error:
             raise NameTakenError(f"There is a training run named {name!r} already; give another name.") from error
@@ -108,7 +108,7 @@ class Registry:
         try:
             return self._store.add("training", name, config=config.to_json()), folder
         except RunError as error:
-            # Only what we have just made ourselves: a row without a folder is somebody's whose folder was lost.
+            # Remove only what we have just made: a row without a folder belongs to a run whose folder was lost.
             folder.rmdir()
             raise NameTakenError(str(error)) if self._store.find("training", name) is not None else error from error
 
@@ -142,7 +142,7 @@ class Registry:
         if run.status == "done":
             raise RunError(f"The run {name!r} is done; start a new one.")
         if run.status in FINISHED:
-            # It has said its last word; whoever clicks at once should not be told that it is still under way.
+            # Its process is about to exit; somebody who clicks at once should not be told that it is still running.
             wait_for_end(self.folder(name))
         start_worker(self.folder(name))
         return self._store.update(run.id, status="queued", note="")
@@ -184,7 +184,7 @@ class Registry:
         return worker_state(self.folder(name))
 
     def write_note(self, name: str, note: str) -> Run:
-        """Keep what somebody writes about a run."""
+        """Store a person's note about a run."""
         run = self.get(name)
         return self._store.update(run.id, result={**run.result, "note": note[:2000]})
 
@@ -206,7 +206,7 @@ class Registry:
         return roll_back(self.runs_dir)
 
     def tuned(self) -> str | None:
-        """Return the run that is the tuned model now, None where none was promoted."""
+        """Return the run that is the tuned model now, None if none was promoted."""
         return tuned_run(self.runs_dir)
 
     def finished(self) -> list[str]:
@@ -260,7 +260,7 @@ class Registry:
         if latest and latest[-1].kind == "end" and not (state.life == "alive" and len(begun) == 0):
             outcome = str(latest[-1].values.get("outcome", "failed"))
             status: RunStatus = outcome if outcome in FINISHED else "failed"  # pyright: ignore[reportAssignmentType]
-            # A resumed run whose process has only just been born still shows the end of its former life.
+            # A resumed run whose process has only just started still shows the end event of the previous process.
             if state.life == "alive" and run.status == "queued" and latest[-1].time < run.updated_at.timestamp():
                 return run
             return self._store.update(
@@ -277,7 +277,7 @@ class Registry:
         return run
 
     def _summary(self, folder: Path, events: Sequence[Event]) -> Mapping[str, Any]:
-        """Return what the row keeps of a run: the verdict and the held-out curve."""
+        """Return what the row keeps of a run: the result and the held-out curve."""
         curve = {int(e.number("step")): e.number("accuracy") for e in events if e.kind == "validation"}
         found: dict[str, Any] = {"curve": [round(curve[step], 4) for step in sorted(curve) if curve[step] == curve[step]]}
         with contextlib.suppress(OSError, ValueError):
@@ -290,7 +290,7 @@ def _not_written(folder: Path, error: OSError) -> RunError:
 
 
 def _is_fresh(run: Run) -> bool:
-    """Whether a run was touched so lately that its process may not have written its name yet."""
+    """Whether a run was updated so recently that its process may not have written its identity yet."""
     from datetime import UTC, datetime
 
     return (datetime.now(UTC) - run.updated_at).total_seconds() < 10

@@ -1,8 +1,8 @@
-"""One training from its settings to its verdict, stage by stage, in the folder of its run. Called by the worker process.
+"""One training from its settings to its result, stage by stage, in the folder of its run. Called by the worker process.
 
 The folder: `config.json`, `corrections.json` (as they were when it was started), `dataset.json`, `samples.png`, `events.jsonl`,
-`before/` and `after/` (the frozen pairs judged), `checkpoints/`, `adapter/` (PEFT), `verdict.json`. A stage whose file is there is
-not done again, so a run that was stopped goes on where it was.
+`before/` and `after/` (the frozen pairs judged), `checkpoints/`, `adapter/` (PEFT), `verdict.json`. A stage whose file exists is
+not done again, so a run that was stopped continues where it was.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class TrainingRun:
         self._began = time.monotonic()
 
     def run(self) -> dict[str, Any]:
-        """Do all stages that are not done yet; returns the verdict.
+        """Do all stages that are not done yet; returns the result.
 
         Raises:
             Cancelled: If it was asked to stop.
@@ -107,7 +107,7 @@ class TrainingRun:
 
     def _judge_to_beat(self) -> Judge:
         self.events.write("stage", "loading the model to beat")
-        # Both are asked one question about the same pictures: the crops were cut for it.
+        # Both get the same prompt, because the crops were cut for it.
         return load_judge(self._parent(), prompt=prompt_of(self.config).name)
 
     def _parent(self) -> ModelReference:
@@ -218,7 +218,7 @@ class TrainingRun:
 
 
 def scenes_of(config: TrainConfig) -> list[tuple[Path, Role]]:
-    """Return the folders of a run's scenes with what each is for."""
+    """Return the folders of a run's scenes with the role of each."""
     found: list[tuple[Path, Role]] = []
     for folder in config.scenes:
         found.append((Path(folder), "train" if config.evaluation_scenes else "both"))
@@ -228,15 +228,15 @@ def scenes_of(config: TrainConfig) -> list[tuple[Path, Role]]:
 
 
 def marks_of_training(config: TrainConfig) -> list[SceneMark]:
-    """Return the scenes of a training as they can be told again."""
+    """Return what the scenes of a training are recognised by."""
     return [mark_scene(folder, held_back=role == "both") for folder, role in scenes_of(config) if role != "evaluate"]
 
 
 def find_seen(config: TrainConfig, trained: TrainedOn) -> list[str]:
-    """Return the names of a run's judged scenes whose frozen pairs a model may have seen in training.
+    """Return the names of a run's scenes whose frozen pairs a model may have seen in training.
 
-    Where objects are held back they are always the same ones, so a model that was trained on a scene in this way has not seen the
-    frozen pairs of another training on that scene; it has seen some of them where the whole scene judges.
+    Held-back objects are always the same ones. So a model that was trained on a scene with held-back objects has not seen the
+    frozen pairs of another training of this kind on that scene, but has seen some of them if the whole scene is measured on.
     """
     judged = [(folder, role) for folder, role in scenes_of(config) if role != "train"]
     found = [(folder, role, trained.find(mark_scene(folder))) for folder, role in judged]
@@ -244,7 +244,7 @@ def find_seen(config: TrainConfig, trained: TrainedOn) -> list[str]:
 
 
 def data_settings(config: TrainConfig) -> DataSettings:
-    """Return what of a run's settings concerns its data."""
+    """Return the part of a run's settings that concerns its data."""
     return DataSettings(
         pairs=config.pairs,
         evaluation_pairs=config.evaluation_pairs,
@@ -262,7 +262,7 @@ def build_trainer(
     *,
     check: Callable[[], None] = lambda: None,
 ) -> tuple[Trainer, Any]:
-    """Load the base with a fresh adapter, and make every picture ready once; returns the trainer and PEFT's model."""
+    """Load the base with a fresh adapter, and prepare every picture once; returns the trainer and PEFT's model."""
     if chooses_unsloth(config):
         model, processor = load_for_training(config)
     else:
@@ -285,7 +285,7 @@ def build_trainer(
 
     def ask(pair: TrainingPair, variant: int) -> Question:
         a, b = pictures[pair.scene, pair.pair.a], pictures[pair.scene, pair.pair.b]
-        # The two sides take different variants, so that a shared disturbance gives nothing away.
+        # The two sides take different variants, so that a shared disturbance cannot give the answer away.
         weight = 0.5 / (balance if pair.is_same else 1 - balance)
         return Question(a[variant], b[(variant + 1) % len(b)], pair.is_same, weight)
 
@@ -295,11 +295,11 @@ def build_trainer(
 
 
 def fit_on_held_out(trainer: Trainer, prompt: str) -> Calibration | None:
-    """Fit temperature and bias on the held-out pairs; None where there are too few to tell, or where right answers would be lost.
+    """Fit temperature and bias on the held-out pairs; None if there are too few, or if right answers would be lost.
 
-    Training on the hardest negatives moves the balance of both answers towards "different": this puts it right again. The
-    likelihood that is fitted minds how sure wrong answers are, so that the best fit may cost answers at the threshold: then it is
-    not worth having.
+    Training on the hardest negatives shifts the balance of the answers towards "different"; the fit corrects that. The fitted
+    likelihood also depends on how sure wrong answers are, so the best fit may lose right answers at the threshold. Then it is
+    not used.
     """
     margins, is_same = trainer.held_out_margins()
     if min(is_same.sum(), (~is_same).sum()) < MIN_CALIBRATION_PAIRS // 2:
@@ -307,7 +307,7 @@ def fit_on_held_out(trainer: Trainer, prompt: str) -> Calibration | None:
     try:
         found = fit_calibration(margins, is_same, prompt=prompt, source="held-out pairs of the training")
     except ModelError:
-        # Its answers say nothing about the truth: the verdict will say so.
+        # The answers say nothing about the truth; the result will show it.
         return None
     right, raw = (_count_right(answers, is_same) for answers in (found.apply(margins), margins))
     if right < raw:
@@ -329,13 +329,13 @@ def save_adapter(
     calibration: Calibration | None = None,
     trained_on: Sequence[SceneMark] | None = None,
 ) -> None:
-    """Write an adapter as PEFT does, on which weights and scenes it was trained, and its calibration; whole or not at all."""
+    """Write an adapter as PEFT does, with its base's fingerprint, its scenes and its calibration; completely or not at all."""
     with writing_folder(folder, replaces=True, is_sole_writer=True) as partial:
         model.save_pretrained(str(partial), safe_serialization=True)
         settings = partial / ADAPTER_CONFIG
         values = json.loads(settings.read_text(encoding="utf-8"))
         if values.get("base_model_name_or_path") == str(BUNDLED_MODEL):
-            # PEFT writes where the base lies on this disk: another machine has it elsewhere.
+            # PEFT writes the base's path on this disk, which is another one on other machines.
             values["base_model_name_or_path"] = BUNDLED_MODEL.name
             write_atomically(settings, values)
         if Path(base).is_dir():

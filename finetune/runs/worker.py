@@ -1,6 +1,6 @@
-"""The process of one training: `python -m finetune.runs.worker RUN_DIR`. Waits for its turn, trains, and says how it ended.
+"""The process of one training: `python -m finetune.runs.worker RUN_DIR`. Waits for its turn, trains, and reports how it ended.
 
-Whatever happens ends in one sentence in the run's events, unless the process is killed; then whoever looks next finds it dead.
+Every outcome becomes one sentence in the run's events. If the process is killed, the next reader of the run notices.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def work(run_dir: Path) -> Outcome:
         try:
             events.write("end", words, outcome=outcome, promoted=bool(verdict.get("promoted", False)))
         except OSError:
-            # The disk is full: whoever looks finds no end and a process that is gone.
+            # The disk is full: readers find no end event and a process that is gone.
             LOG.exception("the end could not be written: %s", words)
     return outcome
 
@@ -45,7 +45,7 @@ def work(run_dir: Path) -> Outcome:
 def _train(run_dir: Path, *, is_ours: bool) -> tuple[Outcome, str, dict[str, Any]]:
     if not is_ours:
         return "cancelled", "Cancelled before it began.", {}
-    # torch takes seconds and memory: a run that waits does not pay for it.
+    # torch takes seconds and memory, which a waiting run does not need.
     from finetune.runs.stages import Cancelled, TrainingRun
 
     try:
@@ -62,7 +62,7 @@ def _train(run_dir: Path, *, is_ours: bool) -> tuple[Outcome, str, dict[str, Any
 
 
 def explain(error: BaseException) -> str:
-    """Return one sentence for people about an error that is not ours."""
+    """Return one sentence about an error that is not a `MaskgroupError`."""
     import torch
 
     text = str(error)

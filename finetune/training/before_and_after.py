@@ -1,6 +1,6 @@
-"""Judges a training: the frozen pairs before and after, the difference with its interval, and whether that is better.
+"""Measures a training: answers on the frozen pairs before and after, the difference with its interval, and whether it is better.
 
-Nothing is promoted on a hope: the rule of the run's settings decides, and a run that loses too much recall is not better.
+The rule in the run's settings decides on promotion. A run that loses too much recall is never better.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def judge_frozen(
     *,
     tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Ask a judge about the frozen pairs, in both orders; what was answered before a stop is not asked again.
+    """Ask a judge about the frozen pairs, in both orders. Pairs that were answered before a stop are not asked again.
 
     Args:
         evaluation: Pairs by scene.
         crop: Cuts a mask of a scene out, as the judge's prompt shows it.
         judge: Answers about the pairs.
         folder: Gets `<scene>/{predictions.jsonl, metrics.json}`, as `maskgroup evaluate` writes them.
-        tick: Called with how many pairs are done, of how many.
+        tick: Called with the number of pairs done and of all pairs.
     """
     total, before = sum(len(pairs) for pairs in evaluation.values()), 0
     for scene, pairs in evaluation.items():
@@ -107,7 +107,7 @@ def decide(found: SceneComparison, config: TrainConfig) -> Decision:
 
 
 def report_verdict(found: SceneComparison, decision: Decision) -> dict[str, Any]:
-    """Return what the registry keeps of a verdict."""
+    """Return the result as verdict.json and the registry keep it."""
     metrics = {
         name: {"before": m.a, "after": m.b, "difference": m.difference.value, "low": m.difference.low, "high": m.difference.high}
         for name, m in found.metrics.items()

@@ -1,4 +1,4 @@
-"""The optimizer's loop: batches, steps, the held-out curve and checkpoints; a run that was stopped goes on as if it had not been.
+"""The optimizer's loop: batches, steps, the held-out curve and checkpoints; a stopped run continues as if it had not stopped.
 
 Everything random in a step depends on the seed and the step's number alone, and a checkpoint holds the adapter and the optimizer's
 moments, as safetensors: resuming repeats exactly what an uninterrupted run does. Knows nothing about scenes or processes.
@@ -38,7 +38,7 @@ SORTED_STEPS = 8
 
 
 class LossNotFinite(RunError):
-    """The loss, or what makes it, is no number any more."""
+    """The loss, a gradient or a weight is NaN or infinite."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,10 @@ class Trainer:
         """Train on from where the trainer stands.
 
         Returns:
-            Whether training was finished; False = cancelled, with a checkpoint of the last step.
+            Whether training finished; False = cancelled, with a checkpoint of the last step.
 
         Raises:
-            LossNotFinite: If the loss is no number any more; the last good checkpoint stays.
+            LossNotFinite: If the loss is not a number any more; the last good checkpoint stays.
         """
         every = max(self.total // HELD_POINTS, 1)
         if self.step == 0:
@@ -142,7 +142,7 @@ class Trainer:
 
     def held_out(self) -> Held:
         """Return how the adapter does now on the curve's held-out pairs, both orders averaged."""
-        # Evenly spread, as the pairs lie by scene and answer.
+        # Evenly spread, because the pairs are sorted by scene and answer.
         stride = max(len(self._held_out) // CURVE_PAIRS, 1)
         asked = self._held_out[::stride]
         margins, losses = self._ask(asked)
@@ -176,7 +176,7 @@ class Trainer:
 
         Raises:
             OSError: If the disk is full.
-            LossNotFinite: If a weight is no number; the last good checkpoint stays.
+            LossNotFinite: If a weight is not a number; the last good checkpoint stays.
         """
         if self._folder is None:
             return
@@ -229,7 +229,7 @@ class Trainer:
     def _one_step(self) -> StepReport:
         model = self._answerer.model
         model.train()
-        # Dropout draws from here: a step's noise depends on nothing but its number.
+        # Dropout draws from here, so a step's noise depends only on the seed and its number.
         torch.manual_seed(self._config.seed * 1_000_003 + self.step)  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
         rate = self._config.learning_rate * schedule(self.step, self.total, self._config.warmup)
         for group in self._optimizer.param_groups:
@@ -240,7 +240,7 @@ class Trainer:
         self._need_finite(value, "The loss")
         self._optimizer.zero_grad()
         loss.backward()  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
-        # A loss may be a number while its gradient is none, and the last step's loss is never seen again.
+        # A loss may be finite while its gradient is not, and nothing checks the loss after the last step.
         self._need_finite(float(torch.nn.utils.clip_grad_norm_(list(self._weights.values()), MAX_GRADIENT)), "The gradient")
         self._optimizer.step()  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
         self.step += 1

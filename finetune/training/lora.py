@@ -1,7 +1,7 @@
 """Loads a base model for training, puts a LoRA adapter into it, and answers about batches of pairs with gradients.
 
 A batch is built exactly as the judge's prompt becomes one: training and judging see the same numbers (a test holds them equal).
-Knows nothing about scenes, files of a run, or schedules.
+Knows nothing about scenes, a run's files, or schedules.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class ProcessedCrop:
 
     Attributes:
         grid: Patches as (time, rows, columns).
-        patches: (patches, values) float, or None where `levels` are known.
-        levels: (1 + deepstack levels, tokens, width) features, or None where the tower is trained.
+        patches: (patches, values) float, or None if `levels` are known.
+        levels: (1 + deepstack levels, tokens, width) features, or None if the tower is trained.
     """
 
     grid: Grid
@@ -154,7 +154,7 @@ class Answerer:
             for start in range(0, len(members), batch):
                 chosen = members[start : start + batch]
                 levels = self._encode([pictures[i] for i in chosen], grid)
-                # Copies: a view would keep its whole batch in memory.
+                # Copied, because a view would keep its whole batch in memory.
                 done |= {i: ProcessedCrop(grid, None, levels[:, row].clone()) for row, i in enumerate(chosen)}
         return [done[i] for i in range(len(pictures))]
 

@@ -14,7 +14,7 @@ from finetune.training.lora import base_source
 
 
 def why_not() -> str | None:
-    """Return why Unsloth cannot train here, None where it can."""
+    """Return why Unsloth cannot train here, None if it can."""
     import torch
 
     if not torch.cuda.is_available():
@@ -25,7 +25,7 @@ def why_not() -> str | None:
 
 
 def chooses_unsloth(config: TrainConfig) -> bool:
-    """Whether a run trains with Unsloth: where it is asked for; with "auto" where it can run, the bundled model aside.
+    """Whether a run trains with Unsloth: where it is asked for; or with "auto" if it can run, except for the bundled model.
 
     Raises:
         ModelError: If it is asked for and cannot run.
@@ -35,7 +35,7 @@ def chooses_unsloth(config: TrainConfig) -> bool:
     reason = why_not()
     if config.backend == "unsloth" and reason is not None:
         raise ModelError(f"{reason}; train with --backend peft.")
-    # The bundled model is smaller than what 4 bits and fused kernels are made for.
+    # The bundled model is too small to gain from 4 bits and fused kernels.
     return reason is None and (config.backend == "unsloth" or config.model != "base")
 
 

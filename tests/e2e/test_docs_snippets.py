@@ -99,7 +99,7 @@ EVALUATED = Instead("--pairs 6 --min-area 1")
 TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
     ("README.md", "make demo    # installs what is missing, then opens the app on the bundled room with the bundled model: "
      "http://127.0.0.1:7860"): Shell({"make demo": NotRun("installs and waits"), "make test": NotRun("it is what runs this")}),
-    ("README.md", "maskgroup scenes                                              # what there is to look at"): Shell(
+    ("README.md", "maskgroup scenes                                              # the scenes there are"): Shell(
         {
             "maskgroup scenes": Instead(),
             "maskgroup judge": Instead(rooms=False),
@@ -111,10 +111,11 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
             "maskgroup ablation": Instead("--pairs 4"),
             "maskgroup calibrate": Instead("--pairs 8 --dry-run"),
             "maskgroup labels export": Instead(),
+            "maskgroup app": NotRun("serves until it is stopped; the browser tests start it"),
             "maskgroup doctor": Instead(),
         }
     ),
-    ("README.md", "engine/                what the project exists for; imports none of the packages below"): Text("the tree"),
+    ("README.md", "engine/            scenes, rendering, judging, grouping; imports nothing below"): Text("the tree"),
     ("docs/backends.md", "maskgroup evaluate sh3d_living --out runs/8b --model Qwen/Qwen3-VL-8B-Instruct --device cuda"): Shell(
         {"maskgroup evaluate": HUB, "maskgroup app": HUB}
     ),
@@ -131,6 +132,10 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
         Shell({"maskgroup train": TRAINED_ELSEWHERE}),
     ("docs/grouping.md", 'run = group_scene(scene, frames, options=GroupingOptions(evidence="both"), '
      "judge=FramePairJudge(judge, frames), report=print)"): Python(grouped_room),
+    ("docs/security.md", "maskgroup app --host 0.0.0.0 --allowed-host lab.example --allowed-host 10.0.0.5"): Shell(
+        {"maskgroup app": NotRun("serves until it is stopped; test_http_origins starts it with these flags")}
+    ),
+    ("docs/scene-formats.md", '{"ignore_ids": [255]}'): Text("a scene's settings"),
     ("docs/scene-formats.md", "<scene>/"): Text("a folder's layout"),
     ("docs/scene-formats.md", "<scene>/<view>/"): Text("a folder's layout"),
     ("assets/models/tuned-lora/README.md", "from peft import PeftModel"): Python(

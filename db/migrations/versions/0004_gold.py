@@ -15,7 +15,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the column, by which no stored label becomes gold, and the table."""
+    """Add the table and the column; stored labels stay ordinary ones."""
     op.add_column("decisions", sa.Column("is_gold", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.create_table(
         "choices",
@@ -26,6 +26,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop both. What was gold is a label like any other then."""
+    """Drop both; gold labels become ordinary ones."""
     op.drop_table("choices")
     op.drop_column("decisions", "is_gold")

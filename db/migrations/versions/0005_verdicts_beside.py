@@ -15,7 +15,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the column: of older labels only one verdict is known."""
+    """Add the column; older labels have only one verdict."""
     op.add_column("decisions", sa.Column("beside", sa.Text(), nullable=True))
 
 

@@ -1,4 +1,4 @@
-"""Compares two groupings of the same masks, and says what a grouping becomes when a judge decides at another threshold."""
+"""Compares two groupings of the same masks, and computes the groups for other thresholds of a judge."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class ChangedMask:
 def cut_at(graph: MaskGraph, threshold: float, *, decided_at: float = USUAL_THRESHOLD) -> Grouping:
     """Cut a graph as if its judge said "same" from `threshold` on: every answer is shifted by the threshold's log-odds.
 
-    What the judge is worth is measured anew on the shifted answers. Pairs that it was not asked stay unasked. The yardstick of
-    scenes without geometry (answers about look-alikes of one view) shifts with the rest, so there a threshold changes little.
+    The judge's reliability is measured again on the shifted answers. No new pairs are asked. Scenes without geometry compare
+    answers with answers about look-alikes of one view, which shift too, so there a threshold changes little.
 
     Args:
         graph: Masks and links, with the judge's answers.
         threshold: In (0, 1).
-        decided_at: The threshold to which the answers in `graph` are shifted already.
+        decided_at: The threshold that the answers in `graph` are already shifted to.
     """
     asked = np.flatnonzero(graph.asked).astype(np.int32)
     moved = replace(graph, known_different=_shift(graph.known_different, threshold, decided_at))
@@ -77,7 +77,7 @@ def sweep_thresholds(
         graph: Masks and links, with the judge's answers.
         truth: (N,) int32 object of each mask, -1 = unknown; None without ground truth.
         thresholds: In (0, 1).
-        decided_at: The threshold to which the answers in `graph` are shifted already.
+        decided_at: The threshold that the answers in `graph` are already shifted to.
         tick: Called before each; may raise to stop.
     """
     found: list[ThresholdCut] = []
@@ -98,7 +98,7 @@ def sweep_thresholds(
 def find_changes(
     keys: Sequence[MaskKey], labels_a: Int32Array, labels_b: Int32Array, truth: Int32Array | None = None
 ) -> list[ChangedMask]:
-    """Return the masks that are in another group in B than in A, numbers of groups aside.
+    """Return the masks that are in another group in B than in A, whatever the groups' numbers.
 
     Args:
         keys: The masks, N.
@@ -118,7 +118,7 @@ def find_changes(
 
 
 def agree(labels: Int32Array, others: Int32Array) -> BoolArray:
-    """Return for which items two labellings agree, (N,) bool, once labels are matched one to one so that most items do."""
+    """Return for which items two labellings agree, (N,) bool, after matching labels one to one for the most agreement."""
     ids_a, a = np.unique(labels, return_inverse=True)
     ids_b, b = np.unique(others, return_inverse=True)
     table = np.zeros((len(ids_a), len(ids_b)), np.int64)

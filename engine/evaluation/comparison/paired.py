@@ -1,6 +1,6 @@
 """Compares two evaluations of the same pairs: differences with intervals, McNemar's test, and which answers flipped.
 
-Reads folders that `evaluate` wrote and the original's (`base/` against `lora/`), with scene subfolders or one scene alone.
+Reads folders that `evaluate` wrote, and the original project's (`base/` and `lora/`); each has scene subfolders or is one scene.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ALL = "all"
 """Name of the row over all scenes, where there are several."""
 
 Trained = tuple[bool | None, bool | None]
-"""Whether model A and model B were trained on a scene, None where it is not known."""
+"""Whether model A and model B were trained on a scene, None if it is not known."""
 TRAINED_FIELD = "trained_on_scene"
 """Field of an evaluation's metrics.json that says so."""
 
@@ -52,7 +52,7 @@ class ComparedPair:
 
 @dataclass(frozen=True)
 class MetricDifference:
-    """A metric in both runs and B minus A with its 95 % interval; None where undefined."""
+    """A metric in both runs and B minus A with its 95 % interval; None if undefined."""
 
     a: float | None
     b: float | None
@@ -83,7 +83,7 @@ class SceneComparison:
         fixed: Pairs wrong in A and right in B.
         broken: Pairs right in A and wrong in B.
         both_wrong: Pairs wrong in both.
-        trained: Whether the models of A and of B were trained on the scene (on one of them, of all); None where it is not known.
+        trained: Whether the models of A and of B were trained on the scene (on one of them, of all); None if it is not known.
     """
 
     scene: str
@@ -138,7 +138,7 @@ def _one_of(answers: Sequence[bool | None]) -> bool | None:
 
 
 def trained_models(comparison: SceneComparison, name_a: str, name_b: str) -> list[str]:
-    """Return those of two models that were trained on the scene that they are compared on."""
+    """Return which of the two models were trained on the scene that they are compared on."""
     return [name for name, is_trained in zip((name_a, name_b), comparison.trained, strict=True) if is_trained]
 
 
@@ -150,7 +150,7 @@ def match_folders(folder_a: Path, folder_b: Path) -> list[MatchedScene]:
     """
     scenes_a, scenes_b = find_results(folder_a), find_results(folder_b)
     if set(scenes_a) == {""} or set(scenes_b) == {""}:
-        # A folder of one scene stands for that scene, whatever the folders are called.
+        # A folder with one scene is compared with another such folder, whatever their names.
         if len(scenes_a) != 1 or len(scenes_b) != 1:
             raise EvaluationError(
                 f"{folder_a} and {folder_b} do not match: one holds a single scene, the other several; give two of a kind."

@@ -114,7 +114,7 @@ def reliability(predictions: Sequence[Prediction]) -> list[ReportBin]:
 
 
 def precision_recall(predictions: Sequence[Prediction]) -> Curve | None:
-    """Return the curve, None where there are no probabilities or the pairs are all of one kind."""
+    """Return the curve, None if there are no probabilities or the pairs are all of one kind."""
     p_same, is_same = split_scores(predictions)
     if len(p_same) == 0 or is_same.all() or not is_same.any():
         return None
@@ -123,7 +123,7 @@ def precision_recall(predictions: Sequence[Prediction]) -> Curve | None:
 
 
 def break_down(pairs: Sequence[ComparedPair], facts: Mapping[tuple[str, str, str], PairFacts]) -> dict[Dimension, list[Slice]]:
-    """Return both runs' accuracy by kinds of pairs; a dimension of which nothing is known is left out.
+    """Return both runs' accuracy by kinds of pairs; a dimension without data is left out.
 
     Args:
         pairs: Both runs' answers to the same pairs.

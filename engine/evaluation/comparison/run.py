@@ -1,6 +1,6 @@
 """Compares two judges on scenes, start to end: evaluates both on the same pairs, collects facts, groups with both.
 
-Everything lies in one folder, so that a stopped comparison goes on where it stopped, and `maskgroup compare FOLDER/a FOLDER/b`
+Everything is in one folder, so a stopped comparison continues where it stopped, and `maskgroup compare FOLDER/a FOLDER/b`
 reads the same files as the app:
 
     comparison.json                            what was asked
@@ -52,9 +52,9 @@ class ComparisonSettings:
         model_b: Second judge.
         sampling: Which pairs of each scene.
         grouping: Whether both also group the scenes.
-        evidence: What the groups' links are weighed by; the judge alone shows most of it.
+        evidence: What the groups' links are weighed by; "vlm" shows the judge's influence most clearly.
         threshold_a: P(same) from which the first judge says "same".
-        threshold_b: The same of the second.
+        threshold_b: The same for the second.
     """
 
     scenes: tuple[str, ...]
@@ -149,7 +149,7 @@ def run_comparison(
 
             def judging(what: str, count: int, of: int, model: str = model, scene: Scene = scene) -> None:
                 words = f"{model} on {scene.name}: {what}, {count} of {of}"
-                # Reading views comes first and is quick: only judging moves the bar.
+                # Reading views comes first and is quick, so only judging moves the bar.
                 tell(words, count / max(1, of) if what == "judging" else 0.0)
 
             evaluate_scene(
@@ -204,7 +204,7 @@ def _group(
         at[0] = (stages.index(progress.stage) + progress.share) / len(stages)
         tell(at[0], "")
 
-    # How many pairs will be asked is not known beforehand: the words count them, and the bar waits.
+    # The number of pairs is not known beforehand, so the words count them and the bar waits.
     asked = FramePairJudge(
         judge, frames, tick=lambda answered: tell(at[0], f": {answered} pairs asked"), threshold=settings.threshold(side)
     )

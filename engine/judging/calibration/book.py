@@ -1,7 +1,7 @@
-"""Calibrations of judges that have no folder of their own to keep one in: bundled models, models of the hub, models on a server.
+"""Calibrations of judges without a folder of their own to keep them in: bundled models, hub models, models on a server.
 
-One JSON file of the user's data folder, by what the judge is called, then by prompt. Where the weights can be seen, a calibration
-counts only for those that it was fitted on; of a model behind a name alone nothing tells that it was replaced.
+They are in one JSON file in the user's data folder, by the judge's name, then by prompt. If the weights are on this machine, a
+calibration applies only to the weights that it was fitted on. A model on a server may be replaced without anybody noticing.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class CalibrationBook:
         self.path = folder / BOOK_FILE
 
     def get(self, judge: str, prompt: str, *, weights: str | None = None) -> Calibration | None:
-        """Return a judge's calibration for a prompt, None where there is none for these weights.
+        """Return a judge's calibration for a prompt, None if there is none for these weights.
 
         Args:
             judge: What the judge is called.
             prompt: Reference of the prompt.
-            weights: Fingerprint of its weights, None where they cannot be seen.
+            weights: Fingerprint of its weights, None if they cannot be seen.
 
         Raises:
             ModelError: If the file is broken.

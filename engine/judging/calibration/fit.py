@@ -1,7 +1,7 @@
-"""Calibration of a judge: a temperature and a bias on its logit, fitted on held-out pairs and kept beside the weights.
+"""Calibration of a judge: a temperature and a bias for its logit, fitted on held-out pairs and kept beside the weights.
 
 P(same) = sigmoid(margin / temperature + bias), where margin is log P(yes) - log P(no), the mean of both orders (Platt 1999;
-Guo et al. 2017, "On Calibration of Modern Neural Networks"). A file counts only for
+Guo et al. 2017, "On Calibration of Modern Neural Networks"). A file applies only to
 the weights and the prompt that it was fitted on.
 """
 
@@ -66,9 +66,9 @@ def fit_calibration(margins: Float64Array, is_same: BoolArray, *, prompt: str, s
         source: Which pairs these are, in words.
 
     Raises:
-        ModelError: If a margin is no number, all pairs are the same or all are different, or the margins say nothing of the truth.
+        ModelError: If a margin is not a number, all pairs have one answer, or the margins say nothing about the truth.
     """
-    # Imported where it is needed: SciPy's optimiser takes a moment, and only who fits pays for it.
+    # Imported here because SciPy's optimiser takes a moment to load and only fitting needs it.
     from scipy.optimize import minimize
 
     if not np.isfinite(margins).all():
@@ -100,7 +100,7 @@ def margin_of(p_same: float) -> float:
     """Return the logit of a probability, kept within +-`FARTHEST_LOGIT`.
 
     Raises:
-        ModelError: If it is no number.
+        ModelError: If it is not a number.
     """
     if math.isnan(p_same):
         raise ModelError("A probability is no number (NaN), so nothing can be fitted or compared; judge these pairs again.")
@@ -127,7 +127,7 @@ def save_calibration(folder: Path, calibration: Calibration) -> Path:
 
 
 def load_calibration(source: str | Path, prompt: Prompt) -> Calibration | None:
-    """Return the calibration in a model's or an adapter's folder for a prompt, or None where there is none for these weights.
+    """Return the calibration in a model's or an adapter's folder for a prompt, or None if there is none for these weights.
 
     Raises:
         ModelError: If the file is there but broken.
@@ -147,7 +147,7 @@ def read_fields(prompt: str, fields: Any, path: Path) -> Calibration:
     """Return what a file holds for one prompt.
 
     Raises:
-        ModelError: If it is no calibration.
+        ModelError: If it is not a calibration.
     """
     try:
         found = Calibration(prompt, **fields)
@@ -159,7 +159,7 @@ def read_fields(prompt: str, fields: Any, path: Path) -> Calibration:
 
 
 def weights_fingerprint(folder: Path) -> str | None:
-    """Return a fingerprint of a folder's safetensors files, or None where there are none."""
+    """Return a fingerprint of a folder's safetensors files, or None if there are none."""
     files = sorted(folder.glob("*.safetensors"))
     digest = hashlib.sha256()
     for file in files:
@@ -169,7 +169,7 @@ def weights_fingerprint(folder: Path) -> str | None:
 
 
 def read_calibration_file(path: Path, part: str) -> dict[str, Any]:
-    """Return what a file of calibrations holds, {} where there is none.
+    """Return what a file of calibrations holds, {} if there is none.
 
     Args:
         path: The file of JSON; it may be missing.

@@ -1,4 +1,4 @@
-"""Where a model's "same" begins: precision and recall at every threshold, and the chosen threshold kept with the model.
+"""The P(same) from which a model says "same": precision and recall at every threshold, and the chosen one, kept with the model.
 
 A run's threshold lies in its own folder; that of a bundled or downloaded model in one file of the user's data folder.
 """
@@ -49,7 +49,7 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class Rates:
-    """What a threshold gives on judged pairs; a rate is None where no pair determines it."""
+    """What a threshold gives on judged pairs; a rate is None if no pair determines it."""
 
     threshold: float
     precision: float | None
@@ -60,9 +60,9 @@ class Rates:
 
 
 def shift_probability(p_same: float, threshold: float) -> float:
-    """Return a probability as it stands to a threshold: shifted in log-odds so that the threshold itself becomes 1/2.
+    """Return a probability relative to a threshold: shifted in log-odds so that the threshold itself becomes 1/2.
 
-    What weighs answers as evidence (grouping) hears of a chosen threshold in this way.
+    Grouping, which weighs answers as evidence, takes a chosen threshold into account in this way.
     """
     if threshold == USUAL_THRESHOLD:
         return p_same
@@ -95,7 +95,7 @@ class OperatingPoints:
 
     Args:
         folder: User's data folder, for models that have no folder of their own to write to.
-        run_folder: Returns the folder of a run by its name, None where the name is no run's.
+        run_folder: Returns the folder of a run by its name, None if the name is not a run's.
         key: Returns under what name any other model's threshold is kept.
     """
 
@@ -107,7 +107,7 @@ class OperatingPoints:
         self._key = key
 
     def get(self, model: str) -> OperatingPoint | None:
-        """Return a model's threshold, None where none was chosen or the file is of no use."""
+        """Return a model's threshold, None if none was chosen or the file is of no use."""
         own = self._run_folder(model)
         stored = _read(own / FILE) if own is not None else _read(self._folder / FILE).get(self._key(model))
         if not isinstance(stored, dict):

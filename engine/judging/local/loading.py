@@ -52,7 +52,7 @@ def load_model(source: str | Path, *, name: str, adapter: Path | None = None, op
         raise ModelError(f"There is no loader {options.loader!r}; the loaders are {', '.join(get_args(Loader))}.")
     if options.four_bit:
         _check_four_bit(device)
-    # transformers takes seconds to import: only who judges pays for it.
+    # transformers takes seconds to import, and only judging needs it.
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
@@ -87,7 +87,7 @@ def _check_before(source: str | Path, adapter: Path | None, *, dtype: torch.dtyp
     """Return how many bytes a model needs, once its configuration and its adapter are seen to be sound."""
     from transformers import AutoConfig
 
-    # Said outright: unsaid, transformers asks at the terminal whether to run a model's own code.
+    # Given explicitly; otherwise transformers asks at the terminal whether to run a model's own code.
     config: Any = AutoConfig.from_pretrained(source, trust_remote_code=False)  # pyright: ignore[reportUnknownMemberType]  # transformers' types are partial
     if adapter is not None:
         check_adapter(adapter, source, build_empty(config))

@@ -1,7 +1,7 @@
 """Reads many pairs with a Qwen3-VL language model: what precedes a pair's second crop is read once for each first crop.
 
 A question is `head, crop A, middle, crop B, tail`. Everything up to and with `middle` depends on A alone: its keys and values
-are computed once (the *prefix*) and taken up by every pair that starts with A. Prefixes and continuations are packed by length, so
+are computed once (the *prefix*) and reused by every pair that starts with A. Prefixes and continuations are packed by length, so
 that little is padded; padding is on the right and masked, which a causal model's real tokens never see.
 """
 
@@ -43,7 +43,7 @@ class PairReader:
 
     Args:
         core: `Qwen3VLForConditionalGeneration`, without a PEFT wrapper around it (adapters inside it are used).
-        pass_tokens: Most tokens in one pass; default: as the device likes.
+        pass_tokens: Most tokens in one pass; default: what suits the device.
     """
 
     def __init__(self, core: Any, *, pass_tokens: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The published sizes of Qwen3-VL as facts, so that what a machine can load is known without a download."""
+"""The published sizes of Qwen3-VL, so that `doctor` can say without a download what a machine can load."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class PublishedSize:
     Attributes:
         model: Hub id.
         values: How many numbers its weights hold.
-        quantised: Those of them that are kept in 4 bits where that is asked for.
+        quantised: How many of them are stored in 4 bits if that is requested.
     """
 
     model: str

@@ -39,7 +39,7 @@ class QwenVlJudge:
         prompt: What is asked.
         batch_size: Pairs in one forward pass of a model that is no Qwen3-VL; Qwen3-VL's passes are limited by tokens.
         both_orders: Ask (a, b) and (b, a), and average their logits, unless `judge` is told otherwise.
-        calibration: Makes P(same) of a share of right answers; used only with the prompt that it was fitted on.
+        calibration: Corrects P(same); used only with the prompt that it was fitted on.
 
     Raises:
         ModelError: If the tokenizer has no single tokens for yes and no.
@@ -75,7 +75,7 @@ class QwenVlJudge:
         self._reader = PairReader(core) if is_qwen3_vl else None
 
     def leave_tower_out(self) -> bool:
-        """Take an adapter's part in the vision tower out, for good; returns whether it had one."""
+        """Remove an adapter's part in the vision tower permanently; returns whether there was one."""
         found = [p for name, p in self._model.named_parameters() if "lora_B" in name and ".visual." in name]
         with torch.no_grad():
             for parameter in found:
@@ -88,7 +88,7 @@ class QwenVlJudge:
         """Return one verdict for each pair, in order; the time of a chunk is shared equally by its pairs.
 
         Raises:
-            ModelError: If the model answers with numbers that are none.
+            ModelError: If the model answers with NaN or infinity.
         """
         both = self.both_orders if both_orders is None else both_orders
         verdicts: list[Verdict] = []
@@ -142,7 +142,7 @@ class QwenVlJudge:
         """Return log-probabilities of yes and of no, (pairs, 2) float32 on the CPU.
 
         Raises:
-            ModelError: If one of them is no finite number: a softmax of finite numbers has none.
+            ModelError: If one of them is not finite, which a softmax of finite logits never gives.
         """
         answers = self._ask(pairs, question)
         if not answers.isfinite().all():
@@ -161,7 +161,7 @@ class QwenVlJudge:
         return answers.cpu()
 
     def _plain_answers(self, pairs: Sequence[CropPair], text: str) -> torch.Tensor:
-        """The same with every crop encoded for every pair: for any architecture."""
+        """The same without caches: every crop is encoded for every pair. Works with any architecture."""
         answers: list[torch.Tensor] = []
         for start in range(0, len(pairs), self._batch_size):
             batch = pairs[start : start + self._batch_size]

@@ -1,6 +1,6 @@
 """Loads a model through Unsloth, on NVIDIA GPUs only. The one place in `engine` that imports it.
 
-`import unsloth` patches transformers in the whole process: who asks for this loader gets a process in which every model is patched.
+`import unsloth` patches transformers in the whole process, so every model that is loaded later is patched too.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ def unsloth_arguments(
         "max_seq_length": LONGEST,
         "dtype": dtype,
         "load_in_4bit": four_bit,
-        # Unsloth's default is 4 bits: a model that is to be whole has to be asked for.
+        # Unsloth's default is 4 bits, so full precision must be requested.
         "load_in_16bit": not four_bit and dtype != torch.float32,
         "device_map": {"": str(device)},
-        # Else it takes a quantised copy of its own from the hub, and verdicts would be named after weights that did not give them.
+        # Otherwise it loads its own quantised copy from the hub, and verdicts would carry the name of weights that did not give
+        # them.
         "use_exact_model_name": True,
         "use_gradient_checkpointing": False,
     }

@@ -1,7 +1,7 @@
 """Vision features of crops: each crop goes through the vision tower once, equal grids together, memory bounded.
 
 Models share a cache if and only if their towers hold the same numbers and their image processors the same settings: a language-only
-adapter shares with its base, an adapter that touches the tower shares with nobody.
+adapter shares with its base, an adapter that changes the tower shares with no other model.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class VisionCache:
             for start in range(0, len(indices), step):
                 batch = indices[start : start + step]
                 levels = encode_equal(self._visual, torch.stack([patches[i] for i in batch]), grid)
-                # A copy of each: a view would keep its whole batch in memory.
+                # Copied, because a view would keep its whole batch in memory.
                 encoded.update({i: CropFeatures(grid, levels[:, row].clone()) for row, i in enumerate(batch)})
         self.encoded += len(crops)
         return [encoded[index] for index in range(len(crops))]

@@ -1,7 +1,7 @@
 """A judge behind an OpenAI-compatible server (vLLM, `transformers serve`, llama.cpp and others), asked over HTTP.
 
 Knows the protocol's two calls that matter here (`/models`, `/chat/completions`) and nothing of weights: a base and its LoRA
-adapters are just model names. What an answer means is `parsing`'s business; waiting, retrying and limits are `http_client`'s.
+adapters are just model names. `parsing` reads answers; `http_client` handles waiting, retries and limits.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class EndpointJudge:
         both_orders: Ask (a, b) and (b, a), and average their logits, unless `judge` is told otherwise.
         form: What the server gives.
         client: Sends the requests.
-        calibration: Makes P(same) of a share of right answers; used only with the prompt that it was fitted on.
+        calibration: Corrects P(same); used only with the prompt that it was fitted on.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class EndpointJudge:
         )
 
     def try_once(self) -> None:
-        """Ask about two plain pictures, so that whatever is wrong shows before any work is done, and learn what the server gives.
+        """Ask about two plain pictures, to find errors before any work is done and to learn which form of answer the server gives.
 
         Raises:
             ModelError: As `judge`.
@@ -179,7 +179,7 @@ class EndpointJudge:
             try:
                 _run(self._client.each([self._body(plain, plain, self.prompt.text)], self._read))
             except _NoLogprobs:
-                # It takes the fields and overlooks them: no shorter list will help.
+                # The server accepts these fields but ignores them, so a shorter list will not help.
                 overlooks = True
             except Refusal as refusal:
                 if not form.top or refusal.status not in (400, 422) or "logprob" not in refusal.said.lower():
@@ -196,7 +196,7 @@ class EndpointJudge:
         """Return what a reply says.
 
         Raises:
-            ModelError: If it is no reply of the protocol.
+            ModelError: If it is not a reply of the protocol.
         """
         try:
             choice = reply["choices"][0]
@@ -302,7 +302,7 @@ def _listed_models(client: HttpClient) -> list[str]:
 
 
 def _run(work: Any) -> Any:
-    """Run a coroutine to its end, also where this thread already runs an event loop (a notebook)."""
+    """Run a coroutine to its end, even if this thread already runs an event loop (a notebook)."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -68,7 +68,7 @@ class EndpointSettings(BaseSettings):
 
 
 class Refusal(ModelError):
-    """The server said no, and would say it again.
+    """The server refused, and would refuse again.
 
     Attributes:
         status: HTTP status.
@@ -88,7 +88,7 @@ class HttpClient:
         settings: The server's key, and limits of time and tries.
 
     Raises:
-        ModelError: If the key can be no key.
+        ModelError: If the key contains characters that no key has.
     """
 
     def __init__(self, base: str, settings: EndpointSettings) -> None:
@@ -105,7 +105,7 @@ class HttpClient:
         self._options: dict[str, Any] = {
             "headers": {"Authorization": f"Bearer {key}"} if key else {},
             "timeout": httpx.Timeout(settings.endpoint_timeout_s, connect=CONNECT_TIMEOUT_S, pool=None),
-            # A proxy is of no use on the way to this machine.
+            # No proxy for this machine itself.
             "trust_env": not is_here,
             "verify": httpx.create_ssl_context() if base.startswith("https://") else True,
         }
@@ -122,7 +122,7 @@ class HttpClient:
     async def each(
         self, bodies: Sequence[Mapping[str, object]], read: Callable[[Mapping[str, Any]], ReadT]
     ) -> list[tuple[ReadT, float]]:
-        """Post each body to /chat/completions, some at once, and return what `read` makes of the replies and the seconds each took.
+        """Post each body to /chat/completions, some at once; return what `read` makes of each reply, and the seconds each took.
 
         Raises:
             ModelError: If one of them fails for good; the others are given up then.
@@ -148,7 +148,7 @@ class HttpClient:
     async def _send(
         self, client: httpx.AsyncClient, method: str, path: str, body: Mapping[str, object] | None
     ) -> Mapping[str, Any]:
-        """Send a request until it is answered or there is no hope."""
+        """Send a request, and retry until it is answered or cannot succeed."""
         why = ""
         for tried in range(self._settings.endpoint_tries):
             wait_s = random.uniform(0.5, 1.0) * self._settings.endpoint_backoff_s * 2**tried

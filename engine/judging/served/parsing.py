@@ -1,7 +1,7 @@
-"""Reads P(yes) and P(no) out of what a server answered: from log-probabilities where it gives them, else from words.
+"""Reads P(yes) and P(no) from a server's answer: from log-probabilities if there are any, else from words.
 
 A server lists only the k likeliest tokens. A token that is missing is not impossible: its probability is at most that of the last
-one listed, and at most what the list leaves over. That *floor* stands in for an answer that is not listed at all. With u = what may
+one listed, and at most what the list leaves over. That *floor* replaces an answer that is not listed at all. With u = what may
 be missing on a side, P(same) is then off by at most u / (listed + u); `AnswerMass.error_bound` says how much for one answer.
 """
 
@@ -89,7 +89,7 @@ def mass_from_logprobs(logprobs: Sequence[tuple[str, float]]) -> AnswerMass:
 
 
 def mass_from_text(text: str) -> AnswerMass | None:
-    """Read an answer in words: what it starts with, else which of yes and no is said; None where neither or both are.
+    """Read an answer in words: what it starts with, else which of yes and no is said; None if neither or both are.
 
     A text carries no probability: the other side gets `TEXT_FLOOR`. A model that does not stop may say "yesyesno", which is a yes.
     """

@@ -140,12 +140,12 @@ def test_one_headline_and_every_other_figure_is_named() -> None:
     assert "Compare page" in words
     assert "frozen pairs right" in page.show_registry([run_of(verdict=VERDICT)], None)
     curves = json.loads(page.draw_curves([event("validation", step=0, accuracy=0.5, recall=0.5, specificity=0.5, loss=1.0)]))
-    assert "its last point is not the verdict's figure" in curves[1]["hint"]
+    assert "its last point is not the run's result" in curves[1]["hint"]
 
 
 def test_who_was_trained_on_what_judges_it_is_marked() -> None:
     seen = {**VERDICT, "trained_on": {"before": ["<attic>"], "after": ["cellar", "barn"]}}
     words = page.show_verdict(run_of(verdict=seen))
-    assert "base was trained on &lt;attic&gt;, by which it is judged here: its figures flatter it." in words
-    assert "run-1 was trained on cellar, barn, by which it is judged here" in words
+    assert "base was trained on &lt;attic&gt;, on which it is measured here: its figures flatter it." in words
+    assert "run-1 was trained on cellar, barn, on which it is measured here" in words
     assert "was trained on" not in page.show_verdict(run_of(verdict=VERDICT))
