@@ -158,7 +158,7 @@ def heartbeat(run_dir: Path) -> Generator[None]:
 
     def beat() -> None:
         while not stop.is_set():
-            # A full disk must not end the heart: the training itself says so.
+            # A full disk must not stop the heartbeat: the training itself reports it.
             with contextlib.suppress(OSError):
                 path.touch()
                 os.utime(path)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from db.runs import Run, RunStatus, RunStore
+from db.runs import FINISHED, Run, RunStore
 from db.schema.private_files import make_private_folder
 from engine.errors import RunError
 from engine.evaluation.comparison.paired import SceneComparison, compare_folders
@@ -22,7 +22,6 @@ from finetune.config import CONFIG_FILE, TrainConfig, check_run_name
 from finetune.data.corrections import SettledLabel, write_corrections
 from finetune.runs.events import Event, EventWriter, read_events
 from finetune.runs.processes import (
-    CANCEL_FILE,
     WorkerState,
     explain_death,
     kill_worker,
@@ -37,7 +36,6 @@ CORRECTIONS_FILE, VERDICT_FILE = "corrections.json", "verdict.json"
 AFTER, BEFORE = "after", "before"
 NAME_TRIES = 1000
 """How often a free name is looked for while others take one after the other."""
-FINISHED: tuple[RunStatus, ...] = ("done", "failed", "cancelled")
 
 
 class NameTakenError(RunError):
@@ -255,23 +253,21 @@ class Registry:
         folder = self.folder(run.name)
         events = read_events(folder)
         state = worker_state(folder)
-        begun = [i for i, event in enumerate(events) if event.text == "waiting for its turn"]
+        begun = [i for i, event in enumerate(events) if event.is_wait]
         latest = events[begun[-1] :] if begun else events
         if latest and latest[-1].kind == "end" and not (state.life == "alive" and len(begun) == 0):
-            outcome = str(latest[-1].values.get("outcome", "failed"))
-            status: RunStatus = outcome if outcome in FINISHED else "failed"  # pyright: ignore[reportAssignmentType]
-            # A resumed run whose process has only just been born still shows the end of its former life.
+            # Of a resumed run whose process has only just begun, the file still ends with how the process before it ended.
             if state.life == "alive" and run.status == "queued" and latest[-1].time < run.updated_at.timestamp():
                 return run
-            return self._store.update(
-                run.id, status=status, note=latest[-1].text, result={**run.result, **self._summary(folder, events)}
-            )
+            end = latest[-1]
+            result = {**run.result, **self._summary(folder, events)}
+            return self._store.update(run.id, status=end.outcome, note=end.text, result=result)
         if state.life in ("dead", "none") and (state.life == "dead" or not _is_fresh(run)):
             words = explain_death(state)
             with contextlib.suppress(OSError):
                 EventWriter(folder).write("end", words, outcome="failed")
             return self._store.update(run.id, status="failed", note=words, result={**run.result, **self._summary(folder, events)})
-        has_begun = any(event.kind == "stage" and event.text != "waiting for its turn" for event in latest)
+        has_begun = any(event.kind == "stage" and not event.is_wait for event in latest)
         if has_begun and run.status == "queued":
             return self._store.update(run.id, status="running")
         return run
@@ -283,11 +279,6 @@ class Registry:
         with contextlib.suppress(OSError, ValueError):
             found["verdict"] = json.loads((folder / VERDICT_FILE).read_text(encoding="utf-8"))
         return found
-
-
-def is_cancelling(registry: Registry, name: str) -> bool:
-    """Whether a run was asked to stop and has not done so yet."""
-    return (registry.folder(name) / CANCEL_FILE).exists() and registry.get(name).status not in FINISHED
 
 
 def _not_written(folder: Path, error: OSError) -> RunError:

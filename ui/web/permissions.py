@@ -74,7 +74,7 @@ _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
         Action.GROUP: "start cancel",
         Action.CORRECT: "merge reject undo",
     },
-    "build_train_tab": {
+    "TrainActions": {
         Action.LOOK: "open_page poll pick preview compare suggest_rate",
         Action.TRAIN: "start cancel resume",
         Action.PROMOTE: "promote roll_back",
@@ -97,7 +97,7 @@ HANDLERS: Mapping[str, Action] = {
         for name in names.split()
     },
 }
-"""What each handler of the pages does, by the function that builds its page and its own name."""
+"""What each handler of the pages does, by its own name and that of the class or function that it stands in."""
 ROUTES: Mapping[str, Action] = {
     "add_routes.send_plotly": Action.LOOK,
     "add_routes.send_cloud": Action.LOOK,
