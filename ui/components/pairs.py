@@ -64,8 +64,30 @@ def pair_values(bench: Workbench, scene: str, pair: MaskPair) -> list[Any]:
 def pair_link(bench: Workbench, scene: str, pair: MaskPair, *, tab: str | None = None) -> str:
     """Return the address that opens a pair, on the Judge page or on another one."""
     values = pair_values(bench, scene, pair)
-    sides = {"scene": scene, "a": f"{values[0]}:{values[1]}", "b": f"{values[2]}:{values[3]}"}
+    return pair_query(scene, (values[0], values[1]), (values[2], values[3]), tab=tab)
+
+
+def pair_query(scene: str, a: tuple[str, int | None], b: tuple[str, int | None], *, tab: str | None = None) -> str:
+    """Return the query string that opens two (view, number); a number may be None = no mask there."""
+    sides = {"scene": scene, "a": write_place(*a), "b": write_place(*b)}
     return "?" + urlencode({"tab": tab, **sides} if tab else sides)
+
+
+def write_place(view: str, number: int | None) -> str:
+    """Return "VIEW:NUMBER" of an address, or "VIEW:" without a number."""
+    return f"{view}:{'' if number is None else number}"
+
+
+def parse_place(text: str) -> tuple[str, int | None]:
+    """Split "VIEW:NUMBER" (the number may be missing) at its last colon.
+
+    Raises:
+        ValueError: If there is no colon, or the number is no whole number.
+    """
+    view, colon, number = text.rpartition(":")
+    if not colon or not (number.isdecimal() or number == ""):
+        raise ValueError(text)
+    return view, int(number) if number else None
 
 
 def review_link(bench: Workbench, scene: str, pair: MaskPair) -> str:
