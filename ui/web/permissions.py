@@ -68,7 +68,7 @@ _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
         Action.SHARE_OUT: "choose_share",
         Action.SETTLE: "settler.settle",
     },
-    "build_grouping_tab": {
+    "GroupingActions": {
         Action.LOOK: "open_page poll open_kept recolour reorder take_listed take_alike take_crop take_pixel take_in_sheet "
         "take_point show_sheet change_scene show_list_and_sheet refresh",
         Action.GROUP: "start cancel",
@@ -82,7 +82,7 @@ _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
         Action.EXPORT: "export export_whole",
         Action.ANNOTATE_RUN: "save_note",
     },
-    "build_compare_tab": {
+    "CompareActions": {
         Action.LOOK: "open_tab choose poll show_outcome show_groups take_kept_threshold choose_side show_rates",
         Action.COMPARE: "start cancel resume",
         Action.DELETE: "delete",

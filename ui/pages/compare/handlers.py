@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import numpy as np
 
+from db.runs import RESUMABLE, RunStatus
 from engine.errors import MaskgroupError
 from engine.evaluation.comparison.groupings import Change
 from engine.evaluation.comparison.run import ComparisonSettings, FinishedComparison, Step, predictions_of
@@ -16,6 +18,7 @@ from engine.evaluation.predictions import split_scores
 from engine.judging.calibration.operating_point import USUAL_THRESHOLD, OperatingPoint, OperatingPoints, rates_at
 from engine.strict_json import to_json_text
 from engine.types import Float32Array, MaskKey
+from ui.components.pairs import parse_place
 from ui.escape import escape
 from ui.pages.compare.plots import make_plots
 from ui.pages.compare.words import CHANGE_COLORS, NOTHING_YET, headline_html, table_html, threshold_html
@@ -27,14 +30,16 @@ PAGE = "compare"
 """Value of `tab` in the address; Gradio keeps `page` for itself."""
 REPORT_ROUTE = "/maskgroup/report/"
 FIGURE_ROUTE = "/maskgroup/figure/"
+STATUS_WORDS: Mapping[RunStatus, str] = {
+    "queued": " (under way)",
+    "running": " (under way)",
+    "done": "",
+    "failed": " (failed)",
+    "cancelled": " (stopped)",
+}
 MAX_LIT_MASKS = 120
 MAX_LIT_POINTS = 400
 Side = Literal["a", "b"]
-
-
-def address_of(key: str) -> str:
-    """Return the query string that opens a comparison."""
-    return "?" + urlencode({"tab": PAGE, "run": key})
 
 
 def links_html(key: str) -> str:
@@ -58,8 +63,7 @@ def first_key(runs: ComparisonRuns, query: dict[str, str]) -> str:
 
 def list_entries(runs: ComparisonRuns) -> list[tuple[str, str]]:
     """Return (words, key) of all comparisons."""
-    words = {"running": "under way", "cancelled": "stopped", "failed": "failed", "queued": "under way"}
-    return [(entry.name + (f" ({words[entry.status]})" if entry.status in words else ""), entry.key) for entry in runs.entries()]
+    return [(f"{entry.name}{STATUS_WORDS[entry.status]}", entry.key) for entry in runs.entries()]
 
 
 def settings_of(scenes: list[str], a: str, b: str, pairs: float, negatives: str, seed: float, grouping: bool) -> ComparisonSettings:
@@ -106,7 +110,7 @@ def progress_html(step: Step | None) -> str:
 
 def can_resume(entry: Entry | None) -> bool:
     """Return whether a comparison was stopped before its end."""
-    return entry is not None and entry.status in ("cancelled", "failed")
+    return entry is not None and entry.status in RESUMABLE
 
 
 def show_tables(found: FinishedComparison | None, *, is_running: bool = False) -> str:
@@ -132,9 +136,11 @@ def show_changes(bench: Workbench, found: FinishedComparison | None, scene: str)
         names = [name for name, kind in kept["changed"] if kind == change]
         points: list[Float32Array] = []
         for name in names[:: max(1, len(names) // MAX_LIT_MASKS)]:
-            view, _, mask = name.rpartition(":")
+            view, mask = parse_place(name)
+            if mask is None:
+                continue
             try:
-                points.append(bench.mask_points(scene, MaskKey(view, int(mask)))[:: 1 + 4000 // MAX_LIT_POINTS])
+                points.append(bench.mask_points(scene, MaskKey(view, mask))[:: 1 + 4000 // MAX_LIT_POINTS])
             except MaskgroupError:
                 continue
         if points:

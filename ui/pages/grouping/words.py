@@ -33,7 +33,7 @@ def show_progress(state: RunState | None) -> str:
     """Return where a run stands, as HTML."""
     if state is None:
         return "<p>Press <b>Run</b> to group all masks of the scene into objects.</p>"
-    if state.status != "running":
+    if not state.is_running:
         return f"<p role='status'>{escape(state.message)}</p>" if state.message else ""
     progress = state.progress
     if progress is None:
