@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from engine.errors import MaskError, MaskgroupError
 from engine.types import MaskKey, MaskPair
-from ui.escape import escape
+from ui.components.templates import render, render_line
 from ui.services.workbench import Workbench
 
 REVIEW_TAB, HISTORY_TAB = "review", "history"
@@ -104,24 +104,26 @@ def pictures_html(bench: Workbench, scene: str, pair: MaskPair) -> str:
     """Return both masks as HTML, crops and views, with a link that opens the pair on the Review page."""
     try:
         values = pair_values(bench, scene, pair)
-        sides = ((pair.a, values[1], 0), (pair.b, values[3], 1))
-        images = "".join(
-            f"<img src='{escape(picture_address(scene, key, number, kind=kind, side=side))}' "
-            f"alt='{words} of {escape(str_of(key))}' "
-            f"style='height:180px;margin:2px;background:#000;border-top:4px solid {'#008cff' if side else '#ff800e'}'>"
-            for key, number, side in sides
-            for kind, words in (("crop", "crop"), ("view", "view"))
-        )
     except (MaskgroupError, OSError):
         gone = f"The masks {pair.a} and {pair.b} of scene {scene} are not there now: what was said of them is stale."
-        return f"<p>⚠ {escape(gone)}</p>"
+        return render_line("<p>⚠ {{ gone }}</p>", gone=gone)
+    pictures = [
+        {
+            "address": picture_address(scene, key, number, kind=kind, side=side),
+            "words": f"{kind} of {str_of(key)}",
+            "color": "#008cff" if side else "#ff800e",
+        }
+        for key, number, side in ((pair.a, values[1], 0), (pair.b, values[3], 1))
+        for kind in ("crop", "view")
+    ]
     review, here = (pair_link(bench, scene, pair, tab=tab) for tab in (REVIEW_TAB, HISTORY_TAB))
-    links = (
-        f"<a href='{escape(review)}'>review this pair</a> · "
-        f"<a href='{escape(here)}'>link to this pair</a> · "
-        f"<a href='?{escape(urlencode({'tab': HISTORY_TAB, 'scene': scene}))}'>link to this scene</a>"
+    return render(
+        "components/pair_pictures.html.j2",
+        pictures=pictures,
+        review=review,
+        here=here,
+        scene="?" + urlencode({"tab": HISTORY_TAB, "scene": scene}),
     )
-    return f"<div>{images}</div><p>{links}</p>"
 
 
 def str_of(key: MaskKey) -> str:
