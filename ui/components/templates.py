@@ -16,6 +16,10 @@ from markupsafe import Markup
 from ui.escape import clean, escape
 
 
+class Source(Markup):
+    """A script or style sheet of ours or of a package, which goes into a page letter by letter. Never a name."""
+
+
 def render(name: str, /, **values: Any) -> Markup:
     """Return a template with its values as HTML.
 
@@ -33,6 +37,8 @@ def render_line(source: str, /, **values: Any) -> Markup:
 
 def _escaped(value: object) -> Markup:
     """Return a value as a template writes it. Jinja's own escaping leaves in what turns the direction of writing."""
+    if isinstance(value, Source):
+        return value
     if isinstance(value, Markup):
         return Markup(clean(value))
     return Markup(escape(value))

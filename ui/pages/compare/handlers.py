@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 from urllib.parse import quote
 
 import numpy as np
+from markupsafe import Markup
 
 from db.runs import RESUMABLE, RunStatus
 from engine.errors import MaskgroupError
@@ -19,7 +20,7 @@ from engine.judging.calibration.operating_point import USUAL_THRESHOLD, Operatin
 from engine.strict_json import to_json_text
 from engine.types import Float32Array, MaskKey
 from ui.components.pairs import parse_place
-from ui.escape import escape
+from ui.components.templates import render_line
 from ui.pages.compare.plots import make_plots
 from ui.pages.compare.words import CHANGE_COLORS, NOTHING_YET, headline_html, table_html, threshold_html
 from ui.services.comparison_runs import ComparisonRuns, Entry
@@ -44,11 +45,11 @@ Side = Literal["a", "b"]
 
 def links_html(key: str) -> str:
     """Return the links to what leaves the app."""
-    name = quote(key, safe="")
-    return (
-        f"<p class='mg-links'><a class='mg-link' id='mg-report' href='{REPORT_ROUTE}{name}' download>Report (HTML)</a> "
-        f"<a class='mg-link' id='mg-figure' href='{FIGURE_ROUTE}{name}' download>Figure (PNG)</a></p>"
+    source = (
+        "<p class='mg-links'><a class='mg-link' id='mg-report' href='{{ report }}{{ name }}' download>Report (HTML)</a> "
+        "<a class='mg-link' id='mg-figure' href='{{ figure }}{{ name }}' download>Figure (PNG)</a></p>"
     )
+    return render_line(source, report=REPORT_ROUTE, figure=FIGURE_ROUTE, name=quote(key, safe=""))
 
 
 def first_key(runs: ComparisonRuns, query: dict[str, str]) -> str:
@@ -94,7 +95,7 @@ def show_progress(runs: ComparisonRuns, key: str) -> str:
     if entry.status == "done":
         return ""
     why = entry.note or "It was cut off when the app ended; resume it to go on."
-    return f"<p role='status'>⚠ {escape(why)}</p>"
+    return render_line("<p role='status'>⚠ {{ why }}</p>", why=why)
 
 
 def progress_html(step: Step | None) -> str:
@@ -102,10 +103,11 @@ def progress_html(step: Step | None) -> str:
     if step is None:
         return "<p role='status'>Starting ...</p>"
     left = f", about {step.seconds * (1 / step.share - 1):.0f} s left" if step.share > 0.02 else ""
-    return (
-        f"<div role='status'><b>{step.share:.0%}</b> {escape(step.words)} ({step.seconds:.0f} s so far{left})"
-        f"<div class='mg-bar'><span style='width:{step.share:.0%}'></span></div></div>"
+    source = (
+        "<div role='status'><b>{{ done }}</b> {{ step.words }} ({{ step.seconds|as('.0f') }} s so far{{ left }})"
+        "<div class='mg-bar'><span style='width:{{ done }}'></span></div></div>"
     )
+    return render_line(source, step=step, done=f"{step.share:.0%}", left=left)
 
 
 def can_resume(entry: Entry | None) -> bool:
@@ -118,7 +120,7 @@ def show_tables(found: FinishedComparison | None, *, is_running: bool = False) -
     if found is None:
         return "<p>The numbers stand here once both models have judged.</p>" if is_running else NOTHING_YET
     a, b = found.settings.model_a, found.settings.model_b
-    return headline_html(found) + "".join(table_html(comparison, a, b) for comparison in reversed(found.table))
+    return Markup().join([headline_html(found), *(table_html(comparison, a, b) for comparison in reversed(found.table))])
 
 
 def show_plots(found: FinishedComparison | None) -> str:
