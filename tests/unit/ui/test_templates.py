@@ -10,7 +10,7 @@ from jinja2 import UndefinedError
 
 import ui
 from tests.unit.ui.test_escape import NAMES
-from ui.components.templates import render_line
+from ui.components.templates import Source, render_line
 from ui.escape import escape
 
 WAYS = {
@@ -38,6 +38,11 @@ def test_html_of_a_template_goes_into_another_one_and_strings_do_not() -> None:
     assert render_line("<p>{{ piece }}</p>", piece=str(piece)) == f"<p>{html.escape(str(piece))}</p>"
     # What joins HTML with a name does not let it through uncleaned either.
     assert render_line("{{ piece ~ name }}", piece=piece, name="<i>\u202e") == "<b>a&lt;b\ufffd</b>&lt;i&gt;\ufffd"
+
+
+def test_a_script_goes_into_a_page_letter_by_letter() -> None:
+    script = "if (a < b) { c = '\x01\u202e'; }"
+    assert render_line("<script>{{ script }}</script>", script=Source(script)) == f"<script>{script}</script>"
 
 
 def test_a_name_that_is_missing_is_an_error() -> None:
