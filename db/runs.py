@@ -20,9 +20,13 @@ from engine.errors import RunError
 from engine.strict_json import to_json_text
 
 RunKind = Literal["grouping", "training", "comparison"]
-RunStatus = Literal["queued", "running", "done", "failed", "cancelled"]
+RunOutcome = Literal["done", "failed", "cancelled"]
+RunStatus = Literal["queued", "running", RunOutcome]
 KINDS: tuple[RunKind, ...] = get_args(RunKind)
 STATUSES: tuple[RunStatus, ...] = get_args(RunStatus)
+FINISHED: tuple[RunOutcome, ...] = get_args(RunOutcome)
+RESUMABLE: tuple[RunStatus, ...] = ("failed", "cancelled")
+"""Runs that ended before they were done, so that they can go on."""
 MAX_RUN_NAME = 120
 _COLUMNS = (
     col(RunRow.id),

@@ -19,7 +19,7 @@ HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'"
 
 def escape(text: object) -> str:
     """Return text for HTML, between tags or within quotes."""
-    return _cleaned(str(text)).translate(HTML)
+    return clean(str(text)).translate(HTML)
 
 
 def escape_markdown(text: object) -> str:
@@ -27,13 +27,14 @@ def escape_markdown(text: object) -> str:
 
     Every character that could mean something is written as its number, which both languages show as that character.
     """
-    return MARKUP.sub(lambda found: f"&#{ord(found.group())};", " ".join(_cleaned(str(text)).split()))
+    return MARKUP.sub(lambda found: f"&#{ord(found.group())};", " ".join(clean(str(text)).split()))
 
 
 def escape_plot(text: object) -> str:
     """Return text for Plotly's titles, legends and labels, which know a few tags; of entities it knows fewer than browsers do."""
-    return _cleaned(str(text)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return clean(str(text)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _cleaned(text: str) -> str:
+def clean(text: str) -> str:
+    """Return text with a mark in place of what cannot be seen and of what turns the direction of writing."""
     return INVISIBLE.sub(REPLACEMENT, TURNING.sub(REPLACEMENT, text))

@@ -1,6 +1,7 @@
 """Events of a training as JSON lines: what its process writes, and what pages and the command line read.
 
-One event a line, written in one call; a line without its newline is not complete yet. Knows nothing about training.
+One event a line, written in one call; a line without its newline is not complete yet. Knows what the parts of a training are
+called, and nothing about how they are done.
 """
 
 from __future__ import annotations
@@ -11,14 +12,29 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
+from db.runs import FINISHED, RunOutcome
 from engine.strict_json import to_json_text
 from finetune.run_folder import EVENTS_FILE
 
 Kind = Literal["stage", "progress", "step", "validation", "log", "warning", "end"]
-Outcome = Literal["done", "failed", "cancelled"]
+
+
+class Stage(StrEnum):
+    """The parts of a training, in their order. The words stand in the files of runs, and are what people read."""
+
+    WAITING = "waiting for its turn"
+    READING = "reading the scenes"
+    LOADING_RIVAL = "loading the model to beat"
+    CHOOSING = "choosing pairs"
+    JUDGING_RIVAL = "judging the model to beat"
+    PREPARING = "preparing the pictures"
+    TRAINING = "training"
+    SAVING = "saving the adapter"
+    JUDGING_NEW = "judging the new model"
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,20 @@ class Event:
         """Return a value as a float; NaN where it is missing."""
         value = self.values.get(name)
         return float(value) if isinstance(value, int | float) else math.nan
+
+    @property
+    def is_wait(self) -> bool:
+        """Whether from here on the run waits for its turn: its process has begun, its work has not."""
+        return self.kind == "stage" and self.text == Stage.WAITING
+
+    @property
+    def outcome(self) -> RunOutcome:
+        """How the run ended, of an event of kind "end"."""
+        said = self.values.get("outcome")
+        for known in FINISHED:
+            if known == said:
+                return known
+        return "failed"
 
 
 class EventWriter:

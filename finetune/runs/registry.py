@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from db.runs import Run, RunStatus, RunStore
+from db.runs import FINISHED, Run, RunStore
 from db.schema.private_files import make_private_folder
 from engine.errors import RunError
 from engine.evaluation.comparison.paired import SceneComparison, compare_folders
@@ -37,7 +37,6 @@ from finetune.runs.promotion import finished_runs, forget, promote, roll_back, t
 
 NAME_TRIES = 1000
 """How often a free name is looked for while others take one after the other."""
-FINISHED: tuple[RunStatus, ...] = ("done", "failed", "cancelled")
 
 
 class NameTakenError(RunError):
@@ -255,23 +254,21 @@ class Registry:
         folder = self.folder(run.name)
         events = read_events(folder)
         state = worker_state(folder)
-        begun = [i for i, event in enumerate(events) if event.text == "waiting for its turn"]
+        begun = [i for i, event in enumerate(events) if event.is_wait]
         latest = events[begun[-1] :] if begun else events
         if latest and latest[-1].kind == "end" and not (state.life == "alive" and len(begun) == 0):
-            outcome = str(latest[-1].values.get("outcome", "failed"))
-            status: RunStatus = outcome if outcome in FINISHED else "failed"  # pyright: ignore[reportAssignmentType]
             # A resumed run whose process has only just started still shows the end event of the previous process.
             if state.life == "alive" and run.status == "queued" and latest[-1].time < run.updated_at.timestamp():
                 return run
-            return self._store.update(
-                run.id, status=status, note=latest[-1].text, result={**run.result, **self._summary(folder, events)}
-            )
+            end = latest[-1]
+            result = {**run.result, **self._summary(folder, events)}
+            return self._store.update(run.id, status=end.outcome, note=end.text, result=result)
         if state.life in ("dead", "none") and (state.life == "dead" or not _is_fresh(run)):
             words = explain_death(state)
             with contextlib.suppress(OSError):
                 EventWriter(folder).write("end", words, outcome="failed")
             return self._store.update(run.id, status="failed", note=words, result={**run.result, **self._summary(folder, events)})
-        has_begun = any(event.kind == "stage" and event.text != "waiting for its turn" for event in latest)
+        has_begun = any(event.kind == "stage" and not event.is_wait for event in latest)
         if has_begun and run.status == "queued":
             return self._store.update(run.id, status="running")
         return run

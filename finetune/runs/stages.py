@@ -37,7 +37,7 @@ from finetune.data.pairs import DataSet, DataSettings, TrainingPair, build_data_
 from finetune.data.sample_sheet import draw_sheet
 from finetune.data.scene_pool import Role, ScenePool, open_pool
 from finetune.run_folder import ADAPTER, AFTER, BEFORE, CORRECTIONS_FILE, DATASET_FILE, SHEET_FILE, VERDICT_FILE
-from finetune.runs.events import EventWriter
+from finetune.runs.events import EventWriter, Stage
 from finetune.runs.model_card import write_card
 from finetune.runs.models import RunModels
 from finetune.runs.promotion import promote
@@ -82,15 +82,15 @@ class TrainingRun:
         pools = self._open_scenes()
         judge = self._judge_to_beat()
         data = self._data_set(pools, judge)
-        self._judge_frozen(BEFORE, "judging the model to beat", data, pools, judge)
+        self._judge_frozen(BEFORE, Stage.JUDGING_RIVAL, data, pools, judge)
         del judge
         self._train(data, pools)
         tuned = load_judge(str(base_source(self.config.model)), adapter=self.run_dir / ADAPTER, name=self.run_dir.name)
-        self._judge_frozen(AFTER, "judging the new model", data, pools, tuned)
+        self._judge_frozen(AFTER, Stage.JUDGING_NEW, data, pools, tuned)
         return self._decide(data)
 
     def _open_scenes(self) -> list[ScenePool]:
-        self.events.write("stage", "reading the scenes")
+        self.events.write("stage", Stage.READING)
         style = prompt_of(self.config).picture
         folders = scenes_of(self.config)
         names = [folder.name for folder, _ in folders]
@@ -106,7 +106,7 @@ class TrainingRun:
         return pools
 
     def _judge_to_beat(self) -> Judge:
-        self.events.write("stage", "loading the model to beat")
+        self.events.write("stage", Stage.LOADING_RIVAL)
         # Both get the same prompt, because the crops were cut for it.
         return load_judge(self._parent(), prompt=prompt_of(self.config).name)
 
@@ -121,7 +121,7 @@ class TrainingRun:
             if hash_content(pools, [*data.training, *data.validation]) != data.content_hash:
                 raise RunError("The scenes have changed since this run was started, so it cannot go on as it was; start a new run.")
             return data
-        self.events.write("stage", "choosing pairs")
+        self.events.write("stage", Stage.CHOOSING)
         asked = 0
 
         def mine(pool: ScenePool, pairs: Sequence[MaskPair]) -> list[float]:
@@ -147,7 +147,7 @@ class TrainingRun:
         self.events.write("log", f"data set {data.content_hash[:12]}", **data.counts())
         return data
 
-    def _judge_frozen(self, folder: str, stage: str, data: DataSet, pools: Sequence[ScenePool], judge: Judge) -> None:
+    def _judge_frozen(self, folder: str, stage: Stage, data: DataSet, pools: Sequence[ScenePool], judge: Judge) -> None:
         self.events.write("stage", stage)
         by_name = {pool.name: pool for pool in pools}
 
@@ -160,7 +160,7 @@ class TrainingRun:
     def _train(self, data: DataSet, pools: Sequence[ScenePool]) -> None:
         if has_adapter(self.run_dir / ADAPTER):
             return
-        self.events.write("stage", "preparing the pictures")
+        self.events.write("stage", Stage.PREPARING)
         trainer, model = build_trainer(self.config, data, pools, self.run_dir, check=self._check)
         resumed = trainer.resume()
         if not resumed:
@@ -168,7 +168,7 @@ class TrainingRun:
             self.events.write("log", f"one step takes {seconds:.2f} s", estimate_s=seconds * trainer.total, steps=trainer.total)
         else:
             self.events.write("log", f"going on from step {trainer.step} of {trainer.total}")
-        self.events.write("stage", "training")
+        self.events.write("stage", Stage.TRAINING)
 
         def on_step(report: StepReport) -> None:
             self.events.write("step", **asdict(report))
@@ -178,7 +178,7 @@ class TrainingRun:
 
         if not trainer.run(on_step=on_step, on_held=on_held, is_cancelled=self._is_cancelled):
             raise Cancelled
-        self.events.write("stage", "saving the adapter")
+        self.events.write("stage", Stage.SAVING)
         found = fit_on_held_out(trainer, prompt_of(self.config).reference)
         if found is not None:
             self.events.write("log", f"calibrated on {found.pairs} held-out pairs", temperature=found.temperature, bias=found.bias)

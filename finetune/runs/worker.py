@@ -14,16 +14,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from db.runs import RunOutcome
 from engine.errors import MaskgroupError
 from finetune.run_folder import WORKER_FILE
-from finetune.runs.events import EventWriter, Outcome
+from finetune.runs.events import EventWriter, Stage
 from finetune.runs.processes import heartbeat, is_cancel_requested, request_cancel, turn, write_identity
 
 LOG = logging.getLogger(__name__)
-EXIT_CODES: dict[Outcome, int] = {"done": 0, "cancelled": 0, "failed": 1}
+EXIT_CODES: dict[RunOutcome, int] = {"done": 0, "cancelled": 0, "failed": 1}
 
 
-def work(run_dir: Path) -> Outcome:
+def work(run_dir: Path) -> RunOutcome:
     """Do a run, in this process."""
     events = EventWriter(run_dir)
 
@@ -31,7 +32,7 @@ def work(run_dir: Path) -> Outcome:
         return is_cancel_requested(run_dir)
 
     with heartbeat(run_dir):
-        events.write("stage", "waiting for its turn")
+        events.write("stage", Stage.WAITING)
         with turn(run_dir, is_cancelled=is_cancelled) as is_ours:
             outcome, words, verdict = _train(run_dir, is_ours=is_ours)
         try:
@@ -42,7 +43,7 @@ def work(run_dir: Path) -> Outcome:
     return outcome
 
 
-def _train(run_dir: Path, *, is_ours: bool) -> tuple[Outcome, str, dict[str, Any]]:
+def _train(run_dir: Path, *, is_ours: bool) -> tuple[RunOutcome, str, dict[str, Any]]:
     if not is_ours:
         return "cancelled", "Cancelled before it began.", {}
     # torch takes seconds and memory, which a waiting run does not need.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from db.runs import Run, RunStore
+from db.runs import FINISHED, Run, RunStore
 from db.schema.session import open_database
 from engine.assets import BUNDLED_MODEL
 from engine.errors import ModelError, RunError
@@ -22,7 +22,7 @@ from finetune.config import TrainConfig
 from finetune.runs.events import EventWriter
 from finetune.runs.export import export_adapter, export_merged
 from finetune.runs.processes import request_cancel, worker_state
-from finetune.runs.registry import FINISHED, Registry
+from finetune.runs.registry import Registry
 from finetune.training.before_and_after import decide
 from tests.training_room import write_training_room
 

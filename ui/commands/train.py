@@ -10,7 +10,7 @@ import typer
 from tqdm import tqdm
 
 from db.labels.store import LabelStore
-from db.runs import Run, RunStore
+from db.runs import FINISHED, Run, RunStore
 from db.schema.session import open_database
 from engine.errors import RunError
 from engine.scenes import find_scene, list_scenes
@@ -21,7 +21,7 @@ from finetune.runs.base_choice import choose_models
 from finetune.runs.events import Event
 from finetune.runs.figures import COMPARE, HEADLINE, headline, warn_of_seen
 from finetune.runs.model_card import name_of
-from finetune.runs.registry import FINISHED, Registry
+from finetune.runs.registry import Registry
 from ui.commands.scene_options import FollowLinksOption
 from ui.settings import Settings
 

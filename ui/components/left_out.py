@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.errors import MaskgroupError, SceneError
-from ui.escape import escape
+from ui.components.templates import render, render_line
 from ui.services.workbench import Workbench
 
 MAX_ITEMS = 50
@@ -14,15 +14,17 @@ def left_out_list(bench: Workbench) -> str:
     try:
         folders, views = bench.left_out()
     except MaskgroupError as error:
-        return f"<p class='mg-left-out'>{escape(str(error))}</p>"
+        return render_line("<p class='mg-left-out'>{{ why }}</p>", why=str(error))
     items = [(entry.name, entry.reason) for entry in folders]
     items += [(f"view {view.name} of {scene}", view.reason) for scene, listed in views.items() for view in listed]
     if not items:
         return ""
-    lines = [f"<li>left out: {escape(_shown(name))} — {escape(reason)}</li>" for name, reason in items[:MAX_ITEMS]]
-    if len(items) > MAX_ITEMS:
-        lines.append(f"<li>and {len(items) - MAX_ITEMS} more; <code>maskgroup scenes</code> lists all</li>")
-    return f"<details class='mg-left-out'><summary>{len(items)} left out</summary><ul>{''.join(lines)}</ul></details>"
+    return render(
+        "components/left_out.html.j2",
+        total=len(items),
+        items=[(_shown(name), reason) for name, reason in items[:MAX_ITEMS]],
+        more=max(0, len(items) - MAX_ITEMS),
+    )
 
 
 def _shown(name: str) -> str:

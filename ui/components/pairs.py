@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from engine.errors import MaskError, MaskgroupError
 from engine.types import MaskKey, MaskPair
-from ui.escape import escape
+from ui.components.templates import render, render_line
 from ui.services.workbench import Workbench
 
 REVIEW_TAB, HISTORY_TAB = "review", "history"
@@ -64,8 +64,30 @@ def pair_values(bench: Workbench, scene: str, pair: MaskPair) -> list[Any]:
 def pair_link(bench: Workbench, scene: str, pair: MaskPair, *, tab: str | None = None) -> str:
     """Return the address that opens a pair, on the Judge page or on another one."""
     values = pair_values(bench, scene, pair)
-    sides = {"scene": scene, "a": f"{values[0]}:{values[1]}", "b": f"{values[2]}:{values[3]}"}
+    return pair_query(scene, (values[0], values[1]), (values[2], values[3]), tab=tab)
+
+
+def pair_query(scene: str, a: tuple[str, int | None], b: tuple[str, int | None], *, tab: str | None = None) -> str:
+    """Return the query string that opens two (view, number); a number may be None = no mask there."""
+    sides = {"scene": scene, "a": write_place(*a), "b": write_place(*b)}
     return "?" + urlencode({"tab": tab, **sides} if tab else sides)
+
+
+def write_place(view: str, number: int | None) -> str:
+    """Return "VIEW:NUMBER" of an address, or "VIEW:" without a number."""
+    return f"{view}:{'' if number is None else number}"
+
+
+def parse_place(text: str) -> tuple[str, int | None]:
+    """Split "VIEW:NUMBER" (the number may be missing) at its last colon.
+
+    Raises:
+        ValueError: If there is no colon, or the number is no whole number.
+    """
+    view, colon, number = text.rpartition(":")
+    if not colon or not (number.isdecimal() or number == ""):
+        raise ValueError(text)
+    return view, int(number) if number else None
 
 
 def review_link(bench: Workbench, scene: str, pair: MaskPair) -> str:
@@ -82,24 +104,26 @@ def pictures_html(bench: Workbench, scene: str, pair: MaskPair) -> str:
     """Return both masks as HTML, crops and views, with a link that opens the pair on the Review page."""
     try:
         values = pair_values(bench, scene, pair)
-        sides = ((pair.a, values[1], 0), (pair.b, values[3], 1))
-        images = "".join(
-            f"<img src='{escape(picture_address(scene, key, number, kind=kind, side=side))}' "
-            f"alt='{words} of {escape(str_of(key))}' "
-            f"style='height:180px;margin:2px;background:#000;border-top:4px solid {'#008cff' if side else '#ff800e'}'>"
-            for key, number, side in sides
-            for kind, words in (("crop", "crop"), ("view", "view"))
-        )
     except (MaskgroupError, OSError):
         gone = f"The masks {pair.a} and {pair.b} of scene {scene} are not there now: what was said of them is stale."
-        return f"<p>⚠ {escape(gone)}</p>"
+        return render_line("<p>⚠ {{ gone }}</p>", gone=gone)
+    pictures = [
+        {
+            "address": picture_address(scene, key, number, kind=kind, side=side),
+            "words": f"{kind} of {str_of(key)}",
+            "color": "#008cff" if side else "#ff800e",
+        }
+        for key, number, side in ((pair.a, values[1], 0), (pair.b, values[3], 1))
+        for kind in ("crop", "view")
+    ]
     review, here = (pair_link(bench, scene, pair, tab=tab) for tab in (REVIEW_TAB, HISTORY_TAB))
-    links = (
-        f"<a href='{escape(review)}'>review this pair</a> · "
-        f"<a href='{escape(here)}'>link to this pair</a> · "
-        f"<a href='?{escape(urlencode({'tab': HISTORY_TAB, 'scene': scene}))}'>link to this scene</a>"
+    return render(
+        "components/pair_pictures.html.j2",
+        pictures=pictures,
+        review=review,
+        here=here,
+        scene="?" + urlencode({"tab": HISTORY_TAB, "scene": scene}),
     )
-    return f"<div>{images}</div><p>{links}</p>"
 
 
 def str_of(key: MaskKey) -> str:

@@ -1,12 +1,14 @@
-"""Says in plain words what the pages show. Every name that comes from a file is escaped here, before it becomes HTML."""
+"""Says in plain words what the pages show, as HTML of templates."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 
+from markupsafe import Markup
+
 from engine.types import Decision, MaskPair, Verdict
-from ui.escape import escape
+from ui.components.templates import render, render_line
 
 DECISION_WORDS: dict[Decision, str] = {
     "same": "the same object",
@@ -22,34 +24,26 @@ HIGH_SWAP_DISAGREEMENT = 0.2
 
 
 def verdict_html(verdict: Verdict, pair: MaskPair, *, note: str = "") -> str:
-    """Return the verdict as a card: one sentence, a bar, and how it was asked; `note` is HTML that follows."""
-    sure = certainty(verdict)
-    headline = "Same object" if verdict.answer == "same" else "Different objects"
-    how_sure = (
-        "almost certain" if sure > 0.95 else "fairly sure" if sure > 0.8 else "leaning this way" if sure > 0.6 else "a coin toss"
-    )
-    hesitation = (
-        f" It put {verdict.ambiguity:.0%} of its answer on neither yes nor no: treat this one with care."
-        if verdict.ambiguity > HIGH_AMBIGUITY
-        else ""
-    )
+    """Return the verdict as a card: one sentence, a bar, and how it was asked; `note`, HTML of a template, follows."""
     swap = verdict.swap_disagreement
-    wavering = (
-        f" The two orders differ by {swap * 100:.0f} points: the answer depends on which view comes first."
-        if swap is not None and swap > HIGH_SWAP_DISAGREEMENT
-        else ""
+    return render(
+        "components/verdict.html.j2",
+        verdict=verdict,
+        how_sure=_how_sure(certainty(verdict)),
+        hesitates=verdict.ambiguity > HIGH_AMBIGUITY,
+        wavers=swap is not None and swap > HIGH_SWAP_DISAGREEMENT,
+        threshold=threshold_words(verdict),
+        asked=asked_words(verdict, pair),
+        note=note,
     )
-    threshold = threshold_words(verdict)
-    return (
-        f'<div class="mg-verdict mg-{verdict.answer}" role="status">'
-        f'<div class="mg-headline">{headline}</div>'
-        f'<div class="mg-bar" aria-hidden="true"><span style="width:{verdict.p_same:.1%}"></span></div>'
-        f'<div class="mg-ends" aria-hidden="true"><span>different</span><span>same</span></div>'
-        f"<div>The model gives <b>{verdict.p_same:.0%}</b> to both crops showing one object: "
-        f"{how_sure}.{hesitation}{wavering}{' ' + threshold if threshold else ''}</div>"
-        f'<div class="mg-quiet">{asked_words(verdict, pair)} · model '
-        f"{escape(verdict.model)} · prompt {escape(verdict.prompt)} · {verdict.latency_s * 1000:.0f} ms</div>{note}</div>"
-    )
+
+
+def _how_sure(certainty: float) -> str:
+    if certainty > 0.95:
+        return "almost certain"
+    if certainty > 0.8:
+        return "fairly sure"
+    return "leaning this way" if certainty > 0.6 else "a coin toss"
 
 
 def certainty(verdict: Verdict) -> float:
@@ -70,35 +64,36 @@ def threshold_words(verdict: Verdict) -> str:
 
 
 def asked_words(verdict: Verdict, pair: MaskPair) -> str:
-    """Return in which order the views were shown, as HTML."""
-    first, second = escape(pair.a.view), escape(pair.b.view)
+    """Return in which order the views were shown."""
     swapped = "" if verdict.swap_disagreement is None else ", and the other way round"
-    return f"Asked with view {first} first, then view {second}{swapped}"
+    return f"Asked with view {pair.a.view} first, then view {pair.b.view}{swapped}"
 
 
-ASKING_HTML = '<div class="mg-verdict mg-waiting" role="status">asking …</div>'
+WAITING = '<div class="mg-verdict mg-waiting" role="status">{{ message }}</div>'
+ASKING_HTML: str = render_line(WAITING, message="asking …")
 """Stands where the verdict will be, from the moment in which another pair or model is chosen."""
 
 
 def waiting_html(message: str) -> str:
     """Return a verdict card that holds only a hint."""
-    return f'<div class="mg-verdict mg-waiting" role="status">{escape(message)}</div>'
+    return render_line(WAITING, message=message)
 
 
 def truth_html(is_same: bool | None, verdicts: Mapping[str, Verdict]) -> str:
     """Return what ground truth says of the pair, and of each verdict, by the name of its model, whether it is right."""
     if is_same is None:
-        return "<p>This scene has no ground truth for these masks.</p>"
+        return Markup("<p>This scene has no ground truth for these masks.</p>")
     truth = "one and the same object" if is_same else "two different objects"
     agrees = {name: (verdict.answer == "same") == is_same for name, verdict in verdicts.items()}
-    said = " and ".join(f"{escape(name)} is {'right' if is_right else 'wrong'}" for name, is_right in agrees.items())
-    return f"<p>Ground truth: <b>{truth}</b>.{f' {said} here.' if said else ''}</p>"
+    said = " and ".join(f"{name} is {'right' if is_right else 'wrong'}" for name, is_right in agrees.items())
+    return render_line("<p>Ground truth: <b>{{ truth }}</b>.{% if said %} {{ said }} here.{% endif %}</p>", truth=truth, said=said)
 
 
 def point_html(instance: int | None, marks: list[str]) -> str:
     """Return what is at a clicked point of the room."""
-    if instance is None:
-        what = "This point has no instance in the ground truth."
-    else:
-        what = f"This point is instance <b>{instance}</b> (class {instance // 1000}); it is lit in green."
-    return f"<p>{what}{' It lies on ' + escape(' and '.join(marks)) + '.' if marks else ''}</p>"
+    source = (
+        "<p>{% if instance is none %}This point has no instance in the ground truth."
+        "{% else %}This point is instance <b>{{ instance }}</b> (class {{ instance // 1000 }}); it is lit in green.{% endif %}"
+        "{% if marks %} It lies on {{ marks|join(' and ') }}.{% endif %}</p>"
+    )
+    return render_line(source, instance=instance, marks=marks)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from db.runs import Run, RunStatus, RunStore
+from db.runs import FINISHED, RESUMABLE, Run, RunStatus, RunStore
 from engine.errors import MaskgroupError
 from engine.evaluation.comparison.run import CONFIG, ComparisonSettings, FinishedComparison, Step, read_comparison, run_comparison
 from engine.evaluation.comparison.run import settings_from_json as read_settings
@@ -117,7 +117,7 @@ class ComparisonRuns:
             MaskgroupError: If there is none, or it is under way or done.
         """
         run = self._run(key)
-        if self._status(run) in ("running", "queued", "done"):
+        if self._status(run) not in RESUMABLE:
             raise MaskgroupError("This comparison is under way or done; there is nothing to resume.")
         self._launch(run)
 
@@ -180,7 +180,7 @@ class ComparisonRuns:
 
     def _status(self, run: Run) -> RunStatus:
         # What the database calls running but nobody here runs was cut off when the app ended: it can be resumed.
-        return "cancelled" if run.status in ("running", "queued") and not self.is_running(run.uuid) else run.status
+        return run.status if run.status in FINISHED or self.is_running(run.uuid) else "cancelled"
 
     def _new_name(self, settings: ComparisonSettings) -> str:
         name = f"{settings.model_a} against {settings.model_b} on {', '.join(settings.scenes)}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
 
+from db.runs import RunStatus
 from engine.grouping.constraints import Constraint
 from engine.grouping.graph import Evidence, Grouping
 from engine.grouping.metrics import score_masks
@@ -14,8 +14,6 @@ from engine.types import Float32Array, Int32Array, MaskKey
 from ui.stores.groupings import Corrections
 from ui.view3d.paint import PointVotes
 from ui.view3d.room import RoomCloud
-
-Status = Literal["running", "done", "cancelled", "failed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,13 +108,18 @@ class RunState:
     """
 
     version: int
-    status: Status
+    status: RunStatus
     evidence: Evidence
     opens_kept: bool = False
     progress: Progress | None = None
     stage_started: float = 0.0
     message: str = ""
     result: Result | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the run is under way."""
+        return self.status == "running"
 
 
 def score_ari(run: GroupingRun, grouping: Grouping) -> float | None:

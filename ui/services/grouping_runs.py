@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from db.runs import Run
+from db.runs import Run, RunStatus
 from engine.errors import MaskgroupError, RunError
 from engine.grouping.constraints import Constraint
 from engine.grouping.geometry import tabulate_masks
@@ -28,7 +28,7 @@ from engine.judging.calibration.operating_point import USUAL_THRESHOLD
 from engine.types import Frame
 from engine.views.appearance import LOOKS, describe_masks
 from ui.services.grouping_change import count_moved, inherit_colors
-from ui.services.grouping_result import GroupCorrection, Result, RunState, Status, score_ari
+from ui.services.grouping_result import GroupCorrection, Result, RunState, score_ari
 from ui.services.workbench import Workbench
 from ui.stores.groupings import Corrections, GroupingStore
 from ui.view3d.paint import vote_points
@@ -148,7 +148,7 @@ class GroupingRuns:
         self._bench.open_scene(scene)
         with self._lock:
             before = self._jobs.get(scene)
-            if before is not None and before.state.status == "running":
+            if before is not None and before.state.is_running:
                 return None
             version = before.state.version + 1 if before else 1
             kept = before.state.result if before else None
@@ -191,7 +191,7 @@ class GroupingRuns:
 
     def _idle_result(self, scene: str) -> Result:
         state = self.state(scene)
-        if state is not None and state.status == "running":
+        if state is not None and state.is_running:
             raise MaskgroupError("A run is under way; wait for it or cancel it, then correct its groups.")
         return self.result(scene)
 
@@ -206,7 +206,7 @@ class GroupingRuns:
         after = replace(before, grouping=grouping, colors=colors, corrections=corrections, last=change)
         with self._lock:
             job = self._jobs[scene]
-            if job.state.result is not before or job.state.status == "running":
+            if job.state.result is not before or job.state.is_running:
                 raise MaskgroupError("The groups changed while this correction was made; look at them and try again.")
             if self._store is not None and after.kept_as is not None:
                 self._store.keep_corrections(after.kept_as, corrections, grouping, ari=after.ari)
@@ -320,12 +320,12 @@ class GroupingRuns:
                 log.exception("the end of run %s was not kept", job.kept_as)
         self._finish(job, status, message)
 
-    def _finish(self, job: _Job, status: Status, message: str, result: Result | None = None) -> None:
+    def _finish(self, job: _Job, status: RunStatus, message: str, result: Result | None = None) -> None:
         with self._lock:
             state = job.state
             job.state = replace(state, version=state.version + 1, status=status, message=message, result=result or state.result)
 
     def _forget_old(self) -> None:
-        for name in [name for name, job in self._jobs.items() if job.state.status != "running"][: -MAX_RUNS or None]:
+        for name in [name for name, job in self._jobs.items() if not job.state.is_running][: -MAX_RUNS or None]:
             if len(self._jobs) > MAX_RUNS:
                 del self._jobs[name]

@@ -50,9 +50,9 @@ OPEN_TO_PROGRAMS = frozenset({Action.LOOK, Action.LABEL, Action.UNDO_OWN})
 
 _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
     "build_blocks": {Action.LOOK: "open_addressed"},
-    "build_judge_tab": {
-        Action.LOOK: "open_page click take_view take_thumbnail show_thumbnails take_mask change_scene propose take swap answer "
-        "look reveal pick_point list_left_out",
+    "SideActions": {Action.LOOK: "click take_view take_thumbnail show_thumbnails take_mask"},
+    "JudgeActions": {
+        Action.LOOK: "open_page change_scene propose take swap answer look reveal pick_point list_left_out",
         Action.LABEL: "saver.save",
         Action.UNDO_OWN: "undo",
         Action.VOTE: "voter.cast",
@@ -68,13 +68,13 @@ _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
         Action.SHARE_OUT: "choose_share",
         Action.SETTLE: "settler.settle",
     },
-    "build_grouping_tab": {
+    "GroupingActions": {
         Action.LOOK: "open_page poll open_kept recolour reorder take_listed take_alike take_crop take_pixel take_in_sheet "
         "take_point show_sheet change_scene show_list_and_sheet refresh",
         Action.GROUP: "start cancel",
         Action.CORRECT: "merge reject undo",
     },
-    "build_train_tab": {
+    "TrainActions": {
         Action.LOOK: "open_page poll pick preview compare suggest_rate",
         Action.TRAIN: "start cancel resume",
         Action.PROMOTE: "promote roll_back",
@@ -82,7 +82,7 @@ _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
         Action.EXPORT: "export export_whole",
         Action.ANNOTATE_RUN: "save_note",
     },
-    "build_compare_tab": {
+    "CompareActions": {
         Action.LOOK: "open_tab choose poll show_outcome show_groups take_kept_threshold choose_side show_rates",
         Action.COMPARE: "start cancel resume",
         Action.DELETE: "delete",
@@ -97,7 +97,7 @@ HANDLERS: Mapping[str, Action] = {
         for name in names.split()
     },
 }
-"""What each handler of the pages does, by the function that builds its page and its own name."""
+"""What each handler of the pages does, by its own name and that of the class or function that it stands in."""
 ROUTES: Mapping[str, Action] = {
     "add_routes.send_plotly": Action.LOOK,
     "add_routes.send_cloud": Action.LOOK,

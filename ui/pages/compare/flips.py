@@ -17,7 +17,7 @@ from engine.evaluation.comparison.run import FinishedComparison
 from engine.evaluation.predictions import Prediction
 from engine.types import UInt8Array
 from ui.components.pairs import pair_link, review_link
-from ui.escape import escape
+from ui.components.templates import render, render_line
 from ui.services.workbench import Workbench
 from ui.view3d.pictures import COLOR_A, COLOR_B, frame_crop
 
@@ -69,30 +69,33 @@ def gallery_html(bench: Workbench, found: FinishedComparison | None, outcome: Ou
     flips = list_flips(bench, found, outcome)
     total = len(_with_outcome(found, outcome))
     if not flips:
-        return "<p>None.</p>" if total == 0 else f"<p>{total}, in scenes that are not here any more.</p>"
-    more = f"<p>The {len(flips)} of {total} on which the models are furthest apart.</p>" if total > len(flips) else ""
-    return f"{more}<div class='mg-flips'>{''.join(_flip_html(bench, found, flip) for flip in flips)}</div>"
+        return render_line(
+            "<p>{% if total %}{{ total }}, in scenes that are not here any more.{% else %}None.{% endif %}</p>", total=total
+        )
+    return render("pages/compare/flips.html.j2", total=total, flips=[_shown(bench, found, flip) for flip in flips])
 
 
-def _flip_html(bench: Workbench, found: FinishedComparison, flip: Flip) -> str:
+def _shown(bench: Workbench, found: FinishedComparison, flip: Flip) -> dict[str, str]:
+    """Return a flip as the gallery's template shows it."""
     pair = flip.pair
     names = [bench.mask_name(pair.scene, key) for key in (pair.a.pair.a, pair.a.pair.b)]
-    where = escape(f"{names[0]} and {names[1]} of {pair.scene}")
-    links = (
-        f"<a class='mg-link mg-to-judge' href='{escape(judge_address(bench, found, pair))}'>Judge page</a> "
-        f"<a class='mg-link mg-to-label' href='{escape(label_address(bench, pair))}'>Label</a>"
-    )
-    return (
-        f"<figure class='mg-flip'><img src='{to_jpeg_url(flip.picture)}' alt='{where}' title='{where}'>"
-        f"<figcaption>{caption_html(found, pair)}</figcaption><div class='mg-links'>{links}</div></figure>"
-    )
+    return {
+        "picture": to_jpeg_url(flip.picture),
+        "where": f"{names[0]} and {names[1]} of {pair.scene}",
+        "caption": caption_html(found, pair),
+        "judge": judge_address(bench, found, pair),
+        "label": label_address(bench, pair),
+    }
 
 
 def caption_html(found: FinishedComparison, pair: ComparedPair) -> str:
     """Return the truth and what both models said of a pair, as HTML."""
     truth = "same object" if pair.a.is_same else f"different ({kind_words(pair)})"
-    a, b = (f"{escape(name)} {_said(prediction)}" for name, prediction in zip(_names(found), (pair.a, pair.b), strict=True))
-    return f"<b>Truly {escape(truth)}</b><br>{a} → {b}"
+    said = [
+        {"name": name, "words": _said(prediction), "is_right": prediction.is_right}
+        for name, prediction in zip(_names(found), (pair.a, pair.b), strict=True)
+    ]
+    return render("pages/compare/caption.html.j2", truth=truth, said=said)
 
 
 def _names(found: FinishedComparison) -> tuple[str, str]:
@@ -102,8 +105,7 @@ def _names(found: FinishedComparison) -> tuple[str, str]:
 def _said(prediction: Prediction) -> str:
     p = "" if prediction.p_same is None else f" {prediction.p_same:.0%}"
     words = "unclear" if prediction.said_same is None else "same" if prediction.said_same else "different"
-    mark = "<span class='mg-better'>right</span>" if prediction.is_right else "<span class='mg-worse'>wrong</span>"
-    return f"{words}{p} {mark}"
+    return f"{words}{p}"
 
 
 def judge_address(bench: Workbench, found: FinishedComparison, pair: ComparedPair) -> str:

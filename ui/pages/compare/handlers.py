@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import numpy as np
+from markupsafe import Markup
 
+from db.runs import RESUMABLE, RunStatus
 from engine.errors import MaskgroupError
 from engine.evaluation.comparison.groupings import Change
 from engine.evaluation.comparison.run import ComparisonSettings, FinishedComparison, Step, predictions_of
@@ -16,7 +19,8 @@ from engine.evaluation.predictions import split_scores
 from engine.judging.calibration.operating_point import USUAL_THRESHOLD, OperatingPoint, OperatingPoints, rates_at
 from engine.strict_json import to_json_text
 from engine.types import Float32Array, MaskKey
-from ui.escape import escape
+from ui.components.pairs import parse_place
+from ui.components.templates import render_line
 from ui.pages.compare.plots import make_plots
 from ui.pages.compare.words import CHANGE_COLORS, NOTHING_YET, headline_html, table_html, threshold_html
 from ui.services.comparison_runs import ComparisonRuns, Entry
@@ -27,23 +31,25 @@ PAGE = "compare"
 """Value of `tab` in the address; Gradio keeps `page` for itself."""
 REPORT_ROUTE = "/maskgroup/report/"
 FIGURE_ROUTE = "/maskgroup/figure/"
+STATUS_WORDS: Mapping[RunStatus, str] = {
+    "queued": " (under way)",
+    "running": " (under way)",
+    "done": "",
+    "failed": " (failed)",
+    "cancelled": " (stopped)",
+}
 MAX_LIT_MASKS = 120
 MAX_LIT_POINTS = 400
 Side = Literal["a", "b"]
 
 
-def address_of(key: str) -> str:
-    """Return the query string that opens a comparison."""
-    return "?" + urlencode({"tab": PAGE, "run": key})
-
-
 def links_html(key: str) -> str:
     """Return the links to what leaves the app."""
-    name = quote(key, safe="")
-    return (
-        f"<p class='mg-links'><a class='mg-link' id='mg-report' href='{REPORT_ROUTE}{name}' download>Report (HTML)</a> "
-        f"<a class='mg-link' id='mg-figure' href='{FIGURE_ROUTE}{name}' download>Figure (PNG)</a></p>"
+    source = (
+        "<p class='mg-links'><a class='mg-link' id='mg-report' href='{{ report }}{{ name }}' download>Report (HTML)</a> "
+        "<a class='mg-link' id='mg-figure' href='{{ figure }}{{ name }}' download>Figure (PNG)</a></p>"
     )
+    return render_line(source, report=REPORT_ROUTE, figure=FIGURE_ROUTE, name=quote(key, safe=""))
 
 
 def first_key(runs: ComparisonRuns, query: dict[str, str]) -> str:
@@ -58,8 +64,7 @@ def first_key(runs: ComparisonRuns, query: dict[str, str]) -> str:
 
 def list_entries(runs: ComparisonRuns) -> list[tuple[str, str]]:
     """Return (words, key) of all comparisons."""
-    words = {"running": "under way", "cancelled": "stopped", "failed": "failed", "queued": "under way"}
-    return [(entry.name + (f" ({words[entry.status]})" if entry.status in words else ""), entry.key) for entry in runs.entries()]
+    return [(f"{entry.name}{STATUS_WORDS[entry.status]}", entry.key) for entry in runs.entries()]
 
 
 def settings_of(scenes: list[str], a: str, b: str, pairs: float, negatives: str, seed: float, grouping: bool) -> ComparisonSettings:
@@ -90,7 +95,7 @@ def show_progress(runs: ComparisonRuns, key: str) -> str:
     if entry.status == "done":
         return ""
     why = entry.note or "It was cut off when the app ended; resume it to go on."
-    return f"<p role='status'>⚠ {escape(why)}</p>"
+    return render_line("<p role='status'>⚠ {{ why }}</p>", why=why)
 
 
 def progress_html(step: Step | None) -> str:
@@ -98,15 +103,16 @@ def progress_html(step: Step | None) -> str:
     if step is None:
         return "<p role='status'>Starting ...</p>"
     left = f", about {step.seconds * (1 / step.share - 1):.0f} s left" if step.share > 0.02 else ""
-    return (
-        f"<div role='status'><b>{step.share:.0%}</b> {escape(step.words)} ({step.seconds:.0f} s so far{left})"
-        f"<div class='mg-bar'><span style='width:{step.share:.0%}'></span></div></div>"
+    source = (
+        "<div role='status'><b>{{ done }}</b> {{ step.words }} ({{ step.seconds|as('.0f') }} s so far{{ left }})"
+        "<div class='mg-bar'><span style='width:{{ done }}'></span></div></div>"
     )
+    return render_line(source, step=step, done=f"{step.share:.0%}", left=left)
 
 
 def can_resume(entry: Entry | None) -> bool:
     """Return whether a comparison was stopped before its end."""
-    return entry is not None and entry.status in ("cancelled", "failed")
+    return entry is not None and entry.status in RESUMABLE
 
 
 def show_tables(found: FinishedComparison | None, *, is_running: bool = False) -> str:
@@ -114,7 +120,7 @@ def show_tables(found: FinishedComparison | None, *, is_running: bool = False) -
     if found is None:
         return "<p>The numbers stand here once both models have judged.</p>" if is_running else NOTHING_YET
     a, b = found.settings.model_a, found.settings.model_b
-    return headline_html(found) + "".join(table_html(comparison, a, b) for comparison in reversed(found.table))
+    return Markup().join([headline_html(found), *(table_html(comparison, a, b) for comparison in reversed(found.table))])
 
 
 def show_plots(found: FinishedComparison | None) -> str:
@@ -132,9 +138,11 @@ def show_changes(bench: Workbench, found: FinishedComparison | None, scene: str)
         names = [name for name, kind in kept["changed"] if kind == change]
         points: list[Float32Array] = []
         for name in names[:: max(1, len(names) // MAX_LIT_MASKS)]:
-            view, _, mask = name.rpartition(":")
+            view, mask = parse_place(name)
+            if mask is None:
+                continue
             try:
-                points.append(bench.mask_points(scene, MaskKey(view, int(mask)))[:: 1 + 4000 // MAX_LIT_POINTS])
+                points.append(bench.mask_points(scene, MaskKey(view, mask))[:: 1 + 4000 // MAX_LIT_POINTS])
             except MaskgroupError:
                 continue
         if points:

@@ -22,9 +22,9 @@ from engine.judging.sources import TUNED
 from engine.strict_json import to_json_text
 from engine.types import UInt8Array
 from ui.components.plot_scripts import THEME_SCRIPT
-from ui.escape import escape
+from ui.components.templates import Source, render
 from ui.pages.compare.flips import Flip, caption_html, to_jpeg_url
-from ui.pages.compare.plots import Plot, make_plots, read_beside
+from ui.pages.compare.plots import make_plots, read_beside
 from ui.pages.compare.words import grouping_html, headline_html, table_html
 from ui.services.judges import Judges
 
@@ -108,32 +108,22 @@ def make_report(
     a, b = found.settings.model_a, found.settings.model_b
     script = (resources.files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
     plots = make_plots(found)
-    galleries = "".join(
-        f"<h2>{escape(heading.capitalize())} ({len(shown)})</h2><div class='flips'>"
-        + "".join(_flip_html(found, flip) for flip in shown)
-        + "</div>"
-        for heading, shown in flips.items()
-    )
-    groupings = "".join(grouping_html(found, scene) for scene in found.grouping)
-    return (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{escape(a)} against {escape(b)}</title><style>{read_beside('compare_report.css')}</style>"
-        f"<script>{script}</script></head><body>"
-        f"<h1>{escape(a)} against {escape(b)}</h1><p>{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, maskgroup</p>{headline_html(found)}"
-        f"<img src='{_inline(np.asarray(figure))}' alt='Two rows of pairs: verdicts of {escape(a)} above, of {escape(b)} below'>"
-        f"<h2>How to get these numbers</h2><pre>{escape(commands(found, judges, scenes_dir=scenes_dir))}</pre>"
-        f"{''.join(table_html(comparison, a, b) for comparison in reversed(found.table))}{groupings}"
-        f"<div class='plots'>{''.join(_plot_html(i, plot) for i, plot in enumerate(plots))}</div>{galleries}"
-        f"<script type='application/json' id='plots'>{_inline_json([asdict(plot) for plot in plots])}</script>"
-        f"<script>{THEME_SCRIPT}{read_beside('compare_report.js')}</script></body></html>"
-    )
-
-
-def _plot_html(number: int, plot: Plot) -> str:
-    return (
-        f"<figure><figcaption><b>{escape(plot.title)}.</b> {escape(plot.hint)}</figcaption>"
-        f"<div class='plot' id='plot-{number}'></div></figure>"
+    return render(
+        "pages/compare/report.html.j2",
+        a=a,
+        b=b,
+        style=Source(read_beside("compare_report.css")),
+        plotly=Source(script),
+        script=Source(THEME_SCRIPT + read_beside("compare_report.js")),
+        plots_json=Source(_inline_json([asdict(plot) for plot in plots])),
+        made=f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
+        headline=headline_html(found),
+        figure=_inline(np.asarray(figure)),
+        commands=commands(found, judges, scenes_dir=scenes_dir),
+        tables=[table_html(comparison, a, b) for comparison in reversed(found.table)],
+        groupings=[grouping_html(found, scene) for scene in found.grouping],
+        plots=plots,
+        galleries=[(heading.capitalize(), [_shown(found, flip) for flip in shown]) for heading, shown in flips.items()],
     )
 
 
@@ -142,11 +132,11 @@ def _inline_json(values: object) -> str:
     return to_json_text(values).replace("<", "\\u003c")
 
 
-def _flip_html(found: FinishedComparison, flip: Flip) -> str:
+def _shown(found: FinishedComparison, flip: Flip) -> dict[str, str]:
+    """Return a flip as the report's template shows it."""
     pair = flip.pair
-    where = f"{escape(pair.scene)}, views {escape(pair.a.pair.a.view)} and {escape(pair.a.pair.b.view)}"
-    caption = f"<figcaption>{where}<br>{caption_html(found, pair)}</figcaption>"
-    return f"<figure><img src='{to_jpeg_url(flip.picture)}' alt='Two crops'>{caption}</figure>"
+    where = f"{pair.scene}, views {pair.a.pair.a.view} and {pair.a.pair.b.view}"
+    return {"picture": to_jpeg_url(flip.picture), "where": where, "caption": caption_html(found, pair)}
 
 
 def _inline(picture: UInt8Array) -> str:

@@ -90,7 +90,7 @@ def check_shown(pick: Pick, version: int, on_screen: str) -> None:
 def is_running(runs: GroupingRuns, scene: str) -> bool:
     """Return whether a run of the scene is under way."""
     state = runs.state(scene)
-    return state is not None and state.status == "running"
+    return state is not None and state.is_running
 
 
 def list_groups(bench: Workbench, runs: GroupingRuns, pick: Pick) -> list[ViewPicture]:

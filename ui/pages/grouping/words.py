@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from markupsafe import Markup
+
 from db.runs import Run
 from engine.grouping.constraints import Contradiction
 from engine.grouping.explanations import explain_group
 from engine.grouping.graph import Group
 from engine.types import MaskKey
-from ui.escape import escape
+from ui.components.templates import render, render_line
 from ui.services.grouping_result import Result, RunState
 from ui.services.workbench import Workbench
 from ui.view3d.pictures import COLOR_A, COLOR_B
@@ -32,20 +34,21 @@ EVIDENCE_WORDS = {"geometry": "geometry", "both": "geometry and the judge", "vlm
 def show_progress(state: RunState | None) -> str:
     """Return where a run stands, as HTML."""
     if state is None:
-        return "<p>Press <b>Run</b> to group all masks of the scene into objects.</p>"
-    if state.status != "running":
-        return f"<p role='status'>{escape(state.message)}</p>" if state.message else ""
+        return Markup("<p>Press <b>Run</b> to group all masks of the scene into objects.</p>")
+    if not state.is_running:
+        return render_line("{% if message %}<p role='status'>{{ message }}</p>{% endif %}", message=state.message)
     progress = state.progress
     if progress is None:
-        return f"<p role='status'>{'Opening the kept groups' if state.opens_kept else 'Starting'} ...</p>"
-    words = [f"<b>{STAGE_WORDS[progress.stage]}</b> {progress.share:.0%}", f"{progress.seconds:.0f} s so far"]
+        words = "Opening the kept groups" if state.opens_kept else "Starting"
+        return render_line("<p role='status'>{{ words }} ...</p>", words=words)
+    words = [f"{progress.share:.0%}", f"{progress.seconds:.0f} s so far"]
     elapsed = time.monotonic() - state.stage_started
     if 0.05 < progress.share < 1 and elapsed > 1:
         words.append(f"about {elapsed * (1 / progress.share - 1):.0f} s left in this stage")
     if progress.asked:
         words.append(f"{progress.asked} pairs asked")
     done = 100 * (STAGES.index(progress.stage) + progress.share) / len(STAGES)
-    return f"<div role='status'>{', '.join(words)}<div class='mg-bar'><span style='width:{done:.0f}%'></span></div></div>"
+    return render("pages/grouping/progress.html.j2", stage=STAGE_WORDS[progress.stage], words=words, done=done)
 
 
 def show_summary(result: Result, *, name: Callable[[MaskKey], str] = str) -> str:
@@ -56,25 +59,26 @@ def show_summary(result: Result, *, name: Callable[[MaskKey], str] = str) -> str
         name: How masks are called on the page: their ids may give the truth away.
     """
     run, groups = result.run, result.grouping.groups
-    words = [f"<b>{len(groups)} groups</b> of {len(run.table)} masks in {len(run.table.views)} views"]
-    words.append(f"ARI {result.ari:.3f}" if result.ari is not None else "no ground truth, so no score")
+    words = [f"ARI {result.ari:.3f}" if result.ari is not None else "no ground truth, so no score"]
     evidence = EVIDENCE_WORDS[run.options.evidence]
     words.append(f"evidence: {evidence}, {run.calls} pairs asked, {sum(run.seconds.values()):.1f} s")
     found = run.registration
     if found.accepted:
         words.append(f"poses repaired: {100 * found.error_before_m:.1f} cm off before, {100 * found.error_after_m:.1f} cm after")
-    lines = [f"<p>{'; '.join(words)}.</p>"]
-    change = result.last
-    if change is not None:
-        ari = ""
-        if change.ari_before is not None and change.ari_after is not None:
-            ari = f", ARI {change.ari_before:.3f} → {change.ari_after:.3f}"
-        moved = f"{change.moved} mask{'' if change.moved == 1 else 's'} moved"
-        lines.append(f"<p class='mg-change'><b>{escape(change.words)}:</b> {moved}{ari} ({change.seconds:.2f} s).</p>")
-    for contradiction in result.grouping.contradictions[-3:]:
-        lines.append(f"<p role='alert'>⚠ {escape(tell_contradiction(contradiction, name))}</p>")
-    lines.extend(f"<p>⚠ {escape(warning)}</p>" for warning in run.warnings)
-    return "".join(lines)
+    change, ari = result.last, ""
+    if change is not None and change.ari_before is not None and change.ari_after is not None:
+        ari = f", ARI {change.ari_before:.3f} → {change.ari_after:.3f}"
+    return render(
+        "pages/grouping/summary.html.j2",
+        count=len(groups),
+        masks=len(run.table),
+        views=len(run.table.views),
+        words=words,
+        change=change,
+        ari=ari,
+        contradictions=[tell_contradiction(one, name) for one in result.grouping.contradictions[-3:]],
+        warnings=run.warnings,
+    )
 
 
 def stale_html(labels: int, corrections: int) -> str:
@@ -82,29 +86,23 @@ def stale_html(labels: int, corrections: int) -> str:
     told = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((labels, "label"), (corrections, "correction")) if n]
     if not told:
         return ""
-    return f"<p>⚠ Stale: {' and '.join(told)} of this scene name masks that are not there now; the groups go without them.</p>"
+    source = "<p>⚠ Stale: {{ told }} of this scene name masks that are not there now; the groups go without them.</p>"
+    return render_line(source, told=" and ".join(told))
 
 
 def show_groups(bench: Workbench, scene: str, result: Result, group: Group | None, other: Group | None) -> str:
     """Return what is known of the picked groups, as HTML: size, confidence, and the links with their evidence."""
     if group is None:
-        return "<p>Click a group in the list, a point of the room, or a mask in a view: its masks light up everywhere.</p>"
-    lines = [
-        f"<p>{_dot(COLOR_A)} <b>{result.name(group.id)}</b>: {count_masks(group)}, confidence {group.confidence:.2f}. "
-        "The crops begin with the least sure."
-    ]
-    if other is not None:
-        lines.append(f" {_dot(COLOR_B)} Picked before: <b>{result.name(other.id)}</b>, {count_masks(other)}.")
-    lines.append("</p>")
+        return Markup("<p>Click a group in the list, a point of the room, or a mask in a view: its masks light up everywhere.</p>")
     links = explain_group(result.run.graph, result.grouping, group.id, constraints=result.constraints, limit=MAX_LINKS)
-    if links:
-        items = "".join(
-            f"<li>{'' if link.joined else '<b>not joined:</b> '}{escape(bench.mask_name(scene, link.a))} and "
-            f"{escape(bench.mask_name(scene, link.b))}: {escape(link.evidence)}</li>"
-            for link in links
-        )
-        lines.append(f"<details><summary>Why these masks? The {len(links)} strongest links</summary><ul>{items}</ul></details>")
-    return "".join(lines)
+    return render(
+        "pages/grouping/groups.html.j2",
+        colors=(COLOR_A, COLOR_B),
+        names=(result.name(group.id), "" if other is None else result.name(other.id)),
+        sizes=(count_masks(group), "" if other is None else count_masks(other)),
+        confidence=group.confidence,
+        links=[(link.joined, bench.mask_name(scene, link.a), bench.mask_name(scene, link.b), link.evidence) for link in links],
+    )
 
 
 def name_kept_run(run: Run) -> str:
@@ -127,7 +125,3 @@ def tell_contradiction(contradiction: Contradiction, name: Callable[[MaskKey], s
 def count_masks(group: Group) -> str:
     """Return "1 mask" or "12 masks"."""
     return f"{len(group.masks)} mask{'' if len(group.masks) == 1 else 's'}"
-
-
-def _dot(color: tuple[int, int, int]) -> str:
-    return "<span style='color:rgb({},{},{})'>●</span>".format(*color)

@@ -9,7 +9,7 @@ from db.labels.search import Filter, Found, search
 from db.labels.store import Label, NewLabel
 from engine.errors import LabelError, MaskgroupError
 from engine.types import Decision, MaskPair
-from ui.components.pairs import HISTORY_TAB, pictures_html, read_pair
+from ui.components.pairs import HISTORY_TAB, parse_place, pictures_html, read_pair
 from ui.components.wording import DECISION_WORDS
 from ui.escape import escape
 from ui.services.review_service import ReviewService
@@ -34,9 +34,8 @@ def read_address(bench: Workbench, query: dict[str, str]) -> PairAddress:
     pair = None
     if scene in bench.scene_names() and "a" in query and "b" in query:
         assert scene is not None
-        sides = [side.rpartition(":") for side in (query["a"], query["b"])]
         try:
-            pair = read_pair(bench, scene, [part for view, _, mask in sides for part in (view, int(mask))])
+            pair = read_pair(bench, scene, [*parse_place(query["a"]), *parse_place(query["b"])])
         except (ValueError, MaskgroupError):
             pair = None
     return PairAddress(read_row(query.get("label", "")), scene, pair)

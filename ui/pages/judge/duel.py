@@ -12,6 +12,7 @@ from db.labels.store import ShownVerdict
 from engine.errors import MaskgroupError
 from engine.strict_json import to_json_text
 from engine.types import MaskPair, Verdict
+from ui.components.templates import render_line
 from ui.components.wording import truth_html, verdict_html, waiting_html
 from ui.pages.judge.cards import VerdictCard, duel_html, revealed_html, score_html
 from ui.pages.judge.handlers import Choice, next_choice, permalink, waiting_for
@@ -112,7 +113,7 @@ def answer(bench: Workbench, choice: Choice, duel: Duel) -> Answer:
         if verdict is None:
             return Answer(choice, waiting_html(problem))
         has_rival = len(bench.judges.names()) > 1
-        note = "" if has_rival else f"<div class='mg-quiet mg-no-rival'>{NO_RIVAL}</div>"
+        note = "" if has_rival else render_line("<div class='mg-quiet mg-no-rival'>{{ words }}</div>", words=NO_RIVAL)
         return _answer(choice, duel, verdict_html(verdict, pair, note=note), [verdict])
     hidden = duel.is_open
     cards = [

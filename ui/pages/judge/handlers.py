@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import urlencode
 
 import numpy as np
 
 from db.labels.store import Label, ShownVerdict
 from engine.errors import MaskError
 from engine.types import Decision, MaskKey, MaskPair, UInt8Array
+from ui.components.pairs import pair_query, parse_place
 from ui.components.wording import DECISION_WORDS, point_html
 from ui.escape import escape_markdown
 from ui.services.workbench import Workbench
@@ -51,11 +51,11 @@ class SideScreen:
 
 def permalink(bench: Workbench, choice: Choice) -> str:
     """Return the query string that opens exactly this choice; masks by their number in the view, as ids may give the truth away."""
-    numbers = [
-        "" if mask is None else str(bench.mask_number(choice.scene, MaskKey(view, mask)))
+    places = [
+        (view, None if mask is None else bench.mask_number(choice.scene, MaskKey(view, mask)))
         for view, mask in ((choice.view_a, choice.mask_a), (choice.view_b, choice.mask_b))
     ]
-    return "?" + urlencode({"scene": choice.scene, "a": f"{choice.view_a}:{numbers[0]}", "b": f"{choice.view_b}:{numbers[1]}"})
+    return pair_query(choice.scene, places[0], places[1])
 
 
 def check_shown(bench: Workbench, choice: Choice | None, on_screen: str) -> None:
@@ -77,7 +77,7 @@ def first_choice(bench: Workbench, query: dict[str, str]) -> Choice:
     scene = query.get("scene", names[0])
     scene = scene if scene in names else names[0]
     try:
-        (view_a, number_a), (view_b, number_b) = parse_side(query["a"]), parse_side(query["b"])
+        (view_a, number_a), (view_b, number_b) = parse_place(query["a"]), parse_place(query["b"])
     except (KeyError, ValueError):
         return next_choice(bench, scene, seed=0)
     views = bench.views(scene)
@@ -94,18 +94,6 @@ def models_of(bench: Workbench, query: dict[str, str]) -> tuple[str, str | None]
     return (model if model in names else bench.judges.default), (rival if rival in names else bench.judges.rival())
 
 
-def parse_side(text: str) -> tuple[str, int | None]:
-    """Split "VIEW:NUMBER" of an address (the number may be missing) at its last colon.
-
-    Raises:
-        ValueError: If there is no colon, or the number is no whole number.
-    """
-    view, colon, number = text.rpartition(":")
-    if not colon:
-        raise ValueError(text)
-    return view, int(number) if number else None
-
-
 def next_choice(bench: Workbench, scene: str, *, seed: int | None = None) -> Choice:
     """Return a proposed pair of a scene; two of its views without masks picked where none can be proposed."""
     pair = bench.propose(scene, seed=seed)
@@ -113,6 +101,16 @@ def next_choice(bench: Workbench, scene: str, *, seed: int | None = None) -> Cho
         return Choice(scene, pair.a.view, pair.b.view, pair.a.mask, pair.b.mask)
     views = bench.views(scene)
     return Choice(scene, views[0], views[min(1, len(views) - 1)])
+
+
+def view_on(choice: Choice, side: str) -> str:
+    """Return the view on side "a" or "b"."""
+    return choice.view_a if side == "a" else choice.view_b
+
+
+def mask_on(choice: Choice, side: str) -> int | None:
+    """Return the mask that is picked on side "a" or "b"."""
+    return choice.mask_a if side == "a" else choice.mask_b
 
 
 def choose_view(choice: Choice, side: str, view: str) -> Choice:
@@ -131,7 +129,7 @@ def click_mask(bench: Workbench, choice: Choice, side: str, x: int, y: int) -> C
     Raises:
         MaskError: If there is no mask at that pixel.
     """
-    mask = bench.mask_at(choice.scene, choice.view_a if side == "a" else choice.view_b, x, y)
+    mask = bench.mask_at(choice.scene, view_on(choice, side), x, y)
     if mask is None:
         raise MaskError("There is no mask where you clicked; click inside one of the outlined regions.")
     return choose_mask(choice, side, mask)
@@ -144,7 +142,7 @@ def swap_sides(choice: Choice) -> Choice:
 
 def show_side(bench: Workbench, choice: Choice, side: str) -> SideScreen:
     """Return what one side shows."""
-    view, mask, color = (choice.view_a, choice.mask_a, COLOR_A) if side == "a" else (choice.view_b, choice.mask_b, COLOR_B)
+    view, mask, color = view_on(choice, side), mask_on(choice, side), COLOR_A if side == "a" else COLOR_B
     crop = frame_crop(bench.crop(choice.scene, MaskKey(view, mask))) if mask is not None else None
     return SideScreen(draw_view(bench.frame(choice.scene, view), mask, color), bench.mask_choices(choice.scene, view), mask, crop)
 

@@ -24,7 +24,7 @@ from engine.review.queues import QueueKind
 from engine.strict_json import to_json_text
 from engine.types import MaskKey, MaskPair, UInt8Array, Verdict
 from engine.views.crops import show_mask
-from ui.components.pairs import find_pair, pair_values, picture_address, read_pair, review_link, shorten
+from ui.components.pairs import find_pair, pair_values, parse_place, picture_address, read_pair, review_link, shorten
 from ui.services.review_service import CardRequest, QueueState, ReviewCard, ReviewService, as_decision
 from ui.services.workbench import Workbench
 from ui.view3d.pictures import COLOR_A, COLOR_B, draw_view
@@ -363,10 +363,9 @@ def _progress(service: ReviewService, annotator: str) -> dict[str, Any]:
 
 def first_pair(a: str, b: str) -> list[Any] | None:
     """Return the pair that "VIEW:NUMBER" and "VIEW:NUMBER" of an address name, as the script sends it; None if they name none."""
-    sides: list[Any] = []
-    for text in (a, b):
-        view, _, number = text.rpartition(":")
-        if not view or not number.isdecimal():
-            return None
-        sides += [view, int(number)]
-    return sides
+    try:
+        sides = [parse_place(a), parse_place(b)]
+    except ValueError:
+        return None
+    is_whole = all(view and number is not None for view, number in sides)
+    return [part for side in sides for part in side] if is_whole else None

@@ -1,31 +1,43 @@
-"""What the Retrain page shows: runs in words, curves, verdicts, the registry as a table. Plain functions, no Gradio.
-
-Names of runs and scenes are escaped wherever they become HTML.
-"""
+"""What the Retrain page shows: runs in words, curves, verdicts, the registry as a table. Plain functions, no Gradio."""
 
 from __future__ import annotations
 
 import math
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from db.runs import Run
+import numpy as np
+from PIL import Image
+
+from db.runs import FINISHED, Run, RunStatus
 from engine.errors import MaskgroupError, RunError
 from engine.evaluation.comparison.paired import SceneComparison
 from engine.strict_json import to_json_text
+from engine.types import UInt8Array
 from finetune.config import default_rate
 from finetune.runs.base_choice import choose_models
 from finetune.runs.events import Event
+from finetune.runs.export import export_adapter
 from finetune.runs.figures import COMPARE, CURVE, HEADLINE, headline, warn_of_seen
 from finetune.runs.model_card import name_of
 from finetune.runs.processes import WorkerState
-from finetune.runs.registry import FINISHED, Registry
-from ui.escape import escape
+from finetune.runs.registry import Registry
+from finetune.runs.stages import SHEET_FILE
+from ui.components.templates import render, render_line
 from ui.services.workbench import Workbench
 
-STATUS_WORDS = {"queued": "waiting", "running": "training", "done": "finished", "failed": "failed", "cancelled": "stopped"}
+STATUS_WORDS: Mapping[RunStatus, str] = {
+    "queued": "waiting",
+    "running": "training",
+    "done": "finished",
+    "failed": "failed",
+    "cancelled": "stopped",
+}
 METRIC_WORDS = {
     "accuracy": "right answers",
     "recall": "same objects found",
@@ -88,17 +100,21 @@ def rate_for(model: str, bench: Workbench, registry: Registry) -> float:
 def show_progress(run: Run | None, events: Sequence[Event], worker: WorkerState | None) -> str:
     """Return where a run stands: stage, bar, time left; in words where it stopped."""
     if run is None:
-        return "<p class='mg-quiet'>No training is under way.</p>"
-    name = f"<b>{escape(run.name)}</b>"
+        return render_line("<p class='mg-quiet'>No training is under way.</p>")
     if run.status in FINISHED:
-        return f"<p>{name}: {STATUS_WORDS[run.status]}. {escape(run.note or '')}</p>"
+        source = "<p><b>{{ run.name }}</b>: {{ status }}. {{ run.note or '' }}</p>"
+        return render_line(source, run=run, status=STATUS_WORDS[run.status])
     stage = next((event for event in reversed(events) if event.kind == "stage"), None)
-    if stage is None or stage.text == "waiting for its turn":
-        return f"<p>{name} waits: another training is under way, or its process is just starting.</p>"
-    share, words = _share(events, stage)
-    life = "" if worker is None or worker.life != "silent" else " Its process has not shown itself for a minute; it may hang."
-    bar = "" if share is None else f"<div class='mg-bar'><span style='width:{100 * share:.0f}%'></span></div>"
-    return f"<p>{name}: {escape(stage.text)}{words}.{life}</p>{bar}"
+    is_waiting = stage is None or stage.is_wait
+    share, words = (None, "") if stage is None else _share(events, stage)
+    return render(
+        "pages/train/progress.html.j2",
+        run=run,
+        stage=None if is_waiting else stage,
+        words=words,
+        share=share,
+        is_silent=worker is not None and worker.life == "silent",
+    )
 
 
 def _share(events: Sequence[Event], stage: Event) -> tuple[float | None, str]:
@@ -173,11 +189,14 @@ def _shown(value: float) -> float | None:
 
 def show_counts(counts: Mapping[str, int]) -> str:
     """Return what is trained on as a small table."""
-    rows = "".join(
-        f"<tr><th scope='row'>{escape(COUNT_WORDS.get(key, key))}</th><td>{escape(count)}</td></tr>"
-        for key, count in counts.items()
-    )
-    return f"<table class='mg-table'>{rows}</table><p class='mg-quiet'>In the picture: green = same object, red = different.</p>"
+    rows = [(COUNT_WORDS.get(key, key), count) for key, count in counts.items()]
+    return render("pages/train/counts.html.j2", rows=rows)
+
+
+def show_effort(steps: int, seconds: float) -> str:
+    """Return how long a training would take."""
+    source = "<p>{{ steps }} steps, about {{ time }}, besides reading the scenes and judging.</p>"
+    return render_line(source, steps=steps, time=in_words(seconds))
 
 
 def find_counts(run: Run | None, events: Sequence[Event]) -> dict[str, int]:
@@ -188,29 +207,39 @@ def find_counts(run: Run | None, events: Sequence[Event]) -> dict[str, int]:
     return dict(run.result.get("verdict", {}).get("counts", {})) if run is not None else {}
 
 
+@dataclass(frozen=True)
+class Change:
+    """A metric before and after: its name in words, both values, and their difference in points.
+
+    Attributes:
+        points: The difference with its interval, in words.
+        style: Class of a difference that is surely not 0, else "".
+    """
+
+    name: str
+    before: float
+    after: float
+    points: str
+    style: str = ""
+
+
 def show_verdict(run: Run | None) -> str:
     """Return a run's verdict: promoted or not, why, and each metric before and after with its interval."""
     verdict: dict[str, Any] = run.result.get("verdict", {}) if run is not None else {}
     if run is None or not verdict:
         return ""
-    head = "It became the tuned model" if verdict["promoted"] else "It did not become the tuned model"
-    rows = [
-        f"<tr><th scope='row'>{escape(METRIC_WORDS.get(str(name), str(name)))}</th><td>{m['before']:.1%}</td>"
-        f"<td>{m['after']:.1%}</td>"
-        f"<td class='{_better(m)}'>{_points(m)}</td></tr>"
-        for name, m in verdict["metrics"].items()
-    ]
-    seen = warn_of_seen(verdict, rival=name_of(str(run.config.get("parent", "base"))), name=run.name)
-    return (
-        f"<p class='mg-outcome'>{head}</p><p>{escape(verdict['reason'])}</p>"
-        f"<p><b>{escape(headline(verdict).replace('->', '→'))}</b></p>"
-        f"{''.join(f'<p role=note class=mg-trained>⚠ {escape(one)}</p>' for one in seen)}"
-        f"<table class='mg-table'><caption>The {escape(verdict['pairs'])} frozen pairs: "
-        f"{HEADLINE.partition(': ')[2]}</caption><thead>"
-        "<tr><th></th><th>before</th><th>after</th><th>points (95 % interval)</th></tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table>"
-        f"<p class='mg-quiet'>{in_words(verdict['seconds'])}, {escape(verdict['peak_memory_mb'])} MB; "
-        f"data {escape(verdict['data_hash'][:12])}</p><p class='mg-quiet'>{escape(COMPARE.replace('`', ''))}</p>"
+    return render(
+        "pages/train/verdict.html.j2",
+        verdict=verdict,
+        headline=headline(verdict).replace("->", "→"),
+        meaning=HEADLINE.partition(": ")[2],
+        seen=warn_of_seen(verdict, rival=name_of(str(run.config.get("parent", "base"))), name=run.name),
+        changes=[
+            Change(METRIC_WORDS.get(str(name), str(name)), m["before"], m["after"], _points(m), _better(m))
+            for name, m in verdict["metrics"].items()
+        ],
+        time=in_words(verdict["seconds"]),
+        elsewhere=COMPARE.replace("`", ""),
     )
 
 
@@ -225,33 +254,40 @@ def _points(metric: Mapping[str, Any]) -> str:
     return f"{100 * metric['difference']:+.1f}{spread}"
 
 
+@dataclass(frozen=True)
+class RegistryRow:
+    """A run's line in the table of all runs; everything in words."""
+
+    run: Run
+    title: str
+    is_tuned: bool
+    status: str
+    started: str
+    rival: str
+    change: str
+    curve: str
+
+
 def show_registry(runs: Sequence[Run], tuned: str | None) -> str:
     """Return all runs as a table, the tuned one marked."""
     if not runs:
-        return "<p class='mg-quiet'>No training has been started yet.</p>"
-    body = "".join(_registry_row(run, is_tuned=run.name == tuned) for run in runs)
-    head = "".join(
-        f"<th>{word}</th>"
-        for word in ("run", "status", "started", "pairs", "against", "frozen pairs right", "curve (other pairs)", "notes")
+        return render_line("<p class='mg-quiet'>No training has been started yet.</p>")
+    return render("pages/train/registry.html.j2", rows=[_registry_row(run, is_tuned=run.name == tuned) for run in runs])
+
+
+def _registry_row(run: Run, *, is_tuned: bool) -> RegistryRow:
+    verdict = run.result.get("verdict", {})
+    accuracy = verdict.get("metrics", {}).get("accuracy")
+    return RegistryRow(
+        run,
+        title=f"data {verdict.get('data_hash', '?')[:12]}; {describe(run)}",
+        is_tuned=is_tuned,
+        status=STATUS_WORDS[run.status],
+        started=short_date(run.created_at),
+        rival=name_of(str(run.config.get("parent", ""))),
+        change="" if accuracy is None else f"{accuracy['before']:.1%} → {accuracy['after']:.1%}",
+        curve=sparkline(run.result.get("curve", [])),
     )
-    return f"<div style='overflow-x:auto'><table class='mg-table'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-
-
-def _registry_row(run: Run, *, is_tuned: bool) -> str:
-    accuracy = run.result.get("verdict", {}).get("metrics", {}).get("accuracy")
-    change = "" if accuracy is None else f"{accuracy['before']:.1%} → {accuracy['after']:.1%}"
-    title = escape(f"data {run.result.get('verdict', {}).get('data_hash', '?')[:12]}; {describe(run)}")
-    cells = [
-        f"<th scope='row' title='{title}'>{escape(run.name)}{' ★ tuned' if is_tuned else ''}</th>",
-        f"<td title='{escape(run.note or '')}'>{STATUS_WORDS[run.status]}</td>",
-        f"<td>{short_date(run.created_at)}</td>",
-        f"<td>{escape(run.config.get('pairs', ''))}</td>",
-        f"<td>{escape(name_of(str(run.config.get('parent', ''))))}</td>",
-        f"<td>{change}</td>",
-        f"<td>{sparkline(run.result.get('curve', []))}</td>",
-        f"<td>{escape(str(run.result.get('note', '')))}</td>",
-    ]
-    return f"<tr>{''.join(cells)}</tr>"
 
 
 def describe(run: Run) -> str:
@@ -281,10 +317,7 @@ def sparkline(values: Sequence[float]) -> str:
         f"{2 + i * (width - 4) / (len(values) - 1):.1f},{height - 2 - (v - low) / spread * (height - 4):.1f}"
         for i, v in enumerate(values)
     )
-    return (
-        f"<svg width='{width}' height='{height}' role='img' aria-label='held-out accuracy {values[0]:.0%} to {values[-1]:.0%}'>"
-        f"<polyline points='{points}' fill='none' stroke='#7c5cf0' stroke-width='1.5'/></svg>"
-    )
+    return render("pages/train/sparkline.html.j2", width=width, height=height, first=values[0], last=values[-1], points=points)
 
 
 def show_log(events: Sequence[Event]) -> str:
@@ -305,19 +338,17 @@ def show_log(events: Sequence[Event]) -> str:
 def show_comparison(name_a: str, name_b: str, found: Sequence[SceneComparison]) -> str:
     """Return the difference of two runs on the same pairs."""
     whole = found[-1]
-    rows = [
-        f"<tr><th scope='row'>{escape(METRIC_WORDS.get(name, name))}</th><td>{m.a:.1%}</td><td>{m.b:.1%}</td>"
-        f"<td>{_points({'difference': m.difference.value, 'low': m.difference.low, 'high': m.difference.high})}</td></tr>"
+    changes = [
+        Change(
+            METRIC_WORDS[name],
+            m.a,
+            m.b,
+            _points({"difference": m.difference.value, "low": m.difference.low, "high": m.difference.high}),
+        )
         for name, m in whole.metrics.items()
         if name in METRIC_WORDS and m.a is not None and m.b is not None
     ]
-    test = whole.mcnemar
-    return (
-        f"<table class='mg-table'><caption>{escape(name_a)} against {escape(name_b)}, {whole.pairs} frozen pairs that both judged"
-        f"</caption><thead><tr><th></th><th>{escape(name_a)}</th><th>{escape(name_b)}</th><th>points (95 % interval)</th></tr>"
-        f"</thead><tbody>{''.join(rows)}</tbody></table><p class='mg-quiet'>{test.fixed} answers right in the second only, "
-        f"{test.broken} in the first only; McNemar's p = {test.p_value:.2g}</p>"
-    )
+    return render("pages/train/comparison.html.j2", names=(name_a, name_b), whole=whole, changes=changes)
 
 
 def need_run(name: str | None) -> str:
@@ -329,3 +360,19 @@ def need_run(name: str | None) -> str:
     if not name:
         raise RunError("No run is picked; pick one in the list first.")
     return name
+
+
+def read_sheet(folder: Path) -> UInt8Array | None:
+    """Return a run's sample sheet, (H, W, 3) uint8, None where there is none yet."""
+    path = folder / SHEET_FILE
+    return np.asarray(Image.open(path).convert("RGB")) if path.is_file() else None
+
+
+def pack_adapter(registry: Registry, name: str, served: Path) -> Path:
+    """Pack a run's adapter into a zip file in a new folder inside `served`; returns the file.
+
+    Raises:
+        MaskgroupError: If it has no adapter.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="maskgroup-", dir=served))
+    return export_adapter(registry.folder(name), folder / f"{name}.zip")
