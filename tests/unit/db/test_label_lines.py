@@ -108,7 +108,7 @@ def test_odd_values_in_every_field(store: LabelStore, tmp_path: Path, field: str
 
 def fits(field: str, value: Any) -> bool:
     """Return whether a value is right in a field, by what `docs/labels.md` says of it."""
-    if field in ("model", "prompt", "undoes", "p_same", "ambiguity", "seconds") and value is None:
+    if field in ("model", "prompt", "undoes", "p_same", "ambiguity", "seconds", "beside") and value is None:
         return True
     if field in ("p_same", "ambiguity"):
         return value == 0.5
@@ -116,6 +116,8 @@ def fits(field: str, value: Any) -> bool:
         return value in (0.5, 1e300)
     if field in ("mask_a", "mask_b"):
         return value == -1 and not isinstance(value, bool)
+    if field == "beside":
+        return value == []
     return field == "is_gold" and isinstance(value, bool)
 
 
