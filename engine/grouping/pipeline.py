@@ -15,23 +15,18 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from engine.errors import MaskgroupError, SceneError
-from engine.grouping.candidates import PairEvidence, physical_sizes, propose_by_appearance
 from engine.grouping.constraints import Constraint
-from engine.grouping.continuation import find_continuations
+from engine.grouping.evidence import gather_by_geometry, gather_by_looks
 from engine.grouping.findings import Findings, find_out
-from engine.grouping.geometry import MaskTable, follow_masks, sample_masks, tabulate_masks
-from engine.grouping.graph import SPLIT_MAX_ERROR_M, Evidence, Grouping, MaskGraph, build_graph, cut
+from engine.grouping.geometry import MaskTable, tabulate_masks
+from engine.grouping.graph import Evidence, Grouping, MaskGraph, cut
 from engine.grouping.input_doubts import doubt_input
 from engine.grouping.instances import InstanceCloud, fuse_cloud, label_mesh
 from engine.grouping.judge_rounds import MaskEmbedder, PairJudge, ask_in_rounds
 from engine.grouping.metrics import MaskScores, PointScores, score_masks, score_points
-from engine.grouping.placement import NO_PLACEMENTS, find_depthless, lay_out, place_masks
 from engine.grouping.point_scores import score_mask_points
 from engine.grouping.registration import Registration, register_views
-from engine.grouping.similarity import MIN_KNOWN, find_look_alikes, likeness_of, weigh_likeness
-from engine.grouping.sound_links import propose_sound_links
-from engine.grouping.undersegmented import find_undersegmented
-from engine.types import NOTHING, Float32Array, Frame, Int32Array, LeftOutView, MaskKey, MaskPair, Scene, UInt8Array
+from engine.types import NOTHING, Float32Array, Frame, Int32Array, LeftOutView, MaskKey, Scene
 from engine.views.appearance import describe_masks
 from engine.views.frames import FrameSource, resize_nearest
 
@@ -256,89 +251,36 @@ def group_frames(
             "check depth_scale.txt, the intrinsics and the poses."
         )
     with clock.time("overlap"):
-        points = sample_masks(table) if table.has_geometry else []
-        landings = follow_masks(table, points=points, pose_error_m=error) if table.has_geometry else None
-        undersegmented = np.zeros(len(table), bool)
-        depthless, placed = np.zeros(len(table), bool), NO_PLACEMENTS
-        look_alikes, alike, likeness = np.zeros((0, 2), np.int32), np.zeros(0), None
-        if landings is not None:
-            if error < SPLIT_MAX_ERROR_M:  # beyond it, small masks scatter whatever they show
-                undersegmented = find_undersegmented(table, landings)
-            evidence, undersegmented = propose_sound_links(table, landings, undersegmented, pose_error_m=error)
+        if table.has_geometry:
+            found = gather_by_geometry(table, [frame.rgb for frame in frames], pose_error_m=error)
         else:
-            embeddings = _describe(table, frames, embeddings, judge)
-            evidence = propose_by_appearance(table, embeddings)
-            look_alikes = find_look_alikes(table, embeddings)
-            alike = likeness_of(embeddings, look_alikes)
-            if len(look_alikes) >= MIN_KNOWN:
-                likeness = weigh_likeness(evidence, alike)
-        if len(evidence) == 0 and len(table.views) > 1 and len(table) > 1:
+            found = gather_by_looks(table, _describe(table, frames, embeddings, judge), pose_error_m=error)
+        if len(found.pairs) == 0 and len(table.views) > 1 and len(table) > 1:
             warnings.append("No mask is seen by a second view, so every mask is a group of its own; check the poses and the depth.")
-        sizes = physical_sizes(table) if table.has_geometry else None
-        use_geometry = options.evidence != "vlm" and table.has_geometry
-
-        def build(evidence: PairEvidence, use_geometry: bool) -> MaskGraph:
-            return build_graph(
-                table.keys,
-                table.view_of,
-                table.areas,
-                evidence,
-                sizes_m=sizes,
-                pose_error_m=error,
-                use_geometry=use_geometry,
-                likeness=likeness,
-            )
-
-        if landings is not None:
-            parts = cut(build(evidence, True)).labels
-            continued = find_continuations(table, points, parts, colors=[frame.rgb for frame in frames], pose_error_m=error)
-            evidence = evidence.with_continuations(continued.pairs, continued.gaps_m)
-            depthless = find_depthless(table)
-            apart = depthless | undersegmented
-            if apart.any():
-                layout = lay_out(table, apart, pose_error_m=error)
-                for _ in range(PLACING_ROUNDS):  # groups that a placed mask shows as one fill more places once they are joined
-                    parts = cut(build(evidence, True)).labels
-                    placed = place_masks(layout, parts)
-                    evidence = evidence.with_witnesses(placed.joins, placed.agree, placed.witnesses)
-                evidence = evidence.with_placements(placed.pairs, placed.fits)
-        graph = build(evidence, use_geometry)
+        graph = found.build(use_geometry=options.evidence != "vlm" and table.has_geometry)
     calls = 0
     if judge is not None and options.evidence != "geometry":
         with clock.time("judge"):
-            known = [
-                (MaskPair(table.keys[a], table.keys[b]), like)
-                for (a, b), like in zip(look_alikes.tolist(), alike.tolist(), strict=True)
-            ]
+            known = found.known_different
             asked = ask_in_rounds(graph, judge, budget=options.budget, look_alikes=known, tick=clock.tick_calls)
             graph, calls = asked.graph, asked.calls
             clock.asked = calls
     with clock.time("cut"):
         grouping = cut(graph, constraints=constraints)
-    if undersegmented.sum() > MANY_UNDERSEGMENTED * len(table):
+    merged = int(found.undersegmented.sum())
+    if merged > MANY_UNDERSEGMENTED * len(table):
         warnings.append(
-            f"{int(undersegmented.sum())} of {len(table)} masks seem to cover several objects: each stands with the object that it "
+            f"{merged} of {len(table)} masks seem to cover several objects: each stands with the object that it "
             "shows most of; split them for a cleaner result."
         )
-    findings = find_out(
-        table, grouping, depthless=depthless, merged=undersegmented, placed=np.isin(np.arange(len(table)), placed.pairs[:, 0])
-    )
-    cloud, point_scores = None, None
-    mesh = scene.mesh if scene is not None and options.lift else None
-    if options.lift:
-        with clock.time("3D"):
-            if mesh is not None and table.has_geometry:
-                cloud = label_mesh(mesh, table, grouping.labels, pose_error_m=error)
-            else:
-                colors: list[UInt8Array] = [frame.rgb for frame in frames]
-                cloud = fuse_cloud(table, grouping.labels, colors=colors)
+    is_placed = np.isin(np.arange(len(table)), found.placed.pairs[:, 0])
+    findings = find_out(table, grouping, depthless=found.depthless, merged=found.undersegmented, placed=is_placed)
+    with clock.time("3D"):
+        cloud = _lift(scene, table, grouping, frames, pose_error_m=error) if options.lift else None
     with clock.time("scores"):
         mask_scores = score_masks(truth, grouping.labels) if truth is not None else None
-        if cloud is not None and mesh is not None and mesh.vertex_instances is not None:
-            confidences = [group.confidence for group in grouping.groups]
-            point_scores = score_points(mesh.vertex_instances, cloud.labels, confidences)
-        elif truth is not None and options.lift:
-            point_scores = score_mask_points(table, truth if truth_maps is None else truth_maps, grouping)
+        objects = truth if truth is None or truth_maps is None else truth_maps
+        point_scores = _score_points(scene, table, grouping, cloud, objects) if options.lift else None
     return GroupingRun(
         options=options,
         table=table,
@@ -351,11 +293,35 @@ def group_frames(
         point_scores=point_scores,
         left_out=tuple(left_out),
         findings=findings,
-        undersegmented=tuple(table.keys[row] for row in np.flatnonzero(undersegmented).tolist()),
+        undersegmented=tuple(table.keys[row] for row in np.flatnonzero(found.undersegmented).tolist()),
         calls=calls,
         seconds={stage: round(seconds, 4) for stage, seconds in clock.seconds.items()},
         warnings=tuple(warnings),
     )
+
+
+def _lift(
+    scene: Scene | None, table: MaskTable, grouping: Grouping, frames: Sequence[Frame], *, pose_error_m: float
+) -> InstanceCloud | None:
+    """Return the groups in 3D: on the scene's mesh where it has one, else on a cloud fused from depth."""
+    mesh = scene.mesh if scene is not None else None
+    if mesh is not None and table.has_geometry:
+        return label_mesh(mesh, table, grouping.labels, pose_error_m=pose_error_m)
+    return fuse_cloud(table, grouping.labels, colors=[frame.rgb for frame in frames])
+
+
+def _score_points(
+    scene: Scene | None,
+    table: MaskTable,
+    grouping: Grouping,
+    cloud: InstanceCloud | None,
+    truth: Int32Array | Sequence[Int32Array | None] | None,
+) -> PointScores | None:
+    """Return average precision on the mesh where its vertices are labelled, else on the points that the views measure."""
+    mesh = scene.mesh if scene is not None else None
+    if cloud is not None and mesh is not None and mesh.vertex_instances is not None:
+        return score_points(mesh.vertex_instances, cloud.labels, [group.confidence for group in grouping.groups])
+    return None if truth is None else score_mask_points(table, truth, grouping)
 
 
 def _describe(table: MaskTable, frames: Sequence[Frame], embeddings: Float32Array | None, judge: PairJudge | None) -> Float32Array:

@@ -1,0 +1,140 @@
+"""What masks say about each other before a judge is asked: the stage "overlap", by geometry or, without it, by looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from engine.grouping.candidates import PairEvidence, physical_sizes, propose_by_appearance
+from engine.grouping.continuation import find_continuations
+from engine.grouping.geometry import MaskTable, follow_masks, sample_masks
+from engine.grouping.graph import SPLIT_MAX_ERROR_M, MaskGraph, build_graph, cut
+from engine.grouping.placement import NO_PLACEMENTS, Placements, find_depthless, lay_out, place_masks
+from engine.grouping.similarity import MIN_KNOWN, find_look_alikes, likeness_of, weigh_likeness
+from engine.grouping.sound_links import propose_sound_links
+from engine.grouping.undersegmented import find_undersegmented
+from engine.types import BoolArray, Float32Array, Float64Array, Int32Array, MaskPair, UInt8Array
+
+PLACING_ROUNDS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class MaskEvidence:
+    """All that is known about N masks and their E candidate pairs.
+
+    Attributes:
+        table: The masks, with repaired poses.
+        pairs: The candidate pairs and what speaks for and against each.
+        pose_error_m: How far depths of two views still disagree.
+        undersegmented: (N,) bool, masks that seem to cover several objects.
+        depthless: (N,) bool, masks with too little depth to be followed.
+        placed: Links of masks that cannot be followed, from what other views show in their place.
+        look_alikes: (P, 2) int32 rows of masks of one view that look alike, so known to differ; empty with geometry.
+        alike: (P,) float64 cosine of their looks.
+        likeness: (E,) float64 log-odds from looks; None with geometry, or where too few pairs are known to differ.
+        sizes_m: (N,) float64 size of each mask in the room, metres; None without geometry.
+    """
+
+    table: MaskTable
+    pairs: PairEvidence
+    pose_error_m: float
+    undersegmented: BoolArray
+    depthless: BoolArray
+    placed: Placements
+    look_alikes: Int32Array
+    alike: Float64Array
+    likeness: Float64Array | None
+    sizes_m: Float64Array | None = None
+
+    def build(self, *, use_geometry: bool) -> MaskGraph:
+        """Return the signed graph of the masks; without geometry its weights come from looks and answers alone."""
+        return build_graph(
+            self.table.keys,
+            self.table.view_of,
+            self.table.areas,
+            self.pairs,
+            sizes_m=self.sizes_m,
+            pose_error_m=self.pose_error_m,
+            use_geometry=use_geometry,
+            likeness=self.likeness,
+        )
+
+    @property
+    def known_different(self) -> list[tuple[MaskPair, float]]:
+        """The look-alikes of single views by name, each with how alike they are: what a judge is measured on without geometry."""
+        keys = self.table.keys
+        return [
+            (MaskPair(keys[a], keys[b]), like) for (a, b), like in zip(self.look_alikes.tolist(), self.alike.tolist(), strict=True)
+        ]
+
+
+def gather_by_geometry(table: MaskTable, colors: Sequence[UInt8Array], *, pose_error_m: float) -> MaskEvidence:
+    """Follow masks from view to view, continue cut-off surfaces, and place the masks that cannot be followed.
+
+    Args:
+        table: Masks with depth and repaired poses.
+        colors: (H, W, 3) uint8 picture of each view.
+        pose_error_m: How far depths of two views still disagree.
+    """
+    points = sample_masks(table)
+    projections = follow_masks(table, points=points, pose_error_m=pose_error_m)
+    undersegmented = np.zeros(len(table), bool)
+    if pose_error_m < SPLIT_MAX_ERROR_M:  # beyond it, small masks scatter whatever they show
+        undersegmented = find_undersegmented(table, projections)
+    pairs, undersegmented = propose_sound_links(table, projections, undersegmented, pose_error_m=pose_error_m)
+    found = MaskEvidence(
+        table,
+        pairs,
+        pose_error_m,
+        undersegmented,
+        find_depthless(table),
+        NO_PLACEMENTS,
+        look_alikes=np.zeros((0, 2), np.int32),
+        alike=np.zeros(0),
+        likeness=None,
+        sizes_m=physical_sizes(table),
+    )
+    parts = cut(found.build(use_geometry=True)).labels
+    continued = find_continuations(table, points, parts, colors=colors, pose_error_m=pose_error_m)
+    found = replace(found, pairs=found.pairs.with_continuations(continued.pairs, continued.gaps_m))
+    return _place(found)
+
+
+def _place(found: MaskEvidence) -> MaskEvidence:
+    """Link masks without depth, and those over several objects, to the groups that other views show in their place."""
+    apart = found.depthless | found.undersegmented
+    if not apart.any():
+        return found
+    layout = lay_out(found.table, apart, pose_error_m=found.pose_error_m)
+    placed = found.placed
+    for _ in range(PLACING_ROUNDS):  # groups that a placed mask shows as one fill more places once they are joined
+        placed = place_masks(layout, cut(found.build(use_geometry=True)).labels)
+        found = replace(found, pairs=found.pairs.with_witnesses(placed.joins, placed.agree, placed.witnesses))
+    return replace(found, pairs=found.pairs.with_placements(placed.pairs, placed.fits), placed=placed)
+
+
+def gather_by_looks(table: MaskTable, embeddings: Float32Array, *, pose_error_m: float) -> MaskEvidence:
+    """Compare how masks look, weighed against pairs of one view, which are known to differ.
+
+    Args:
+        table: The masks.
+        embeddings: (N, D) float32 looks of each.
+        pose_error_m: How far depths of two views disagree, where there are any.
+    """
+    pairs = propose_by_appearance(table, embeddings)
+    look_alikes = find_look_alikes(table, embeddings)
+    alike = likeness_of(embeddings, look_alikes)
+    nothing = np.zeros(len(table), bool)
+    return MaskEvidence(
+        table,
+        pairs,
+        pose_error_m,
+        nothing,
+        nothing,
+        NO_PLACEMENTS,
+        look_alikes,
+        alike,
+        weigh_likeness(pairs, alike) if len(look_alikes) >= MIN_KNOWN else None,
+    )
