@@ -11,8 +11,8 @@ from db.labels.store import Label, NewLabel
 from engine.errors import LabelError
 from engine.types import Decision
 from ui.components.pairs import pictures_html
+from ui.components.templates import render
 from ui.components.wording import DECISION_WORDS
-from ui.escape import escape
 from ui.services.review_service import ReviewService
 
 PEOPLE_TAB = "people"
@@ -93,9 +93,14 @@ def show_disagreement(service: ReviewService, number: int) -> tuple[int, str, st
     number %= len(listed)
     found = listed[number]
     labels: list[Label] = [label for label in map(service.bench.labels.get, found.label_ids) if label is not None]
-    votes = "".join(f"<li>{escape(label.annotator)}: <b>{DECISION_WORDS[label.decision]}</b></li>" for label in labels)
-    head = f"<p>{number + 1} of {len(listed)}: scene {escape(found.scene)}</p>"
-    shown = f"{head}{pictures_html(service.bench, found.scene, found.pair)}<ul>{votes}</ul>"
+    shown = render(
+        "pages/people/disagreement.html.j2",
+        number=number + 1,
+        total=len(listed),
+        scene=found.scene,
+        pictures=pictures_html(service.bench, found.scene, found.pair),
+        votes=[(label.annotator, DECISION_WORDS[label.decision]) for label in labels],
+    )
     return number, str(found.label_ids[0]), shown
 
 

@@ -18,6 +18,7 @@ from ui.escape import escape_markdown
 from ui.pages.train import handlers as page
 from ui.pages.train.form import IMPROVED, read_form
 from ui.pages.train.layout import BEATEN
+from ui.pages.train.run_files import pack_adapter, read_sheet
 from ui.services.workbench import Workbench
 
 
@@ -121,7 +122,7 @@ class TrainActions:
     def export(self, chosen: str | None) -> Any:
         """Offer a run's adapter for download."""
         # In the folder that is served already: Gradio would copy it there on its event loop.
-        packed = page.pack_adapter(self._registry, page.need_run(chosen), Path(get_upload_folder()))
+        packed = pack_adapter(self._registry, page.need_run(chosen), Path(get_upload_folder()))
         return gr.update(value=str(packed), visible=True)
 
     @shown_as_toast
@@ -134,7 +135,7 @@ class TrainActions:
         """Return the values of `RunSection.outputs`."""
         run = next((one for one in self._registry.list() if one.name == current), None)
         events = self._registry.events(run.name) if run else []
-        picture = page.read_sheet(self._registry.folder(run.name)) if run and had_sheet != run.name else None
+        picture = read_sheet(self._registry.folder(run.name)) if run and had_sheet != run.name else None
         is_same_sheet = run is not None and had_sheet == run.name
         counts = page.find_counts(run, events)
         return [

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
-
-import numpy as np
-from PIL import Image
 
 from db.runs import FINISHED, Run, RunStatus
 from engine.errors import MaskgroupError, RunError
 from engine.evaluation.comparison.paired import SceneComparison
 from engine.strict_json import to_json_text
-from engine.types import UInt8Array
 from finetune.config import default_rate
 from finetune.runs.base_choice import choose_models
 from finetune.runs.events import Event
-from finetune.runs.export import export_adapter
 from finetune.runs.figures import COMPARE, CURVE, HEADLINE, headline, warn_of_seen
 from finetune.runs.model_card import name_of
 from finetune.runs.processes import WorkerState
 from finetune.runs.registry import Registry
-from finetune.runs.stages import SHEET_FILE
 from ui.components.templates import render, render_line
 from ui.services.workbench import Workbench
 
@@ -360,19 +352,3 @@ def need_run(name: str | None) -> str:
     if not name:
         raise RunError("No run is picked; pick one in the list first.")
     return name
-
-
-def read_sheet(folder: Path) -> UInt8Array | None:
-    """Return a run's sample sheet, (H, W, 3) uint8, None where there is none yet."""
-    path = folder / SHEET_FILE
-    return np.asarray(Image.open(path).convert("RGB")) if path.is_file() else None
-
-
-def pack_adapter(registry: Registry, name: str, served: Path) -> Path:
-    """Pack a run's adapter into a zip file in a new folder inside `served`; returns the file.
-
-    Raises:
-        MaskgroupError: If it has no adapter.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="maskgroup-", dir=served))
-    return export_adapter(registry.folder(name), folder / f"{name}.zip")
