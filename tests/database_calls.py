@@ -54,7 +54,7 @@ READS: dict[str, Callable[[Engine], Any]] = {
     "LabelStore.people_by_pair": lambda engine: LabelStore(engine).people_by_pair("room"),
     "LabelStore.newest_id": lambda engine: LabelStore(engine).newest_id(),
     "LabelStore.get": lambda engine: LabelStore(engine).get(1),
-    "LabelStore.find": lambda engine: LabelStore(engine).find(str(uuid4())),
+    "LabelStore.find": lambda engine: [LabelStore(engine).find(str(uuid4()))],
     "LabelStore.counts": lambda engine: LabelStore(engine).counts(),
     "LeaseStore.taken_keys": lambda engine: LeaseStore(engine).taken_keys("room", others_than="Bob"),
     "RunStore.get": lambda engine: RunStore(engine).get(1),
