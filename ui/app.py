@@ -49,6 +49,7 @@ from ui.stores.blind_votes import FILE as VOTES_FILE
 from ui.stores.blind_votes import VoteBox
 from ui.stores.groupings import GroupingStore
 from ui.view3d.plotly_view import CLOUD_ROUTE, PLOTLY_ROUTE, cloud_trace
+from ui.web.gradio_parts import leave_as_is, read_query
 from ui.web.guard import Guard
 from ui.web.hosts import allowed_hosts
 from ui.web.page_session import PageSessions
@@ -104,10 +105,8 @@ def build_blocks(bench: Workbench, settings: Settings, groupings: GroupingRuns, 
             build_compare_tab(bench, comparisons)
 
         def open_addressed(request: gr.Request) -> Any:
-            query: Any = request.query_params  # pyright: ignore[reportUnknownMemberType]  # gradio's types are partial
-            wanted = dict(query).get("tab")
-            unchanged: Any = gr.skip()  # pyright: ignore[reportUnknownMemberType]  # gradio's types are partial
-            return gr.Tabs(selected=wanted) if wanted in ADDRESSED_TABS else unchanged
+            wanted = read_query(request).get("tab")
+            return gr.Tabs(selected=wanted) if wanted in ADDRESSED_TABS else leave_as_is()
 
         blocks.load(open_addressed, None, tabs, show_progress="hidden", api_visibility="private")
     return blocks

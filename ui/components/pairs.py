@@ -36,7 +36,7 @@ def find_pair(bench: Workbench, scene: str, values: object) -> MaskPair | None:
     Raises:
         MaskError: If it names nothing at all.
     """
-    listed: Sequence[object] = cast("Sequence[object]", values) if isinstance(values, list | tuple) else ()
+    listed = _items(values)
     keys: list[MaskKey] = []
     for view, number in (listed[:2], listed[2:]) if len(listed) == 4 else ((None, None),):
         if not isinstance(view, str) or not isinstance(number, int) or isinstance(number, bool):
@@ -45,6 +45,11 @@ def find_pair(bench: Workbench, scene: str, values: object) -> MaskPair | None:
         if mask is not None:
             keys.append(MaskKey(view, mask))
     return MaskPair(*keys) if len(keys) == 2 and keys[0] != keys[1] else None
+
+
+def _items(values: object) -> Sequence[object]:
+    """Return the items of a list or tuple; none where it is neither."""
+    return cast("Sequence[object]", values) if isinstance(values, list | tuple) else ()
 
 
 def shorten(value: object) -> str:

@@ -26,10 +26,15 @@ def write_pictures(outputs: Sequence[Any], values: Any) -> Any:
     """
     if len(outputs) == 1:
         return _write(outputs[0], values)
-    listed = cast("Sequence[Any]", values) if isinstance(values, list | tuple) else ()
+    listed = _items(values)
     if len(listed) != len(outputs):
         return values
     return [_write(component, value) for component, value in zip(outputs, listed, strict=True)]
+
+
+def _items(values: object) -> Sequence[Any]:
+    """Return the items of a list or tuple; none where it is neither."""
+    return cast("Sequence[Any]", values) if isinstance(values, list | tuple) else ()
 
 
 def _write(component: Any, value: Any) -> Any:

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
 from fastapi import FastAPI, HTTPException, Request
@@ -163,7 +163,7 @@ def guard_handlers(blocks: gr.Blocks, sessions: PageSessions) -> None:
         LookupError: If one of them is not listed in `HANDLERS`.
     """
     for handler in blocks.fns.values():
-        function: Any = handler.fn  # pyright: ignore[reportUnknownMemberType]  # gradio's types are partial
+        function = cast("Callable[..., Any] | None", handler.fn)  # pyright: ignore[reportUnknownMemberType]  # gradio: partial types
         if function is not None:
             handler.fn = _asking_first(function, _listed(function, HANDLERS), sessions, handler.outputs)
     for block in blocks.blocks.values():

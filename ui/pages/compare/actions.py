@@ -17,6 +17,7 @@ from ui.pages.compare.handlers import Side
 from ui.pages.compare.words import grouping_html
 from ui.services.comparison_runs import SHIPPED, ComparisonRuns
 from ui.services.workbench import Workbench
+from ui.web.gradio_parts import leave_as_is, read_query
 
 RUN_VALUES, RESULT_VALUES = 6, 8
 """How many values `CompareActions.show_run` and `show_result` give."""
@@ -38,7 +39,7 @@ class CompareActions:
     @shown_as_toast
     def open_tab(self, request: gr.Request, key: str | None, a: str | None, b: str | None, scene: str | None) -> list[Any]:
         """Open what the page's address says."""
-        query = dict(request.query_params)
+        query = read_query(request)
         asked = key or (query.get("run", "") if query.get("tab") == page.PAGE else "")
         opened = page.first_key(self._runs, {"run": asked})
         judges, choices = self._bench.judges, page.list_entries(self._runs)
@@ -47,7 +48,7 @@ class CompareActions:
             gr.update(choices=choices, value=opened or None),
             self._choose_model(a, judges.default),
             self._choose_model(b, judges.rival() or judges.default),
-            gr.skip() if choices else gr.update(open=True),
+            leave_as_is() if choices else gr.update(open=True),
             *self.show_run(opened),
             *self.show_result(opened, scene),
         ]
@@ -57,7 +58,7 @@ class CompareActions:
         """Show another comparison."""
         if not key or key == on_screen:
             # The list also says so when it merely loses the focus: nothing that was set meanwhile may be lost by that.
-            return [gr.skip()] * (RUN_VALUES + RESULT_VALUES)
+            return [leave_as_is()] * (RUN_VALUES + RESULT_VALUES)
         return [*self.show_run(key), *self.show_result(key, scene)]
 
     @shown_as_toast
@@ -104,8 +105,8 @@ class CompareActions:
         now = self.show_run(key)
         ended = before and not self._runs.is_running(key)
         # Without a value: somebody may have chosen another one just now.
-        listed = gr.update(choices=page.list_entries(self._runs)) if ended else gr.skip()
-        return [listed, *now, *(self.show_result(key, scene) if ended else [gr.skip()] * RESULT_VALUES)]
+        listed = gr.update(choices=page.list_entries(self._runs)) if ended else leave_as_is()
+        return [listed, *now, *(self.show_result(key, scene) if ended else [leave_as_is()] * RESULT_VALUES)]
 
     @shown_as_toast
     def show_outcome(self, key: str, kind: Outcome) -> str:
@@ -117,7 +118,7 @@ class CompareActions:
         """Set the slider to the model's threshold where another comparison was drawn."""
         # Numbers that were only drawn anew leave the slider where somebody put it.
         if page.is_rated(on_screen, key, which):
-            return gr.skip()
+            return leave_as_is()
         return page.kept_threshold(self._points, page.result_of(self._runs, key), which)
 
     @shown_as_toast

@@ -55,9 +55,11 @@ def _wire_runs(tab: gr.Tab, page: ComparePage, actions: CompareActions) -> None:
 def _wire_result(page: ComparePage, actions: CompareActions) -> None:
     run, result, groups = page.run, page.result, page.groups
     shown = [run.shown, result.outcome]
-    gr.on([result.outcome.input, run.drawn.change], actions.show_outcome, shown, result.flips, **LAST)
+    chosen = [result.outcome.input, run.drawn.change]
+    gr.on(chosen, actions.show_outcome, shown, result.flips, **LAST)  # pyright: ignore[reportUnknownMemberType]  # gradio: untyped validator
     grouped = [groups.groups, groups.room]
-    gr.on([groups.scene.input, run.drawn.change], actions.show_groups, [run.shown, groups.scene], grouped, **LAST)
+    placed = [groups.scene.input, run.drawn.change]
+    gr.on(placed, actions.show_groups, [run.shown, groups.scene], grouped, **LAST)  # pyright: ignore[reportUnknownMemberType]  # gradio: untyped validator
 
 
 def _wire_threshold(page: ComparePage, actions: CompareActions) -> None:

@@ -20,6 +20,7 @@ from ui.services.grouping_result import Result
 from ui.services.grouping_runs import GroupingRuns
 from ui.services.workbench import Workbench
 from ui.view3d.paint import Coloring
+from ui.web.gradio_parts import leave_as_is
 
 
 class GroupingActions:
@@ -51,7 +52,7 @@ class GroupingActions:
         """Bring the page up to date."""
         state = self._runs.state(current.scene)
         if state is None or state.is_running or state.version == version:
-            return [gr.skip(), *self.show_run(current.scene), *[gr.skip()] * (3 + PICK_VALUES)]
+            return [leave_as_is(), *self.show_run(current.scene), *[leave_as_is()] * (3 + PICK_VALUES)]
         return self.show_all(Pick(current.scene, coloring=current.coloring, order=current.order))
 
     @shown_as_toast
@@ -69,7 +70,7 @@ class GroupingActions:
         """Go to another scene."""
         # A dropdown also tells that it was left without a change.
         if name == current.scene:
-            return [gr.skip()] * (1 + RUN_VALUES + 3 + PICK_VALUES)
+            return [leave_as_is()] * (1 + RUN_VALUES + 3 + PICK_VALUES)
         self._bench.open_scene(name)
         return self._open_scene(Pick(name, coloring=current.coloring, order=current.order))
 
@@ -164,8 +165,8 @@ class GroupingActions:
             shown,
             room,
             words.show_groups(self._bench, current.scene, result, group, other),
-            gr.skip() if keeps_crops else _pictures(page.show_crops(self._bench, self._runs, current)),
-            gr.skip() if keeps_crops else _pictures(page.show_alike(self._bench, self._runs, current)),
+            leave_as_is() if keeps_crops else _pictures(page.show_crops(self._bench, self._runs, current)),
+            leave_as_is() if keeps_crops else _pictures(page.show_alike(self._bench, self._runs, current)),
             page.show_view(self._pictures, self._runs, current),
             gr.update(interactive=other is not None),
             gr.update(interactive=current.mask is not None),

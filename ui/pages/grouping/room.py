@@ -48,7 +48,7 @@ def show_room(runs: GroupingRuns, pick: Pick) -> str:
 
 def _cameras(result: Result, pick: Pick) -> list[dict[str, Any]]:
     group, shown = latest_group(result, pick), shown_view(result, pick)
-    seeing = set() if group is None else {key.view for key in group.masks}
+    seeing = set[str]() if group is None else {key.view for key in group.masks}
     paths: dict[bool, list[Float32Array]] = {False: [], True: []}
     traces: list[dict[str, Any]] = []
     # Where poses were repaired, the cameras stand where the repair put them.

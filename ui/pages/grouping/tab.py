@@ -10,6 +10,7 @@ from ui.pages.grouping.actions import GroupingActions
 from ui.pages.grouping.layout import GroupingPage, lay_out_page
 from ui.services.grouping_runs import GroupingRuns
 from ui.services.workbench import Workbench
+from ui.web.gradio_parts import event_of
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 PICKING: dict[str, Any] = {**QUIET, "concurrency_id": "grouping-pick", "concurrency_limit": 1}
@@ -57,7 +58,7 @@ def _wire_picks(page: GroupingPage, actions: GroupingActions) -> None:
         (part.crops.select, actions.take_crop),
         (part.view.select, actions.take_pixel),
         (part.sheet.select, actions.take_in_sheet),
-        (page.room.room.pick, actions.take_point),
+        (event_of(page.room.room, "pick"), actions.take_point),
     ):
         clicked = event(action, page.pick, page.pick_outputs(), **PICKING)
         clicked.success(actions.show_sheet, page.pick, part.sheet, **DRAWING)

@@ -12,6 +12,7 @@ from ui.errors import shown_as_toast
 from ui.pages.history import handlers as page
 from ui.pages.history.handlers import PairAddress
 from ui.services.review_service import ReviewService
+from ui.web.gradio_parts import leave_as_is, read_query
 
 ALL = ("all", "")
 CHANGES: tuple[tuple[Decision | None, str, str], ...] = (
@@ -73,14 +74,14 @@ def build_history_tab(demo: gr.Blocks, tab: gr.Tab, service: ReviewService, anno
 
     @shown_as_toast
     def open_page(request: gr.Request) -> tuple[Any, ...]:
-        query = dict(request.query_params)
+        query = read_query(request)
         address = page.read_address(service.bench, query) if query.get("tab") == page.HISTORY_TAB else PairAddress()
         scenes, people = names_in_use(service.bench.labels.database)
         place = address.scene if address.scene in scenes else ""
         listed = page.table(service.bench, page.find(service, Filter(scene=place or None)))
         told = service.bench.labels.history(address.scene, pair=address.pair) if address.pair is not None else []
         label_id = address.label or (told[-1].id if told else None)
-        opened: list[Any] = [gr.skip()] * (2 + len(says))
+        opened: list[Any] = [leave_as_is()] * (2 + len(says))
         if label_id is not None and service.bench.labels.get(label_id) is not None:
             opened = [*show(label_id), *[gr.update(interactive=True) for _ in says]]
         return gr.update(choices=[ALL, *scenes], value=place), gr.update(choices=[ALL, *people], value=""), listed, *opened
@@ -99,7 +100,8 @@ def build_history_tab(demo: gr.Blocks, tab: gr.Tab, service: ReviewService, anno
         return change
 
     # One listener for all filters: it never runs twice at once, and a filter changed meanwhile is looked at afterwards.
-    gr.on([*(chooser.input for chooser in filters[1:]), text.submit], find, filters, rows, trigger_mode="always_last", **quiet)
+    choosing = [*(chooser.input for chooser in filters[1:]), text.submit]
+    gr.on(choosing, find, filters, rows, trigger_mode="always_last", **quiet)  # pyright: ignore[reportUnknownMemberType]  # gradio: untyped validator
     rows.select(None, None, says, js=WAIT_SCRIPT, **quiet)
     # Every row that is clicked is asked for: of a click dropped or put off, the row would not be known any more.
     selected = rows.select(select, None, [shown_row, details], trigger_mode="multiple", **quiet)

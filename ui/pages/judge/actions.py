@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
 
@@ -22,6 +22,7 @@ from ui.pages.judge.heat import HeatmapCache
 from ui.pages.judge.layout import SIDES, SideName
 from ui.services.workbench import Workbench
 from ui.stores.blind_votes import Ballot, VoteBox
+from ui.web.gradio_parts import leave_as_is, read_query
 from ui.web.permissions import undo_label
 
 MAX_UNDO = 100
@@ -52,7 +53,7 @@ class JudgeActions:
     @shown_as_toast
     def open_page(self, request: gr.Request, name: str) -> list[Any]:
         """Open what the page's address says."""
-        query = dict(request.query_params)
+        query = read_query(request)
         current = page.first_choice(self._bench, query)
         models = self._bench.judges.names()
         rivals = models[1:]
@@ -71,7 +72,7 @@ class JudgeActions:
         """Go to another scene."""
         # A dropdown also tells that it was left without a change.
         if name == current.scene:
-            return [gr.skip()] * SCENE_VALUES
+            return [leave_as_is()] * SCENE_VALUES
         return self.show_scene(page.next_choice(self._bench, name))
 
     @shown_as_toast
@@ -168,15 +169,15 @@ class JudgeActions:
         values: list[Any] = [current, time.time(), page.permalink(self._bench, current), "", ASKING_HTML, "", ""]
         for side, _ in SIDES:
             if side not in changed:
-                values += [gr.skip()] * 3
+                values += [leave_as_is()] * 3
                 continue
             screen = page.show_side(self._bench, current, side)
             values += [screen.picture, gr.update(choices=screen.choices, value=screen.mask), screen.crop]
-        return [*values, *(page.view_on(current, side) if side in changed else gr.skip() for side, _ in SIDES)]
+        return [*values, *(page.view_on(current, side) if side in changed else leave_as_is() for side, _ in SIDES)]
 
     def unchanged(self) -> list[Any]:
         """Leave all of `JudgePage.pick_outputs` as it is."""
-        return [gr.skip()] * PICK_VALUES
+        return [leave_as_is()] * PICK_VALUES
 
     def show_scene(self, current: Choice) -> list[Any]:
         """Give the values of `JudgePage.scene_outputs`."""
@@ -240,7 +241,7 @@ class SideActions:
     @shown_as_toast
     def take_thumbnail(self, current: Choice, event: gr.SelectData) -> list[Any]:
         """Show the view whose small picture was clicked."""
-        return self._show(page.choose_view(current, self._side, self._bench.thumbnails(current.scene)[event.index][1]))
+        return self._show(page.choose_view(current, self._side, self._bench.thumbnails(current.scene)[cast("int", event.index)][1]))
 
     @shown_as_toast
     def take_mask(self, current: Choice, mask: int) -> list[Any]:

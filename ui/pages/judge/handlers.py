@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -155,7 +156,7 @@ def waiting_for(choice: Choice) -> str:
 
 def show_room(bench: Workbench, choice: Choice, *, clicked: tuple[float, float, float] | None = None) -> tuple[str, str]:
     """Return the 3D component's value and a sentence on the clicked point ("" where none was clicked)."""
-    traces = []
+    traces: list[dict[str, Any]] = []
     points_of: dict[str, np.ndarray] = {}
     for side, view, mask in (("A", choice.view_a, choice.mask_a), ("B", choice.view_b, choice.mask_b)):
         words = "left" if side == "A" else "right"

@@ -13,6 +13,7 @@ from ui.pages.judge.actions import JudgeActions, SideActions
 from ui.pages.judge.layout import SIDES, JudgePage, lay_out_page
 from ui.services.workbench import Workbench
 from ui.stores.blind_votes import VoteBox
+from ui.web.gradio_parts import event_of
 
 Listener = Callable[..., Any]
 """What an event is listened to with, e.g. `button.click` or the `then` of another event."""
@@ -143,7 +144,8 @@ class _Wiring:
         # Another pair may have been picked while the model was asked.
         told = [memory.told, memory.told_of, memory.shown_pair]
         revealed.success(None, told, below.truth, js=SAME_PAIR_SCRIPT, **QUIET)
-        below.room.pick(actions.pick_point, memory.choice, [below.room, below.point], **QUIET)
+        shown = [below.room, below.point]
+        event_of(below.room, "pick")(actions.pick_point, memory.choice, shown, **QUIET)
 
     def ask_after(self, follow: Listener) -> None:
         """Ask the models once `follow` (an event's `then`, `success` or `failure`) comes."""

@@ -21,7 +21,7 @@ from db.labels.rows import check_identity, is_storable
 from db.labels.store import MAX_NAME, ShownVerdict
 from engine.errors import LabelError, MaskError, MaskgroupError, NotSavedError
 from engine.review.queues import QueueKind
-from engine.strict_json import to_json_text
+from engine.strict_json import as_object, to_json_text
 from engine.types import MaskKey, MaskPair, UInt8Array, Verdict
 from engine.views.crops import show_mask
 from ui.components.pairs import find_pair, pair_values, parse_place, picture_address, read_pair, review_link, shorten
@@ -240,7 +240,7 @@ def read_list(request: dict[str, Any], name: str, most: int) -> list[Any]:
     """
     value = request.get(name, [])
     if not isinstance(value, list) or len(cast("list[Any]", value)) > most:
-        raise LabelError(f"{name} is {shorten(value)}, expected a list of pairs, at most {most}.")
+        raise LabelError(f"{name} is {shorten(request.get(name))}, expected a list of pairs, at most {most}.")
     return cast("list[Any]", value)
 
 
@@ -256,7 +256,7 @@ def read_verdict(service: ReviewService, wanted: CardRequest, pair: MaskPair, re
     if saw is None:
         verdict = service.bench.verdict(wanted.scene, pair)
         return ShownVerdict(verdict.model, verdict.prompt, verdict.p_same, verdict.ambiguity)
-    told = cast("dict[str, Any]", saw) if isinstance(saw, dict) else {}
+    told = as_object(saw) or {}
     model = read_text(told, "model", MAX_TEXT)
     if not model:
         raise LabelError(f"saw is {shorten(saw)}, expected a verdict as hints gives it, or null.")

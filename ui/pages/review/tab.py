@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
-from gradio.events import api
+from gradio.events import api  # pyright: ignore[reportUnknownVariableType]  # gradio: its function's result is untyped
 
 from engine.errors import MaskgroupError
 from engine.strict_json import to_json_text
@@ -17,6 +17,7 @@ from ui.errors import shown_as_toast
 from ui.pages.review import handlers as page
 from ui.services.review_service import PROBING, ReviewService
 from ui.services.workbench import Workbench
+from ui.web.gradio_parts import leave_as_is, read_query
 
 FOLDER = Path(__file__).parent
 POLL_S = 2.0
@@ -111,10 +112,10 @@ def build_review_tab(demo: gr.Blocks, service: ReviewService, *, remembered: gr.
 
     @shown_as_toast
     def open_page(request: gr.Request, name: str) -> tuple[Any, ...]:
-        query = dict(request.query_params)
+        query = read_query(request)
         is_addressed = query.get("tab") == REVIEW_TAB and "a" in query and "b" in query
         first = page.first_pair(query["a"], query["b"]) if is_addressed else None
-        return query["scene"] if query.get("scene") in names else gr.skip(), name, {"first": first}
+        return query["scene"] if query.get("scene") in names else leave_as_is(), name, {"first": first}
 
     @shown_as_toast
     def list_queues(name: str, kind: str, narrowed: str, who: str) -> str:

@@ -20,6 +20,7 @@ from ui.pages.train.form import IMPROVED, read_form
 from ui.pages.train.layout import BEATEN
 from ui.pages.train.run_files import pack_adapter, read_sheet
 from ui.services.workbench import Workbench
+from ui.web.gradio_parts import leave_as_is
 
 
 class TrainActions:
@@ -64,7 +65,7 @@ class TrainActions:
         lists = self._show_list()
         # While a run goes on, lists in which somebody may be choosing are left alone.
         if self._registry.active() is not None:
-            lists = [gr.skip() for _ in lists]
+            lists = [leave_as_is() for _ in lists]
         return [*self._show_run(current, had_sheet), *lists]
 
     @shown_as_toast
@@ -145,7 +146,7 @@ class TrainActions:
             page.show_verdict(run),
             page.draw_curves(events),
             page.show_counts(counts) if counts else "",
-            gr.skip() if is_same_sheet else _picture(picture),
+            leave_as_is() if is_same_sheet else _picture(picture),
             run.name if run and (is_same_sheet or picture is not None) else None,
             page.show_log(events),
             gr.Timer(active=self._registry.active() is not None),

@@ -314,7 +314,7 @@ def sparkline(values: Sequence[float]) -> str:
 
 def show_log(events: Sequence[Event]) -> str:
     """Return what happened, newest last, a line each."""
-    lines = []
+    lines: list[str] = []
     for event in events:
         if event.kind in ("stage", "log", "warning", "end"):
             clock = datetime.fromtimestamp(event.time).strftime("%H:%M:%S")

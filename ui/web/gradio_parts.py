@@ -1,0 +1,25 @@
+"""The few parts of Gradio that ship without full types, given types here so that the pages need no exceptions for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import gradio as gr
+from gradio.events import Dependency
+
+
+def read_query(request: gr.Request) -> dict[str, str]:
+    """Return what follows the "?" in the address with which a page was opened."""
+    # Gradio makes the request's fields up as they are asked for.
+    return dict(cast("dict[str, str]", request.query_params))  # pyright: ignore[reportUnknownMemberType]  # gradio: untyped
+
+
+def leave_as_is() -> dict[str, Any]:
+    """Return the value that leaves a component as it is."""
+    return cast("dict[str, Any]", gr.skip())  # pyright: ignore[reportUnknownMemberType]  # gradio: a bare dict
+
+
+def event_of(component: gr.HTML, name: str) -> Callable[..., Dependency]:
+    """Return the listener of an event that a component's own script triggers, such as "pick" of the 3D room."""
+    return getattr(component, name)
