@@ -1,8 +1,8 @@
 """Which pairs of masks are worth a link, and what geometry says about each. Never looks at all pairs.
 
 Two masks are candidates when points of one land on the other in the other's view, or when both land on one mask of a third
-view. Without geometry: nearest neighbours of appearance embeddings. Every view that sees both masks testifies whether it shows
-them as one mask (view consensus, as in MaskClustering, Yan et al., CVPR 2024). Weights are made elsewhere.
+view. Without geometry: nearest neighbours of appearance embeddings. Every view that sees both masks is a witness of whether it
+shows them as one mask (view consensus, as in MaskClustering, Yan et al., CVPR 2024). Weights are made elsewhere.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.grouping.geometry import Landings, MaskTable
+from engine.grouping.geometry import MaskTable, Projections
 from engine.types import BoolArray, Float32Array, Float64Array, Int32Array
 
 MIN_SHARE = 0.1
@@ -68,7 +68,7 @@ class PairEvidence:
         return self._with_new(pairs, PairEvidence(pairs, nan, zero, zero, nan, nan, fits))
 
     def with_witnesses(self, pairs: Int32Array, agree: Int32Array, witnesses: Int32Array) -> PairEvidence:
-        """Return the evidence with links (J, 2) that only views testify about; all else about those pairs is dropped."""
+        """Return the evidence with links (J, 2) of which only views are witnesses; all else about those pairs is dropped."""
         nan = np.full(len(pairs), np.nan, np.float32)
         return self._with_new(pairs, PairEvidence(pairs, nan, agree, witnesses, nan, nan, nan))
 
@@ -86,28 +86,28 @@ class PairEvidence:
         return PairEvidence(*(np.concatenate([getattr(self, f.name), getattr(added, f.name)])[order] for f in fields(self)))
 
 
-def propose_by_geometry(table: MaskTable, landings: Landings, *, pose_error_m: float = 0.0) -> PairEvidence:
+def propose_by_geometry(table: MaskTable, projections: Projections, *, pose_error_m: float = 0.0) -> PairEvidence:
     """Propose pairs by where masks land; the gate widens with the pose error.
 
     Args:
         table: The masks.
-        landings: Where they land in other views.
+        projections: Where they land in other views.
         pose_error_m: Error that is left after repair, metres; lowers the share at which a pair becomes a candidate.
     """
     gate = MIN_SHARE / (1 + pose_error_m / 0.03)
-    strong = landings.shares >= gate
-    rows, onto, shares = landings.rows[strong], landings.onto[strong], landings.shares[strong]
+    strong = projections.shares >= gate
+    rows, onto, shares = projections.rows[strong], projections.onto[strong], projections.shares[strong]
     kept = _strongest(rows, shares, len(table))
     rows, onto = rows[kept], onto[kept]
-    pairs = unique_pairs(np.concatenate([np.stack([rows, onto], axis=1), _share_a_mask(table, landings)]))
-    agree, witnesses = count_witnesses(table, landings, pairs)
-    overlap = _overlaps(table, landings, pairs)
+    pairs = unique_pairs(np.concatenate([np.stack([rows, onto], axis=1), _share_a_mask(table, projections)]))
+    agree, witnesses = count_witnesses(table, projections, pairs)
+    overlap = _overlaps(table, projections, pairs)
     unknown = np.full(len(pairs), np.nan, np.float32)
     return PairEvidence(pairs, overlap, agree, witnesses, unknown, unknown, unknown)
 
 
 def add_rivals(
-    table: MaskTable, landings: Landings, evidence: PairEvidence, *, attracts: BoolArray, apart: Int32Array | None = None
+    table: MaskTable, projections: Projections, evidence: PairEvidence, *, attracts: BoolArray, apart: Int32Array | None = None
 ) -> PairEvidence:
     """Add what the views say about pairs that one mask attracts: the evidence against a bridge between two objects.
 
@@ -116,7 +116,7 @@ def add_rivals(
 
     Args:
         table: The masks.
-        landings: Where they land in other views.
+        projections: Where they land in other views.
         evidence: Pairs so far.
         attracts: (E,) whether a pair speaks for one object.
         apart: (C, 2) int32 more pairs, known to be shown apart.
@@ -132,7 +132,7 @@ def add_rivals(
         found.append(np.stack([other[:-gap][together], other[gap:][together]], axis=1))
     rivals = unique_pairs(np.concatenate(found))
     rivals = rivals[~np.isin(code_pairs(rivals), code_pairs(evidence.pairs))]
-    agree, witnesses = count_witnesses(table, landings, rivals)
+    agree, witnesses = count_witnesses(table, projections, rivals)
     unknown = np.full(len(rivals), np.nan, np.float32)
     return evidence.with_pairs(PairEvidence(rivals, unknown, agree, witnesses, unknown, unknown, unknown))
 
@@ -207,10 +207,10 @@ def _strongest(rows: Int32Array, shares: Float32Array, count: int) -> BoolArray:
     return kept
 
 
-def _share_a_mask(table: MaskTable, landings: Landings) -> Int32Array:
+def _share_a_mask(table: MaskTable, projections: Projections) -> Int32Array:
     """Pairs of masks of one view that land on one mask of another: the pieces of an over-segmented object."""
-    rows, views = np.nonzero(landings.dominant >= 0)
-    onto = landings.dominant[rows, views].astype(np.int64)
+    rows, views = np.nonzero(projections.dominant >= 0)
+    onto = projections.dominant[rows, views].astype(np.int64)
     codes = onto * len(table.views) + table.view_of[rows]
     order = np.argsort(codes, kind="stable")
     codes, rows = codes[order], rows[order]
@@ -222,12 +222,12 @@ def _share_a_mask(table: MaskTable, landings: Landings) -> Int32Array:
     return np.concatenate(found)
 
 
-def count_witnesses(table: MaskTable, landings: Landings, pairs: Int32Array) -> tuple[Int32Array, Int32Array]:
+def count_witnesses(table: MaskTable, projections: Projections, pairs: Int32Array) -> tuple[Int32Array, Int32Array]:
     """Count the views that show both masks of each pair as one, and the views that see both, (E,) int32 each.
 
-    A view in which a mask is scattered over several masks does not testify.
+    A view in which a mask is scattered over several masks is no witness.
     """
-    seen = landings.dominant.copy()
+    seen = projections.dominant.copy()
     rows = np.arange(len(table))
     seen[rows, table.view_of] = rows
     agree, witnesses = np.zeros(len(pairs), np.int32), np.zeros(len(pairs), np.int32)
@@ -240,11 +240,11 @@ def count_witnesses(table: MaskTable, landings: Landings, pairs: Int32Array) -> 
     return agree, witnesses
 
 
-def _overlaps(table: MaskTable, landings: Landings, pairs: Int32Array) -> Float32Array:
+def _overlaps(table: MaskTable, projections: Projections, pairs: Int32Array) -> Float32Array:
     """Mean of both directions' shares; a direction whose view does not see the mask is left out."""
-    codes = landings.rows.astype(np.int64) << 32 | landings.onto.astype(np.int64)
+    codes = projections.rows.astype(np.int64) << 32 | projections.onto.astype(np.int64)
     order = np.argsort(codes)
-    codes, shares = codes[order], landings.shares[order]
+    codes, shares = codes[order], projections.shares[order]
     total = np.zeros(len(pairs), np.float64)
     directions = np.zeros(len(pairs), np.float64)
     for first, second in ((0, 1), (1, 0)):
@@ -252,7 +252,7 @@ def _overlaps(table: MaskTable, landings: Landings, pairs: Int32Array) -> Float3
         wanted = a.astype(np.int64) << 32 | b.astype(np.int64)
         place = np.minimum(np.searchsorted(codes, wanted), max(0, len(codes) - 1))
         found = codes[place] == wanted if len(codes) else np.zeros(len(pairs), bool)
-        seen = landings.dominant[a, table.view_of[b]] != -1
+        seen = projections.dominant[a, table.view_of[b]] != -1
         total += np.where(found & seen, shares[place] if len(codes) else 0, 0)
         directions += seen
     return np.where(directions > 0, total / np.maximum(directions, 1), np.nan).astype(np.float32)

@@ -27,7 +27,7 @@ class Constraint:
 
 
 @dataclass(frozen=True)
-class Contradiction:
+class ConstraintConflict:
     """A constraint that older ones rule out.
 
     Attributes:
@@ -45,7 +45,7 @@ class Contradiction:
 
 def settle_constraints(
     constraints: Sequence[Constraint], *, known: Collection[MaskKey]
-) -> tuple[tuple[Constraint, ...], tuple[Contradiction, ...]]:
+) -> tuple[tuple[Constraint, ...], tuple[ConstraintConflict, ...]]:
     """Keep the constraints that can hold together.
 
     Args:
@@ -56,7 +56,7 @@ def settle_constraints(
         Constraints that hold, and for each other one the shortest cycle that rules it out.
     """
     held: list[Constraint] = []
-    refused: list[Contradiction] = []
+    refused: list[ConstraintConflict] = []
     links: dict[MaskKey, dict[MaskKey, Constraint]] = {}
     parts = _Parts()
     apart: list[Constraint] = []
@@ -67,13 +67,13 @@ def settle_constraints(
         if not constraint.together:
             path = _path(links, a, b) if parts.of(a) == parts.of(b) else None
             if path is not None:
-                refused.append(Contradiction(constraint, (*path, constraint)))
+                refused.append(ConstraintConflict(constraint, (*path, constraint)))
                 continue
             apart.append(constraint)
         else:
             cycle = _shortest_conflict(links, parts, apart, constraint)
             if cycle is not None:
-                refused.append(Contradiction(constraint, (*cycle, constraint)))
+                refused.append(ConstraintConflict(constraint, (*cycle, constraint)))
                 continue
             links.setdefault(a, {}).setdefault(b, constraint)
             links.setdefault(b, {}).setdefault(a, constraint)

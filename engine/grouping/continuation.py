@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from PIL import Image
@@ -152,7 +153,7 @@ class _Rim:
 def _find_rims(table: MaskTable, labels: Int32Array, groups: Int32Array) -> dict[int, _Rim]:
     is_wanted = np.isin(labels, groups)
     parts: list[_Rim] = []
-    for index in np.unique(table.view_of[is_wanted]).tolist():
+    for index in cast("list[int]", np.unique(table.view_of[is_wanted]).tolist()):
         view = table.views[index]
         if view.is_posed:
             parts.append(_rim_of_view(view, is_wanted))

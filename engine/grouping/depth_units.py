@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 from engine.grouping.geometry import MaskTable, PosedView, find_neighbours, project, to_world
@@ -29,7 +31,9 @@ def find_depth_factor(table: MaskTable) -> float | None:
         table: Views with depth and poses; a few evenly spaced ones are compared.
     """
     posed = [view for view in table.views if view.is_posed]
-    posed = [posed[i] for i in np.unique(np.linspace(0, len(posed) - 1, min(len(posed), 5 * VIEWS)).astype(int))] if posed else []
+    if posed:
+        spread = np.unique(np.linspace(0, len(posed) - 1, min(len(posed), 5 * VIEWS)).astype(int))
+        posed = [posed[i] for i in cast("list[int]", spread.tolist())]
     if len(posed) < 2:
         return None
     local = [_some_points(view) for view in posed]
@@ -64,7 +68,7 @@ def _count_agreeing(views: list[PosedView], local: list[Float32Array], factor: f
     seen = agreeing = 0
     around = find_neighbours(worlds, limit=NEIGHBOURS)
     for i in range(0, len(views), max(1, len(views) // VIEWS)):
-        for j in around[i].tolist():
+        for j in cast("list[int]", around[i].tolist()):
             _, pixel, z = project(worlds[i], views[j])
             baseline = float(np.linalg.norm(poses[i][:3, 3] - poses[j][:3, 3]))
             # From one place any scale agrees: only what the step between two views moves can tell.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
@@ -65,9 +66,8 @@ class MaskEvidence:
     def known_different(self) -> list[tuple[MaskPair, float]]:
         """The look-alikes of single views by name, each with how alike they are: what a judge is measured on without geometry."""
         keys = self.table.keys
-        return [
-            (MaskPair(keys[a], keys[b]), like) for (a, b), like in zip(self.look_alikes.tolist(), self.alike.tolist(), strict=True)
-        ]
+        pairs, alike = cast("list[list[int]]", self.look_alikes.tolist()), cast("list[float]", self.alike.tolist())
+        return [(MaskPair(keys[a], keys[b]), like) for (a, b), like in zip(pairs, alike, strict=True)]
 
 
 def gather_by_geometry(table: MaskTable, colors: Sequence[UInt8Array], *, pose_error_m: float) -> MaskEvidence:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def _say(constraint: Constraint) -> str:
 
 def explain_link(graph: MaskGraph, grouping: Grouping, link: int, *, constraints: Sequence[Constraint] = ()) -> Link:
     """Explain the link with the given index."""
-    first, second = graph.evidence.pairs[link].tolist()
+    first, second = cast("list[int]", graph.evidence.pairs[link].tolist())
     a, b = graph.keys[first], graph.keys[second]
     words: list[str] = []
     if not np.isnan(graph.p_same[link]):

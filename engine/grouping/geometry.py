@@ -1,7 +1,7 @@
 """Back-projection: which masks are seen where. Owns the geometric facts, and none of their interpretation.
 
 Points sampled on every mask are followed into other views; where the other view's depth confirms that it sees the same surface,
-the mask under the pixel is noted. The result is a sparse table of landings, from which overlap, visibility and view consensus
+the mask under the pixel is noted. The result is a sparse table of projections, from which overlap, visibility and view consensus
 follow. The work grows with views x neighbours, never with views x views or masks x masks.
 """
 
@@ -254,7 +254,7 @@ def find_neighbours(worlds: list[Float32Array], *, limit: int = MAX_NEIGHBOURS) 
 
 
 @dataclass(frozen=True, eq=False)
-class Landings:
+class Projections:
     """Where the points of masks are seen in other views.
 
     Attributes:
@@ -279,15 +279,16 @@ MIN_VISIBLE_SHARE = 0.01
 MIN_VISIBLE_SHARE_POOR = 0.2
 POOR_ERROR_M = 0.05
 MIN_VISIBLE_POINTS = 3
-"""A view testifies about a mask if it sees this share of it, and this many of its points (or all, of a mask of fewer). A sliver at
-the rim says much where poses are right and nothing where they are off, so the share grows to the larger one with their error."""
+"""A view counts as a witness of a mask if it sees this share of it, and this many of its points (or all, of a mask of fewer). A
+sliver at the rim says much where poses are right and nothing where they are off, so the share grows to the larger one with their
+error."""
 DOMINANT_SHARE = 0.6
 """A mask lands on another if this share of its visible points does; the rest is rim, noise and undivided neighbours."""
 
 
 def follow_masks(
     table: MaskTable, *, points: Sequence[MaskPoints] | None = None, pose_error_m: float = 0.0, limit: int = MAX_NEIGHBOURS
-) -> Landings:
+) -> Projections:
     """Follow every mask's points into the neighbouring views.
 
     Args:
@@ -324,15 +325,15 @@ def follow_masks(
             counts = np.bincount(seen, minlength=size * width).reshape(size, width)
             totals = counts.sum(axis=1)
             visible[start:stop, j] = totals / enough
-            testifies = (totals >= np.minimum(MIN_VISIBLE_POINTS, enough)) & (totals >= least * enough)
+            is_witness = (totals >= np.minimum(MIN_VISIBLE_POINTS, enough)) & (totals >= least * enough)
             counts = counts[:, : width - 1]
             if counts.shape[1] == 0:
-                dominant[start:stop, j] = np.where(testifies, -2, -1)
+                dominant[start:stop, j] = np.where(is_witness, -2, -1)
                 continue
             best = counts.argmax(axis=1)
             wins = counts[np.arange(size), best] >= DOMINANT_SHARE * totals
-            dominant[start:stop, j] = np.where(testifies, np.where(wins, best + first[j], -2), -1)
-            a, b = np.nonzero(counts * testifies[:, None])
+            dominant[start:stop, j] = np.where(is_witness, np.where(wins, best + first[j], -2), -1)
+            a, b = np.nonzero(counts * is_witness[:, None])
             parts.append(
                 (
                     (a + start).astype(np.int32),
@@ -342,11 +343,11 @@ def follow_masks(
             )
     empty = (np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32))
     rows, onto, shares = (np.concatenate(column) for column in zip(*(parts or [empty]), strict=True))
-    return Landings(rows, onto, shares, visible, dominant, followed)
+    return Projections(rows, onto, shares, visible, dominant, followed)
 
 
 def min_visible_share(pose_error_m: float) -> float:
-    """Share of a mask that a view must see to testify about it, where poses are off by this many metres."""
+    """Share of a mask that a view must see to count as its witness, where poses are off by this many metres."""
     poor = min(1.0, pose_error_m / POOR_ERROR_M)
     return MIN_VISIBLE_SHARE + poor * (MIN_VISIBLE_SHARE_POOR - MIN_VISIBLE_SHARE)
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from engine.grouping.candidates import PairEvidence, code_pairs, unique_pairs
-from engine.grouping.constraints import Constraint, Contradiction, settle_constraints
+from engine.grouping.constraints import Constraint, ConstraintConflict, settle_constraints
 from engine.grouping.multicut import HARD, cut_energy, solve_multicut
 from engine.grouping.similarity import MIN_KNOWN, weigh_answers
 from engine.types import BoolArray, Float32Array, Float64Array, Int32Array, MaskKey
@@ -40,7 +40,7 @@ BEST_MASKS = 5
 
 
 @dataclass(frozen=True)
-class Reliability:
+class JudgeReliability:
     """How often a judge is right.
 
     Attributes:
@@ -88,7 +88,7 @@ class MaskGraph:
     evidence: PairEvidence
     geometry: Float64Array
     p_same: Float32Array
-    reliability: Reliability
+    reliability: JudgeReliability
     use_geometry: bool
     same_view_repulsion: float
     geometry_scale: float = 1.0
@@ -161,7 +161,7 @@ class Grouping:
     labels: Int32Array
     confidences: Float64Array
     groups: tuple[Group, ...]
-    contradictions: tuple[Contradiction, ...]
+    contradictions: tuple[ConstraintConflict, ...]
     energy: float
 
 
@@ -174,7 +174,7 @@ def build_graph(
     sizes_m: Float64Array | None = None,
     pose_error_m: float = 0.0,
     use_geometry: bool = True,
-    reliability: Reliability | None = None,
+    reliability: JudgeReliability | None = None,
     likeness: Float64Array | None = None,
 ) -> MaskGraph:
     """Turn evidence into a graph.
@@ -203,7 +203,7 @@ def build_graph(
         evidence=evidence,
         geometry=geometry,
         p_same=np.full(len(evidence), np.nan, np.float32),
-        reliability=reliability or Reliability(),
+        reliability=reliability or JudgeReliability(),
         use_geometry=use_geometry,
         same_view_repulsion=repulsion,
         likeness=likeness,
@@ -323,7 +323,8 @@ def _describe(graph: MaskGraph, labels: Int32Array, confidences: Float64Array) -
     groups: list[Group] = []
     for number in range(len(bounds) - 1):
         rows = order[bounds[number] : bounds[number + 1]]
-        ranked = sorted(rows.tolist(), key=lambda r: -float(confidences[r]) * float(np.sqrt(graph.areas[r])))
+        members = cast("list[int]", rows.tolist())
+        ranked = sorted(members, key=lambda r: -float(confidences[r]) * float(np.sqrt(graph.areas[r])))
         best: list[int] = []
         for row in ranked:
             if len(best) < BEST_MASKS and all(graph.view_of[row] != graph.view_of[r] for r in best):
@@ -331,7 +332,7 @@ def _describe(graph: MaskGraph, labels: Int32Array, confidences: Float64Array) -
         groups.append(
             Group(
                 id=number,
-                masks=tuple(graph.keys[r] for r in rows.tolist()),
+                masks=tuple(graph.keys[r] for r in members),
                 confidence=float(confidences[rows].mean()),
                 best_masks=tuple(graph.keys[r] for r in best),
             )

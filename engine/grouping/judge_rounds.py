@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 
-from engine.grouping.graph import MaskGraph, Reliability, cut
+from engine.grouping.graph import JudgeReliability, MaskGraph, cut
 from engine.grouping.similarity import measure_novelty
 from engine.types import BoolArray, Float32Array, Float64Array, Int32Array, MaskKey, MaskPair, no_probability
 
@@ -122,7 +122,7 @@ def calibrate(graph: MaskGraph) -> MaskGraph:
 
     Without geometry nothing independent tells right from wrong, so sensitivity and specificity stay as assumed.
     """
-    asked, start = graph.asked, Reliability()
+    asked, start = graph.asked, JudgeReliability()
     yes = graph.p_same[asked] >= 0.5
     if len(yes) == 0:
         return graph
@@ -131,14 +131,14 @@ def calibrate(graph: MaskGraph) -> MaskGraph:
         return replace(graph, reliability=replace(graph.reliability, prior=float(np.clip(rate, 0.05, 0.95))))
     settled = graph.geometry[asked] * (1 if graph.geometry_scale > TRUSTED_SCALE else 0)
     sure_same, sure_apart = settled > FLIPPABLE, settled < -FLIPPABLE
-    reliability = Reliability(
+    reliability = JudgeReliability(
         sensitivity=_smoothed(int((yes & sure_same).sum()), int(sure_same.sum()), start.sensitivity),
         specificity=_smoothed(int((~yes & sure_apart).sum()), int(sure_apart.sum()), start.specificity),
     )
     return replace(graph, reliability=reliability, geometry_scale=_measure_geometry(graph, reliability))
 
 
-def _measure_geometry(graph: MaskGraph, reliability: Reliability) -> float:
+def _measure_geometry(graph: MaskGraph, reliability: JudgeReliability) -> float:
     """Find the scale of geometry's log-odds under which the judge's answers are most likely (temperature scaling).
 
     Poor poses make geometry sure of wrong things; the answers show it. A weak prior keeps 1 where there are few answers.
@@ -147,7 +147,7 @@ def _measure_geometry(graph: MaskGraph, reliability: Reliability) -> float:
     yes, log_odds = graph.p_same[asked] >= 0.5, graph.geometry[asked]
     scales = np.linspace(0.05, 1, 20)
     likelihood: list[float] = []
-    for scale in scales:
+    for scale in cast("list[np.float64]", list(scales)):
         same = 1 / (1 + np.exp(-scale * log_odds))
         p_yes = same * reliability.sensitivity + (1 - same) * (1 - reliability.specificity)
         likelihood.append(float(np.log(np.where(yes, p_yes, 1 - p_yes)).sum()) + PSEUDO_COUNT * float(np.log(scale)) / 2)
@@ -164,7 +164,8 @@ def _ask(graph: MaskGraph, judge: PairJudge, links: Int32Array, *, tick: Callabl
     answers: list[float] = []
     for start in range(0, len(links), BATCH):
         batch = links[start : start + BATCH]
-        pairs = [MaskPair(graph.keys[a], graph.keys[b]) for a, b in graph.evidence.pairs[batch].tolist()]
+        rows = cast("list[list[int]]", graph.evidence.pairs[batch].tolist())
+        pairs = [MaskPair(graph.keys[a], graph.keys[b]) for a, b in rows]
         answers.extend(_answers(judge, pairs))
         tick(len(answers))
     return graph.with_answers(links, np.asarray(answers, np.float32))

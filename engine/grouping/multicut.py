@@ -8,7 +8,7 @@ Positive components are solved one by one: no optimal cluster spans two of them.
 from __future__ import annotations
 
 import heapq
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +87,8 @@ def solve_multicut(count: int, pairs: Int32Array, weights: Float64Array) -> Int3
 
 def _adjacency(count: int, pairs: NDArray[np.integer[Any]], weights: Float64Array) -> Adjacency:
     adjacency: Adjacency = [{} for _ in range(count)]
-    for a, b, weight in zip(pairs[:, 0].tolist(), pairs[:, 1].tolist(), weights.tolist(), strict=True):
+    first, second = cast("list[int]", pairs[:, 0].tolist()), cast("list[int]", pairs[:, 1].tolist())
+    for a, b, weight in zip(first, second, cast("list[float]", weights.tolist()), strict=True):
         total = adjacency[a].get(b, 0.0) + weight
         adjacency[a][b] = total
         adjacency[b][a] = total

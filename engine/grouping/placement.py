@@ -1,7 +1,7 @@
 """Places masks that geometry cannot follow, by what other views show in their place.
 
-A mask without depth (most lie beyond the sensor's range) has no points that could be followed, and one over several objects may
-not testify. But once the other masks form groups, the groups' points, seen from the mask's own camera, say which object fills the
+A mask without depth (most lie beyond the sensor's range) has no points that could be followed, and one over several objects is
+no witness. But once the other masks form groups, the groups' points, seen from the mask's own camera, say which object fills the
 place under the mask. So the groups' points are thinned to voxels, each with the group most views see there, and laid into the
 picture with a depth buffer. What comes out is one link a mask, to a mask of the group that fits its place best: a leaf of the
 graph, which can bridge no two groups, and which constraints and the judge overrule like any other.
@@ -11,6 +11,7 @@ Knows nothing about how links are weighed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +112,7 @@ def lay_out(table: MaskTable, wanted: BoolArray, *, pose_error_m: float = 0.0) -
     centres = (blocks.astype(np.float32) + 0.5) * np.float32(BLOCK_M)
     places: list[tuple[Int32Array, Int32Array]] = []
     others: list[Int32Array] = []
-    for index in np.unique(table.view_of[wanted]).tolist():
+    for index in cast("list[int]", np.unique(table.view_of[wanted]).tolist()):
         view = table.views[index]
         if view.camera is None or view.pose is None or len(points) == 0:
             continue

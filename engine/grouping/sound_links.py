@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from engine.grouping.candidates import PairEvidence, add_rivals, propose_by_geometry
-from engine.grouping.geometry import Landings, MaskTable
+from engine.grouping.geometry import MaskTable, Projections
 from engine.grouping.graph import build_graph, cut, weigh_geometry
-from engine.grouping.undersegmented import BRIDGE_CONFLICT, Bridges, find_bridges, find_glue, without_testimony
+from engine.grouping.undersegmented import BRIDGE_CONFLICT, Bridges, find_bridges, find_glue, without_observations
 from engine.types import BoolArray, Int32Array
 
 
 def propose_sound_links(
-    table: MaskTable, landings: Landings, undersegmented: BoolArray, *, pose_error_m: float
+    table: MaskTable, projections: Projections, undersegmented: BoolArray, *, pose_error_m: float
 ) -> tuple[PairEvidence, BoolArray]:
     """Propose links, and find more masks over several objects by the links that they would make.
 
     Args:
         table: The masks.
-        landings: Where they land in other views.
+        projections: Where they land in other views.
         undersegmented: (N,) masks that are known to cover several objects.
         pose_error_m: Error of the poses in use, metres.
 
     Returns:
         The evidence, in which those masks have no link, and all masks over several objects that were found, (N,) bool.
     """
-    sound = without_testimony(table, landings, undersegmented)
+    sound = without_observations(table, projections, undersegmented)
     evidence = propose_by_geometry(table, sound, pose_error_m=pose_error_m)
     bridges = None
     for least in BRIDGE_CONFLICT:
@@ -31,7 +31,7 @@ def propose_sound_links(
         more = bridges.conflict >= least
         if more.any():
             undersegmented = undersegmented | more
-            sound = without_testimony(table, landings, undersegmented)
+            sound = without_observations(table, projections, undersegmented)
             evidence = propose_by_geometry(table, sound, pose_error_m=pose_error_m)
     assert bridges is not None
     rivals = _with_rivals(table, sound, evidence, bridges, pose_error_m)
@@ -40,17 +40,17 @@ def propose_sound_links(
         glue = _find_glue(table, rivals, suspects, pose_error_m)
         if glue.any():
             undersegmented = undersegmented | glue
-            sound = without_testimony(table, landings, undersegmented)
+            sound = without_observations(table, projections, undersegmented)
             evidence = propose_by_geometry(table, sound, pose_error_m=pose_error_m)
             rivals = _with_rivals(table, sound, evidence, bridges, pose_error_m)
     return rivals, undersegmented
 
 
 def _with_rivals(
-    table: MaskTable, landings: Landings, evidence: PairEvidence, bridges: Bridges, pose_error_m: float
+    table: MaskTable, projections: Projections, evidence: PairEvidence, bridges: Bridges, pose_error_m: float
 ) -> PairEvidence:
     attracts = weigh_geometry(evidence, pose_error_m=pose_error_m) > 0
-    return add_rivals(table, landings, evidence, attracts=attracts, apart=bridges.apart)
+    return add_rivals(table, projections, evidence, attracts=attracts, apart=bridges.apart)
 
 
 def _find_glue(table: MaskTable, evidence: PairEvidence, suspects: BoolArray, pose_error_m: float) -> BoolArray:

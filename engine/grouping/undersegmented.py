@@ -1,7 +1,7 @@
 """Finds masks that cover several objects, because the views that show several masks in their place agree that these are several.
 
-Such a mask would glue its objects together, and it would testify that other masks are one. So it may testify no more, and it keeps
-one link, to the mask that it covers most (MaskClustering, Yan et al., CVPR 2024, leaves such masks out altogether).
+Such a mask would glue its objects together, and it would count as a witness that other masks are one. So it is a witness no more,
+and it keeps one link, to the mask that it covers most (MaskClustering, Yan et al., CVPR 2024, leaves such masks out altogether).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.grouping.candidates import PairEvidence, count_witnesses, pair_attracted, unique_pairs
-from engine.grouping.geometry import Landings, MaskTable
+from engine.grouping.geometry import MaskTable, Projections
 from engine.types import BoolArray, Float32Array, Float64Array, Int32Array
 
 PIECE_SHARE = 0.2
@@ -55,19 +55,19 @@ class Bridges:
     suspects: BoolArray
 
 
-def find_undersegmented(table: MaskTable, landings: Landings) -> BoolArray:
+def find_undersegmented(table: MaskTable, projections: Projections) -> BoolArray:
     """Return the masks that cover several objects, (N,) bool.
 
     A view may show several masks in a mask's place because the mask covers several objects, or because that view splits one object.
     The other views tell which: they show the pieces as two masks in the first case and as one in the second.
     """
     count, views = len(table), len(table.views)
-    in_sight = landings.visible[landings.rows, table.view_of[landings.onto]]
-    is_whole = (landings.shares >= WHOLE_SHARE) & (in_sight >= WHOLE_SEEN)
-    whole = np.bincount(landings.rows[is_whole], minlength=count)
-    first, second = _pair_pieces(table, landings, in_sight)
-    mask, view = landings.rows[first], table.view_of[landings.onto[first]]
-    apart, together = _hear_others(table, landings, mask, np.stack([landings.onto[first], landings.onto[second]], axis=1))
+    in_sight = projections.visible[projections.rows, table.view_of[projections.onto]]
+    is_whole = (projections.shares >= WHOLE_SHARE) & (in_sight >= WHOLE_SEEN)
+    whole = np.bincount(projections.rows[is_whole], minlength=count)
+    first, second = _pair_pieces(table, projections, in_sight)
+    mask, view = projections.rows[first], table.view_of[projections.onto[first]]
+    apart, together = _hear_others(table, projections, mask, np.stack([projections.onto[first], projections.onto[second]], axis=1))
     is_two = (apart > 0) & (apart >= APART * (apart + together))
     split = np.bincount(np.unique(mask[is_two].astype(np.int64) * views + view[is_two]) // views, minlength=count)
     witnesses = np.zeros(count, np.int64)
@@ -75,11 +75,11 @@ def find_undersegmented(table: MaskTable, landings: Landings) -> BoolArray:
     return (split >= MIN_VIEWS) & (witnesses >= MIN_WITNESSES) & (split >= SPLIT_VIEWS * (split + whole))
 
 
-def _pair_pieces(table: MaskTable, landings: Landings, in_sight: Float32Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pair the large landings of one mask in one view; returns two lists of landings."""
-    place = landings.rows.astype(np.int64) * len(table.views) + table.view_of[landings.onto]
-    large = np.flatnonzero((landings.shares >= PIECE_SHARE) & (in_sight >= SEEN_WELL))
-    order = large[np.lexsort((-landings.shares[large], place[large]))]
+def _pair_pieces(table: MaskTable, projections: Projections, in_sight: Float32Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pair the large projections of one mask in one view; returns two lists of projections."""
+    place = projections.rows.astype(np.int64) * len(table.views) + table.view_of[projections.onto]
+    large = np.flatnonzero((projections.shares >= PIECE_SHARE) & (in_sight >= SEEN_WELL))
+    order = large[np.lexsort((-projections.shares[large], place[large]))]
     code = place[order]
     found: list[NDArray[np.int64]] = [np.zeros((2, 0), np.int64)]
     for gap in range(1, MAX_PIECES):
@@ -89,21 +89,21 @@ def _pair_pieces(table: MaskTable, landings: Landings, in_sight: Float32Array) -
     return first, second
 
 
-def _hear_others(table: MaskTable, landings: Landings, mask: Int32Array, pairs: Int32Array) -> tuple[Int32Array, Int32Array]:
+def _hear_others(table: MaskTable, projections: Projections, mask: Int32Array, pairs: Int32Array) -> tuple[Int32Array, Int32Array]:
     """Count views that show each pair of pieces as two masks and as one, other than the mask's own view and that of the pieces.
 
     Pieces of two views are heard about by both.
     """
-    agree, seen = count_witnesses(table, landings, pairs)
+    agree, seen = count_witnesses(table, projections, pairs)
     own = table.view_of[mask]
-    first, second = landings.dominant[pairs[:, 0], own], landings.dominant[pairs[:, 1], own]
+    first, second = projections.dominant[pairs[:, 0], own], projections.dominant[pairs[:, 1], own]
     of_one_view = table.view_of[pairs[:, 0]] == table.view_of[pairs[:, 1]]
     seen = seen - of_one_view - ((first >= 0) & (second >= 0))
     agree = agree - ((first >= 0) & (first == second))
     return (seen - agree).astype(np.int32), agree.astype(np.int32)
 
 
-def find_bridges(table: MaskTable, landings: Landings, evidence: PairEvidence, *, attracts: BoolArray) -> Bridges:
+def find_bridges(table: MaskTable, projections: Projections, evidence: PairEvidence, *, attracts: BoolArray) -> Bridges:
     """Find masks that attract masks of two objects, as views that show these together know.
 
     The parts of such a mask need not be seen by one view: here a view sees its left half and there another one its right half, and
@@ -111,13 +111,13 @@ def find_bridges(table: MaskTable, landings: Landings, evidence: PairEvidence, *
 
     Args:
         table: The masks.
-        landings: Where they land in other views.
+        projections: Where they land in other views.
         evidence: Pairs of masks.
         attracts: (E,) whether a pair speaks for one object.
     """
     count = len(table)
     centre, pairs = pair_attracted(evidence, attracts)
-    apart, together = _hear_others(table, landings, centre, pairs)
+    apart, together = _hear_others(table, projections, centre, pairs)
     judged = apart + together >= MIN_WITNESSES
     is_two = judged & (apart >= MIN_WITNESSES) & (apart >= APART * (apart + together))
     conflicts, all_judged = np.bincount(centre[is_two], minlength=count), np.bincount(centre[judged], minlength=count)
@@ -148,10 +148,10 @@ def find_glue(labels: Int32Array, without: Int32Array, suspects: BoolArray, pair
     return np.bincount((sides[strong] >> 32).astype(np.int64), minlength=len(labels)) >= 2
 
 
-def without_testimony(table: MaskTable, landings: Landings, undersegmented: BoolArray) -> Landings:
-    """Return the landings with those masks silenced: nothing lands on them any more, and they land on nothing."""
+def without_observations(table: MaskTable, projections: Projections, undersegmented: BoolArray) -> Projections:
+    """Return the projections without those masks as witnesses: nothing lands on them any more, and they land on nothing."""
     silent = np.append(undersegmented, [False, False])  # the last two serve -1 and -2
-    dominant = np.where(silent[landings.dominant] | undersegmented[:, None], -2, landings.dominant)
-    kept = ~undersegmented[landings.onto] & ~undersegmented[landings.rows]
-    rows, onto = landings.rows[kept], landings.onto[kept]
-    return replace(landings, rows=rows, onto=onto, shares=landings.shares[kept], dominant=dominant.astype(np.int32))
+    dominant = np.where(silent[projections.dominant] | undersegmented[:, None], -2, projections.dominant)
+    kept = ~undersegmented[projections.onto] & ~undersegmented[projections.rows]
+    rows, onto = projections.rows[kept], projections.onto[kept]
+    return replace(projections, rows=rows, onto=onto, shares=projections.shares[kept], dominant=dominant.astype(np.int32))

@@ -64,9 +64,9 @@ def build_empty(config: Any) -> Any:
     import torch
     from transformers import AutoModelForImageTextToText
 
+    models: Any = AutoModelForImageTextToText  # transformers' types are partial
     with torch.device("meta"):
-        model: Any = AutoModelForImageTextToText.from_config(config)  # pyright: ignore[reportUnknownMemberType]  # transformers' types are partial
-        return model
+        return models.from_config(config)
 
 
 def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:

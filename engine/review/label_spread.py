@@ -1,8 +1,8 @@
 """Lets a person's answer on one pair also count for masks that surely belong to the same objects.
 
 If poses are off, all links between two parts of an object are wrong in the same way, and outvote a single "same" between two of its
-masks. So masks that are tightly linked form an atom. An answer on a pair counts as evidence for all links between the pair's two
-atoms. It binds only the pair itself; other masks of the atoms may still go elsewhere.
+masks. So masks that are tightly linked form a supernode. An answer on a pair counts as evidence for all links between the pair's
+two supernodes. It binds only the pair itself; other masks of the supernodes may still go elsewhere.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from engine.grouping.graph import Grouping, MaskGraph
 from engine.types import Int32Array
 
 TIGHT = 1.0
-"""Log-odds from which a link inside a group holds an atom together."""
+"""Log-odds from which a link inside a group holds a supernode together."""
 SPREAD = 5.0
-"""Log-odds that an answer adds to the other links between two atoms: more than geometry claims at most."""
+"""Log-odds that an answer adds to the other links between two supernodes: more than geometry claims at most."""
 
 
-def find_atoms(graph: MaskGraph, grouping: Grouping) -> Int32Array:
-    """Return the atom of each mask, (N,) int32: parts of groups that hang together by tight links.
+def find_supernodes(graph: MaskGraph, grouping: Grouping) -> Int32Array:
+    """Return the supernode of each mask, (N,) int32: parts of groups that hang together by tight links.
 
     Args:
         graph: The scene's masks and the links between them, weighed.
@@ -38,35 +38,36 @@ def find_atoms(graph: MaskGraph, grouping: Grouping) -> Int32Array:
     return np.asarray(connected_components(links, directed=False)[1], np.int32)
 
 
-def spread_labels(graph: MaskGraph, atoms: Int32Array, constraints: Sequence[Constraint]) -> MaskGraph:
-    """Return the graph with people's answers spread over the links between atoms.
+def spread_labels(graph: MaskGraph, supernodes: Int32Array, constraints: Sequence[Constraint]) -> MaskGraph:
+    """Return the graph with people's answers spread over the links between supernodes.
 
-    Atoms that were called the same count as one from then on. Two atoms with as many answers for as against stay unchanged.
+    Supernodes that were called the same count as one from then on. Two supernodes with as many answers for as against stay
+    unchanged.
 
     Args:
         graph: Masks and links before any answers are spread.
-        atoms: (N,) int32 from `find_atoms`.
+        supernodes: (N,) int32 from `find_supernodes`.
         constraints: Pairs that people called same or different.
     """
     rows = {key: row for row, key in enumerate(graph.keys)}
     net: Counter[tuple[int, int]] = Counter()
     for said in constraints:
         if said.a in rows and said.b in rows:
-            one, two = sorted((int(atoms[rows[said.a]]), int(atoms[rows[said.b]])))
+            one, two = sorted((int(supernodes[rows[said.a]]), int(supernodes[rows[said.b]])))
             net[one, two] += 1 if said.together else -1
     joined = np.asarray([key for key, sign in net.items() if sign > 0], np.int32).reshape(-1, 2)
     apart = [key for key, sign in net.items() if sign < 0]
-    count = int(atoms.max(initial=-1)) + 1
+    count = int(supernodes.max(initial=-1)) + 1
     links = coo_matrix((np.ones(len(joined)), (joined[:, 0], joined[:, 1])), shape=(count, count))
     part = np.asarray(connected_components(links, directed=False)[1], np.int64)
     torn = {tuple(sorted((int(part[a]), int(part[b])))) for a, b in apart}
-    ends = atoms[graph.evidence.pairs]
+    ends = supernodes[graph.evidence.pairs]
     a, b = part[ends[:, 0]], part[ends[:, 1]]
     shift = np.where((a == b) & (ends[:, 0] != ends[:, 1]), SPREAD, 0.0)
     if torn:
         codes = np.asarray([low * count + high for low, high in torn])
         is_torn = np.isin(np.minimum(a, b) * count + np.maximum(a, b), codes)
-        # If two atoms were called both the same and different, nothing follows for their other masks.
+        # If two supernodes were called both the same and different, nothing follows for their other masks.
         shift = np.where(is_torn, np.where(a == b, 0.0, -SPREAD), shift)
     scale = graph.geometry_scale if graph.geometry_scale > 0 else 1.0
     return replace(graph, geometry=graph.geometry + shift / scale)

@@ -103,10 +103,10 @@ def propose_pair(
         if not masks_a or not masks_b:
             continue
         mask_a = int(rng.choice(masks_a))
-        landing = {i: share for i, share in project_mask(frame_a, mask_a, frame_b).items() if i in masks_b}
-        best = max(landing, key=lambda i: landing[i], default=None)
+        projection = {i: share for i, share in project_mask(frame_a, mask_a, frame_b).items() if i in masks_b}
+        best = max(projection, key=lambda i: projection[i], default=None)
         wants_match = attempt % 2 == int(rng.integers(2))
-        if wants_match and best is not None and landing[best] >= MIN_OVERLAP:
+        if wants_match and best is not None and projection[best] >= MIN_OVERLAP:
             mask_b = best
         elif wants_match and frame_a.depth is not None and attempt < ATTEMPTS // 2:
             continue

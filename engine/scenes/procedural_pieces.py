@@ -9,7 +9,7 @@ import colorsys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
@@ -141,8 +141,9 @@ class _Builder:
             u, v = (axis + 1) % 3, (axis + 2) % 3
             for side in (0, 1):
                 nu, nv = (max(1, min(24, int((hi[k] - lo[k]) / 0.06))) for k in (u, v))
-                along: tuple[Float64Array, Float64Array] = (np.linspace(lo[u], hi[u], nu + 1), np.linspace(lo[v], hi[v], nv + 1))
-                gu, gv = np.meshgrid(*along, indexing="ij")
+                along_u = cast("Float64Array", np.linspace(lo[u], hi[u], nu + 1))
+                along_v = cast("Float64Array", np.linspace(lo[v], hi[v], nv + 1))
+                gu, gv = np.meshgrid(along_u, along_v, indexing="ij")
                 points = np.zeros(((nu + 1) * (nv + 1), 3), np.float32)
                 points[:, u], points[:, v], points[:, axis] = gu.ravel(), gv.ravel(), (lo, hi)[side][axis]
                 self.parts.append((points, grid_faces(nu + 1, nv + 1), self.paint(points, color)))

@@ -7,6 +7,7 @@ or pairs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -84,6 +85,6 @@ def _measure(centres: Float64Array, areas: Float64Array, colors: Float64Array) -
     spread = np.sqrt(np.clip(np.linalg.eigvalsh((offsets * weights[:, None]).T @ offsets), 0, None))
     distances = np.linalg.norm(offsets, axis=1)
     order = np.argsort(distances)
-    quantiles: Float64Array = np.interp(_QUANTILES, np.cumsum(weights[order]), distances[order])
+    quantiles = cast("Float64Array", np.interp(_QUANTILES, np.cumsum(weights[order]), distances[order]))
     color = weights @ colors
     return _Shape(float(areas.sum()), np.concatenate([spread, quantiles]), color / max(color.sum(), 1e-9))

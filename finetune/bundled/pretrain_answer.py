@@ -200,7 +200,7 @@ def train_answers(
     rank = process_rank()
     losses: list[float] = []
     began = time.perf_counter()
-    variants = bank.starts.shape[1]
+    variants = int(bank.starts.shape[1])
     ids = torch.tensor(answers)
     for step in range(settings.steps):
         for group in optimizer.param_groups:

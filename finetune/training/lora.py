@@ -77,9 +77,10 @@ def load_base(config: TrainConfig) -> tuple[Any, Any, torch.device]:
     source = base_source(config.model)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     try:
-        processor: Any = AutoProcessor.from_pretrained(source)  # pyright: ignore[reportUnknownMemberType]  # transformers' types are partial
+        processors: Any = AutoProcessor  # transformers' types are partial
+        processor: Any = processors.from_pretrained(source)
         models: Any = AutoModelForImageTextToText
-        model = models.from_pretrained(source, dtype=dtype, use_safetensors=True)
+        model: Any = models.from_pretrained(source, dtype=dtype, use_safetensors=True)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         reason = str(error).strip().splitlines()[:1]
         raise ModelError(

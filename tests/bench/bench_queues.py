@@ -24,7 +24,7 @@ from engine.grouping.constraints import Constraint
 from engine.grouping.graph import cut
 from engine.grouping.metrics import score_masks
 from engine.grouping.pipeline import GroupingOptions, GroupingRun, group_frames
-from engine.review.label_spread import find_atoms, spread_labels
+from engine.review.label_spread import find_supernodes, spread_labels
 from engine.review.link_values import value_links
 from engine.review.queues import LinkPool, QueueKind, order_links
 from engine.scenes import find_scene
@@ -52,7 +52,7 @@ def label_until(
     is_done = np.zeros(len(pairs), bool)
     constraints: list[Constraint] = []
     grouping = cut(graph)
-    atoms = find_atoms(graph, grouping)
+    supernodes = find_supernodes(graph, grouping)
     told = graph
     curve = [(0, score_masks(truth, grouping.labels).ari)]
     while curve[-1][1] < goal and len(constraints) < most:
@@ -64,7 +64,7 @@ def label_until(
         is_done[links] = True
         for link in links.tolist():
             constraints.append(Constraint(pairs[link].a, pairs[link].b, bool(same[link])))
-        told = spread_labels(graph, atoms, constraints)
+        told = spread_labels(graph, supernodes, constraints)
         grouping = cut(told, constraints=constraints)
         curve.append((len(constraints), score_masks(truth, grouping.labels).ari))
     return (len(constraints) if curve[-1][1] >= goal else None), curve[-1][1], curve

@@ -18,7 +18,7 @@ from engine.errors import MaskgroupError
 from engine.grouping.constraints import Constraint
 from engine.grouping.graph import Grouping, MaskGraph, cut
 from engine.grouping.pipeline import GroupingOptions, GroupingRun, group_scene
-from engine.review.label_spread import find_atoms, spread_labels
+from engine.review.label_spread import find_supernodes, spread_labels
 from engine.review.link_values import value_links
 from engine.review.queues import QUEUES, LinkPool, QueueKind, order_links, queue_worth
 from engine.types import Float32Array, Int32Array, MaskPair
@@ -67,7 +67,7 @@ class _Room:
     snapshot: Snapshot | None = None
     problem: str = ""
     start: MaskGraph | None = None
-    atoms: Int32Array | None = None
+    supernodes: Int32Array | None = None
     described: Float32Array | None = None
     row_of: dict[MaskPair, int] = field(default_factory=dict[MaskPair, int])
     p_same: Float32Array | None = None
@@ -135,12 +135,12 @@ class ReviewEvidence:
         """Return how many masks change their group from one set of labels to another, None where no groups are known yet."""
         with self._lock:
             room = self._rooms.get(scene)
-        if room is None or room.start is None or room.atoms is None:
+        if room is None or room.start is None or room.supernodes is None:
             return None
         cuts: list[Grouping] = []
         for settled in (before, after):
             constraints = as_constraints(settled)
-            cuts.append(cut(spread_labels(room.start, room.atoms, constraints), constraints=constraints))
+            cuts.append(cut(spread_labels(room.start, room.supernodes, constraints), constraints=constraints))
         return count_moved(*cuts)
 
     def _is_due(self, room: _Room, *, at_once: bool) -> bool:
@@ -173,7 +173,7 @@ class ReviewEvidence:
         run = self._run(scene)
         opened = self._bench.open_scene(scene)
         graph = run.graph
-        room.atoms = find_atoms(graph, cut(graph))
+        room.supernodes = find_supernodes(graph, cut(graph))
         parts: list[Float32Array] = []
         for frame in opened.frames.usable(opened.scene.view_names):
             parts.append(describe_masks(frame))
@@ -196,10 +196,10 @@ class ReviewEvidence:
 
     def _refresh(self, scene: str, room: _Room) -> None:
         assert room.start is not None
-        assert room.atoms is not None
+        assert room.supernodes is not None
         newest = self._bench.labels.newest_id()
         constraints = as_constraints(self._bench.labels.settled(scene))
-        graph = spread_labels(room.start, room.atoms, constraints)
+        graph = spread_labels(room.start, room.supernodes, constraints)
         self._publish(scene, room, graph, cut(graph, constraints=constraints), constraints, newest)
 
     def _publish(

@@ -21,7 +21,7 @@ from db.runs import Run, RunStore
 from engine.errors import RunError
 from engine.grouping.candidates import PairEvidence
 from engine.grouping.constraints import Constraint
-from engine.grouping.graph import Evidence, Grouping, MaskGraph, Reliability
+from engine.grouping.graph import Evidence, Grouping, JudgeReliability, MaskGraph
 from engine.grouping.pipeline import GroupingOptions, GroupingRun
 from engine.grouping.registration import Registration
 from engine.types import Float64Array, MaskKey
@@ -189,7 +189,7 @@ def unpack_run(run: Run) -> KeptRun:
             evidence=PairEvidence(*(arrays[name] for name in names)),
             geometry=arrays["geometry"],
             p_same=arrays["p_same"],
-            reliability=Reliability(**result["reliability"]),
+            reliability=JudgeReliability(**result["reliability"]),
             use_geometry=bool(result["use_geometry"]),
             same_view_repulsion=float(result["same_view_repulsion"]),
             geometry_scale=float(result["geometry_scale"]),

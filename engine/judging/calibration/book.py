@@ -42,7 +42,8 @@ class CalibrationBook:
         entry = as_object(self._read().get(judge))
         if entry is None or entry.get("weights") != weights:
             return None
-        fields = (entry.get("prompts") or {}).get(prompt)
+        prompts: dict[str, Any] = entry.get("prompts") or {}
+        fields = prompts.get(prompt)
         return None if fields is None else read_fields(prompt, fields, self.path)
 
     def save(self, judge: str, calibration: Calibration, *, weights: str | None = None) -> Path:
@@ -53,7 +54,7 @@ class CalibrationBook:
         """
         content = self._read()
         there = as_object(content.get(judge))
-        kept = there["prompts"] if there is not None and there.get("weights") == weights else {}
+        kept: dict[str, Any] = there["prompts"] if there is not None and there.get("weights") == weights else {}
         kept[calibration.prompt] = {name: value for name, value in asdict(calibration).items() if name != "prompt"}
         content[judge] = {"weights": weights, "prompts": kept}
         try:

@@ -88,7 +88,8 @@ def _check_before(source: str | Path, adapter: Path | None, *, dtype: torch.dtyp
     from transformers import AutoConfig
 
     # Given explicitly; otherwise transformers asks at the terminal whether to run a model's own code.
-    config: Any = AutoConfig.from_pretrained(source, trust_remote_code=False)  # pyright: ignore[reportUnknownMemberType]  # transformers' types are partial
+    configs: Any = AutoConfig  # transformers' types are partial
+    config = configs.from_pretrained(source, trust_remote_code=False)
     if adapter is not None:
         check_adapter(adapter, source, build_empty(config))
     values = count_stored(Path(source)) if Path(source).is_dir() else count_configured(config)
@@ -100,7 +101,8 @@ def _load_with_transformers(
 ) -> LoadedModel:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    processor: Any = AutoProcessor.from_pretrained(source, trust_remote_code=False)  # pyright: ignore[reportUnknownMemberType]  # transformers' types are partial
+    processors: Any = AutoProcessor  # transformers' types are partial
+    processor = processors.from_pretrained(source, trust_remote_code=False)
     extra = {"quantization_config": four_bit_config(dtype), "device_map": {"": device}} if four_bit else {}
     loaded: Any = AutoModelForImageTextToText.from_pretrained(  # pyright: ignore[reportUnknownMemberType]  # transformers' types are partial
         source, dtype=dtype, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **extra

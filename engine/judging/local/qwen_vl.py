@@ -112,7 +112,7 @@ class QwenVlJudge:
         asked = [*pairs, *(CropPair(pair.b, pair.a) for pair in pairs)] if both_orders else list(pairs)
         answers = self._answers(asked, self.prompt.text)
         is_unclear = _mass_elsewhere(answers) > AMBIGUOUS_ABOVE
-        unclear = to_list(is_unclear.nonzero().flatten()) if self.prompt.forced else []
+        unclear: list[int] = to_list(is_unclear.nonzero().flatten()) if self.prompt.forced else []
         if unclear:
             answers[unclear] = self._answers([asked[i] for i in unclear], self.prompt.forced_text)
         by_order = answers.view(-1, len(pairs), 2)

@@ -9,4 +9,5 @@ import torch
 
 def to_list(values: torch.Tensor) -> list[Any]:
     """Return the numbers of a tensor of one dimension."""
-    return values.tolist()  # pyright: ignore[reportUnknownMemberType]  # torch says no type of what it returns
+    numbers: Any = values  # torch says no type of what `tolist` returns
+    return numbers.tolist()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from markupsafe import Markup
 
 from db.runs import Run
-from engine.grouping.constraints import Contradiction
+from engine.grouping.constraints import ConstraintConflict
 from engine.grouping.explanations import explain_group
 from engine.grouping.graph import Group
 from engine.types import MaskKey
@@ -116,7 +116,7 @@ def name_kept_run(run: Run) -> str:
     return f"{run.created_at.astimezone():%d %b %H:%M}, {evidence}: {summary.get('groups', '?')} groups{score}{corrected}"
 
 
-def tell_contradiction(contradiction: Contradiction, name: Callable[[MaskKey], str]) -> str:
+def tell_contradiction(contradiction: ConstraintConflict, name: Callable[[MaskKey], str]) -> str:
     """Return the shortest chain of constraints that cannot hold together, in words."""
     steps = [f"{name(c.a)} and {name(c.b)} are {'the same' if c.together else 'different'}" for c in contradiction.cycle]
     return f"These cannot all be true: {'; '.join(steps)}. The last one was set aside; undo one of them."

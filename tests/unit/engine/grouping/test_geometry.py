@@ -28,10 +28,10 @@ def test_projection_returns_to_the_pixel_it_came_from() -> None:
 def test_masks_land_on_their_own_object() -> None:
     frames = dining_room()[1]
     table, truth = tabulate_masks(frames), truth_of(frames)
-    landings = follow_masks(table)
-    rows, views = np.nonzero(landings.dominant >= 0)
+    projections = follow_masks(table)
+    rows, views = np.nonzero(projections.dominant >= 0)
     assert len(rows) > 3 * len(table)
-    assert np.mean(truth[landings.dominant[rows, views]] == truth[rows]) > 0.99
+    assert np.mean(truth[projections.dominant[rows, views]] == truth[rows]) > 0.99
 
 
 def test_hidden_masks_are_not_seen() -> None:
@@ -39,8 +39,8 @@ def test_hidden_masks_are_not_seen() -> None:
     near = frames[1]
     assert near.depth is not None
     frames[1] = replace(near, depth=np.full_like(near.depth, 0.2))  # something stands right before the camera
-    landings = follow_masks(tabulate_masks(frames))
-    assert (landings.dominant[tabulate_masks(frames).view_of != 1, 1] == -1).all()
+    projections = follow_masks(tabulate_masks(frames))
+    assert (projections.dominant[tabulate_masks(frames).view_of != 1, 1] == -1).all()
 
 
 def test_table_numbers_masks_in_order_and_cleans_depth() -> None:
@@ -67,7 +67,7 @@ def test_every_mask_with_depth_gives_points() -> None:
     assert counts.max() <= 20
 
 
-def test_no_geometry_no_landings() -> None:
-    landings = follow_masks(tabulate_masks(without_geometry(dining_room()[1])))
-    assert len(landings.rows) == 0
-    assert (landings.dominant == -1).all()
+def test_no_geometry_no_projections() -> None:
+    projections = follow_masks(tabulate_masks(without_geometry(dining_room()[1])))
+    assert len(projections.rows) == 0
+    assert (projections.dominant == -1).all()

@@ -27,9 +27,9 @@ FRAMES = {"0": wall_frame("0"), "1": wall_frame("1", shift_px=6, move_x_m=0.2)}
 
 
 def test_mask_lands_on_itself_in_the_other_view() -> None:
-    landing = project_mask(FRAMES["0"], 5, FRAMES["1"])
-    assert set(landing) == {5}
-    assert landing[5] > 0.95
+    projection = project_mask(FRAMES["0"], 5, FRAMES["1"])
+    assert set(projection) == {5}
+    assert projection[5] > 0.95
 
 
 def test_hidden_surface_does_not_land() -> None:
