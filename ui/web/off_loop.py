@@ -27,7 +27,8 @@ def write_pictures(outputs: Sequence[Any], values: Any) -> Any:
     if len(outputs) == 1:
         return _write(outputs[0], values)
     listed = _items(values)
-    if len(listed) != len(outputs):
+    # A script's function has no outputs: what it answers is whatever the script takes.
+    if not outputs or len(listed) != len(outputs):
         return values
     return [_write(component, value) for component, value in zip(outputs, listed, strict=True)]
 

@@ -117,3 +117,8 @@ def test_pictures_in_updates_are_files_before_they_reach_the_event_loop(blocks: 
     assert one["visible"] is True
     assert number == 3
     assert write_pictures([gallery], gr.update(value=None))["value"] is None
+
+
+def test_what_a_script_is_answered_stays_as_it_is() -> None:
+    assert write_pictures([], {"cards": []}) == {"cards": []}
+    assert write_pictures([], []) == []
