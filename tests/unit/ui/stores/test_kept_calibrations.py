@@ -74,6 +74,16 @@ def test_what_came_with_the_program_is_not_written_to(settings: Settings, tmp_pa
     assert find_home(find_judge("Qwen/Qwen3-VL-2B-Instruct", settings)).judge == "Qwen/Qwen3-VL-2B-Instruct"
 
 
+def test_what_an_older_file_has_under_a_path_as_it_was_typed_is_found(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(BUNDLED_MODEL.parent)
+    found = find_judge(BUNDLED_MODEL.name, settings)
+    weights = find_home(found).weights
+    assert weights is not None
+    CalibrationBook(settings.data_folder).save(BUNDLED_MODEL.name, FITTED, weights=weights)
+    assert find_home(found).judge == str(BUNDLED_MODEL)
+    assert find_kept(found, "original", settings) == FITTED
+
+
 def test_the_bundled_judge_opens_with_what_was_kept(settings: Settings) -> None:
     raw = open_judge("base", settings).judge([PAIR])[0]
     save_at_home(find_home(find_judge("base", settings)), FITTED, settings)
