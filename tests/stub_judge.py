@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from engine.errors import ModelError
 from engine.judging.base import NO_PROMPT, CropPair, Prompt
 from engine.judging.calibration.fit import Calibration
 from engine.types import Float32Array, UInt8Array, Verdict
@@ -78,5 +79,5 @@ class StubJudge:
 
 
 def refuse() -> None:
-    """Fail, as the `before` of a judge that nobody should ask."""
-    raise AssertionError("Nobody should be asked.")
+    """Fail as a judge does that cannot answer: the `before` of one that nobody should ask."""
+    raise ModelError("Nobody should be asked.")
