@@ -74,7 +74,7 @@ def test_runs_go_by_their_own_names_also_where_tuned_is_one(runs: RunModels) -> 
 @pytest.mark.parametrize("name", ["run-1", "../runs/run-1", ".hidden", "a/b/c", "", "C:", ":x", "tuned "])
 def test_what_is_nothing_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ModelError, match="There is no model|is no model"):
+    with pytest.raises(ModelError, match=r"There is no model|is no model"):
         resolve_model(name, runs=RunModels(tmp_path / "runs"))
 
 
