@@ -127,7 +127,7 @@ def test_evaluate_then_compare(room: Path, tmp_path: Path) -> None:
     assert "judging" in done.stderr
     (report,) = json.loads(done.stdout)
     stored = json.loads((out / "boxes" / "metrics.json").read_text())
-    assert {"scene": "boxes", "folder": str(out / "boxes"), **stored} == report
+    assert {"scene": "boxes", "folder": str(out / "boxes"), "left_out": [], **stored} == report
     records = [json.loads(line) for line in (out / "boxes" / "predictions.jsonl").read_text().splitlines()]
     assert len(records) == report["num_samples"] == 24
     assert sum(record["gt"] for record in records) == 12
@@ -160,7 +160,7 @@ def test_other_settings_are_refused_and_change_nothing(room: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--negatives", "easy"), "random or hard"),
+        (("--negatives", "easy"), "is not one of 'random', 'hard'"),
         (("--pairs", "0"), "pairs is 0"),
         (("--min-area", "900000"), "at least 900000 pixels"),
         (("--model", "/no/such/model"), "no model"),
