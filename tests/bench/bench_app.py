@@ -46,18 +46,24 @@ def bench_start(*flags: str) -> None:
                 print(f"{name:24} {time.perf_counter() - started:6.1f} s after start")
 
 
+def ask(bench: Workbench, choice: page.Choice) -> None:
+    """Ask the judge about a choice, once both of its masks are picked."""
+    if choice.pair is not None:
+        bench.verdict(choice.scene, choice.pair)
+
+
 def bench_clicks(scenes: Path, repeats: int) -> None:
     """Print what one click costs on the server, part by part, as the median of different masks."""
     with tempfile.TemporaryDirectory() as scratch:
         bench = Workbench(scenes, LabelStore(open_database(str(Path(scratch) / "labels.db"))), lambda: load_judge("base"))
         choice = page.first_choice(bench, {})
-        page.ask(bench, choice)
+        ask(bench, choice)
         page.show_room(bench, choice)
         masks = [mask for _, mask in bench.mask_choices(choice.scene, choice.view_a)][:repeats]
         choices = [page.choose_mask(choice, "a", mask) for mask in masks]
         parts: dict[str, Callable[[page.Choice], object]] = {
             "picture, crop and list": lambda c: page.show_side(bench, c, "a"),
-            "verdict": lambda c: page.ask(bench, c),
+            "verdict": lambda c: ask(bench, c),
             "room overlays": lambda c: page.show_room(bench, c),
         }
         total = 0.0

@@ -113,6 +113,13 @@ def check_training(text: str) -> None:
     assert all(0 <= share <= 1 for share in shares)
 
 
+def check_real(text: str) -> None:
+    for world in ("clean", "structured light", "structured light, masks, drift"):
+        mean, worst = cells(text, world)[:2]
+        assert 0.5 < float(worst) <= float(mean) <= 1, world
+        assert all(0 < float(ap) <= 1 for ap in cells(text, world)[2].split(" / "))
+
+
 PRINTS: dict[str, Callable[[str], None]] = {
     "bench_app": check_app,
     "bench_floor": check_floor,
@@ -121,6 +128,7 @@ PRINTS: dict[str, Callable[[str], None]] = {
     "bench_labels": check_labels,
     "bench_memory": check_memory,
     "bench_queues": check_queues,
+    "bench_real": check_real,
     "bench_rendering": check_rendering,
     "bench_review_keys": check_review_keys,
     "bench_review_load": check_review_load,
