@@ -173,8 +173,9 @@ async function fetchCards() {
   if (state.fetching || !state.aim || state.paused || state.empty) return;
   state.fetching = true;
   const round = state.round;
-  // Pairs on their way to the database are not there yet, and those undone should come back by hand only.
-  const unsent = outbox.waiting.filter((entry) => entry.kind === 'answer' && entry.body.scene === state.aim.scene).slice(-300);
+  // Pairs on their way to the database are not there yet, those undone should come back by hand only, and a refused answer waits in
+  // its list.
+  const unsent = [...outbox.waiting, ...outbox.refused].filter((entry) => entry.kind === 'answer' && entry.body.scene === state.aim.scene).slice(-300);
   const avoid = [...new Map([...state.cards, ...(state.current ? [state.current] : []), ...state.done.slice(-40),
     ...unsent.map((entry) => entry.body)].map((card) => [key(card.pair), card.pair])).values()];
   const first = state.aim.first && !state.isFirstGone && !state.done.length && !state.current ? state.aim.first : null;
