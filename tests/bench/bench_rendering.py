@@ -86,7 +86,7 @@ def main(given: Sequence[str] | None = None) -> None:
     for row in rows:
         relative = row.seconds_per_pixel / reference
         print(
-            f"{row.label:24} {row.width}x{row.height:<4} {row.seconds:9.4f} s a view {row.seconds_per_pixel:.2e} s a pixel "
+            f"{row.label:24} {row.width}x{row.height:<4} {row.seconds:.2e} s a view {row.seconds_per_pixel:.2e} s a pixel "
             f"{relative:9.1f} x Embree at {large[0]}x{large[1]}"
         )
 

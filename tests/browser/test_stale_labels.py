@@ -96,6 +96,10 @@ def test_every_page_opens_and_says_what_is_stale(chromium: Browser, app: str, st
     rows.get_by_role("gridcell", name=GONE, exact=True).first.click()
     expect(page.locator("#mg-history-details")).to_contain_text(f"scene {GONE} are not there now: what was said of them is stale")
     before = len(store.current())
+    # Only who gave a label takes it back: the newest one of that scene is Bob's.
+    page.get_by_role("tab", name="Judge").click()
+    page.locator("#mg-annotator textarea, #mg-annotator input").first.fill("bob")
+    page.get_by_role("tab", name="History").click()
     page.locator("#mg-history-undo").click()
     expect(page.locator("#mg-history-changed")).to_contain_text("written")
     assert len(store.current()) == before - 1

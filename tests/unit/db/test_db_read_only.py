@@ -176,6 +176,7 @@ def test_commands_that_only_read(folder: Path) -> None:
         audited = CliRunner().invoke(labels, ["audit", "--db", database])
         copied = CliRunner().invoke(labels, ["backup", str(copies / "backup.db"), "--db", database])
         imported = CliRunner().invoke(labels, ["import", str(copies / "labels.jsonl"), "--db", database])
-    assert (exported.exit_code, audited.exit_code, copied.exit_code) == (0, 0, 0)
+    for done in (exported, audited, copied):
+        assert done.exit_code == 0, (done.output, done.exception)
     assert len((copies / "labels.jsonl").read_text().splitlines()) == len(rows)
     assert isinstance(imported.exception, DatabaseError)
