@@ -179,7 +179,7 @@ def add_routes(app: FastAPI, bench: Workbench) -> None:
         except MaskgroupError as error:
             return JSONResponse({"error": str(error)}, status_code=404)
         if cloud is None:
-            return JSONResponse({"error": "This scene has no geometry."}, status_code=404)
+            return JSONResponse({"error": "This scene has no mesh, depth or poses, so there is no 3D view."}, status_code=404)
         return Response(to_json_text(cloud_trace(cloud)), media_type="application/json")
 
 
