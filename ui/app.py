@@ -15,7 +15,6 @@ from urllib.parse import unquote
 import gradio as gr
 from fastapi import Depends, FastAPI, Response
 from fastapi.responses import FileResponse, JSONResponse
-from gradio.themes import Default
 
 from db.labels.store import LabelStore
 from db.runs import RunStore
@@ -48,6 +47,7 @@ from ui.settings import Settings, default_database
 from ui.stores.blind_votes import FILE as VOTES_FILE
 from ui.stores.blind_votes import VoteBox
 from ui.stores.groupings import GroupingStore
+from ui.theme import make_theme
 from ui.view3d.plotly_view import CLOUD_ROUTE, PLOTLY_ROUTE, cloud_trace
 from ui.web.gradio_parts import leave_as_is, read_query
 from ui.web.guard import Guard
@@ -57,11 +57,12 @@ from ui.web.permissions import ask_for_route, check_routes, guard_handlers
 from ui.web.served_folder import make_served_folder, use_for_gradio
 from ui.web.uploads import UploadQuota
 
-JUDGE_TAB = "judge"
+JUDGE_TAB, GROUPING_TAB = "judge", "grouping"
 SHIPPED_COMPARISON = ASSETS_DIR / "comparisons" / "shipped"
 """Made by `python -m ui.commands.make_shipped_comparison`."""
-ADDRESSED_TABS = (COMPARE_TAB, REVIEW_TAB, HISTORY_TAB, PEOPLE_TAB, TRAIN_TAB)
+ADDRESSED_TABS = (REVIEW_TAB, HISTORY_TAB, PEOPLE_TAB, GROUPING_TAB, TRAIN_TAB, COMPARE_TAB)
 """What `?tab=` of an address may open (Gradio keeps `page` for itself)."""
+PAGE_SCRIPT = (Path(__file__).parent / "components" / "page.js").read_text(encoding="utf-8")
 MAX_UPLOAD = "10mb"
 STYLE = Path(__file__).parent / "style.css"
 
@@ -87,6 +88,7 @@ def build_blocks(bench: Workbench, settings: Settings, groupings: GroupingRuns, 
     """Lay out all pages."""
     with gr.Blocks(title="maskgroup", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as blocks:
         gr.HTML("<h1 class='mg-title'>maskgroup <small>which masks are the same object?</small></h1>")
+        gr.HTML(js_on_load=PAGE_SCRIPT, visible="hidden")
         # Outside the tabs: what lies in a tab that is not open yet has not read the browser's storage when the page loads.
         remembered = gr.BrowserState(settings.annotator, storage_key="maskgroup-annotator", secret="not-a-secret")
         with gr.Tabs(selected=JUDGE_TAB) as tabs:
@@ -99,7 +101,7 @@ def build_blocks(bench: Workbench, settings: Settings, groupings: GroupingRuns, 
                 build_history_tab(blocks, history_tab, service, annotator)
             with gr.Tab("People", id=PEOPLE_TAB) as people_tab:
                 build_people_tab(people_tab, service, annotator)
-            with gr.Tab("3D grouping", id="grouping") as grouping_tab:
+            with gr.Tab("3D grouping", id=GROUPING_TAB) as grouping_tab:
                 build_grouping_tab(grouping_tab, bench, groupings)
             build_train_tab(blocks, bench, Registry(RunStore(bench.labels.database), settings.runs_folder))
             build_compare_tab(bench, comparisons)
@@ -147,13 +149,11 @@ def mount_pages(app: FastAPI, blocks: gr.Blocks, sessions: PageSessions) -> None
     guard_handlers(blocks, sessions)
     # Mounting does not set it, and as long as it is false Gradio takes any path in a request for a file of its own.
     blocks.has_launched = True
-    # Strings are names of fonts of the machine: nothing is fetched from the internet.
-    theme = Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     gr.mount_gradio_app(  # pyright: ignore[reportUnknownMemberType]  # gradio's types are partial
         app,
         blocks.queue(default_concurrency_limit=8, api_open=False),
         path="/",
-        theme=theme,
+        theme=make_theme(),
         css_paths=STYLE,
         footer_links=[],
         run_history=False,

@@ -29,7 +29,7 @@ def build_people_tab(tab: gr.Tab, service: ReviewService, annotator: gr.Textbox)
     words = gr.Markdown(elem_id="mg-people-kappa")
     between = gr.Dataframe(headers=page.BETWEEN_HEADERS, label="Every two people", interactive=False, elem_id="mg-people-between")
     share = gr.Slider(0, 100, step=5, value=0, label=SHARE, elem_id="mg-people-share")
-    gr.Markdown("### Pairs on which people disagree")
+    gr.Markdown("## Pairs on which people disagree")
     shown = gr.HTML(elem_id="mg-people-shown")
     with gr.Row():
         buttons: dict[Decision, gr.Button] = {
