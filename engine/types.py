@@ -143,7 +143,8 @@ class Scene:
         format: Name of the format in the registry, e.g. "replica".
         view_names: All views that can be used, in numeric order (2 before 10).
         reader: Reads the parts; use the methods below rather than the reader.
-        mask_ids_are_instances: Whether equal mask ids in two views mean one object (ground truth), or ids are local to a view.
+        mask_ids_are_instances: Whether equal mask ids in two views mean one object (ground truth); False = ids are local to a view.
+            Every format says so itself.
         left_out: Views that the folder holds but that cannot be used, in the same order.
     """
 
@@ -152,7 +153,7 @@ class Scene:
     format: str
     view_names: tuple[str, ...]
     reader: SceneReader = field(repr=False)
-    mask_ids_are_instances: bool = True
+    mask_ids_are_instances: bool
     left_out: tuple[LeftOutView, ...] = ()
 
     def view(self, name: str) -> View:

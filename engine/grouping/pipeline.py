@@ -348,7 +348,7 @@ def _tell_left_out(scene: Scene | None, left_out: Sequence[LeftOutView], used: i
 def find_truth(scene: Scene, frames: Sequence[Frame]) -> Int32Array | None:
     """Return the object of each mask, (N,) int32 in table order, -1 = unknown; None where the scene has no ground truth.
 
-    Rendered masks carry the object's id; masks of other origin take the object most of their pixels show.
+    Masks of most formats carry the object's id; where ids are local to a view, a mask is the object most of its pixels show.
     """
     reader = scene.reader
     truth: list[int] = []
@@ -364,7 +364,7 @@ def find_truth(scene: Scene, frames: Sequence[Frame]) -> Int32Array | None:
                 under, counts = np.unique(objects[frame.instance_map == mask], return_counts=True)
                 truth.append(int(under[counts.argmax()]))
             found = True
-        elif scene.format == "processed" or (scene.mesh is not None and scene.mesh.vertex_instances is not None):
+        elif scene.mask_ids_are_instances:
             truth.extend(ids)
             found = True
         else:

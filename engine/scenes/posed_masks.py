@@ -54,6 +54,7 @@ def open_folder(root: SceneFolder) -> Scene:
         format=NAME,
         view_names=views.names,
         reader=PosedMasksReader(root, views, read_settings(root)),
+        mask_ids_are_instances=False,
         left_out=views.left_out,
     )
 

@@ -1,6 +1,7 @@
 """The processed format (the original's output, and ours): pictures and masks of every view, no geometry.
 
-``<scene>/<view>/{rgb.png, instance_mask.npy, unique_instances.npy}``. See docs/scene-formats.md.
+``<scene>/<view>/{rgb.png, instance_mask.npy, unique_instances.npy}`` and, where the program wrote it, ``render.json``.
+See docs/scene-formats.md.
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ from engine.types import NOTHING, Float32Array, Int32Array, LeftOutView, Scene, 
 
 NAME = "processed"
 RGB, MASK, UNIQUE = "rgb.png", "instance_mask.npy", "unique_instances.npy"
+NOTE = "render.json"
+"""File beside the views that says which scene they show."""
+IDS_FIELD = "mask_ids_are_instances"
+"""What the note says about the ids; without it they are those of objects, as the original's are."""
+MAX_NOTE_BYTES = 2**20
 
 
 def matches(root: SceneFolder) -> bool:
@@ -55,8 +61,25 @@ def open_folder(root: SceneFolder) -> Scene:
         )
     reader = ProcessedReader(root, names, tuple(left_out), read_settings(root))
     return Scene(
-        name=normal_form(root.path.name), folder=root.path, format=NAME, view_names=names, reader=reader, left_out=tuple(left_out)
+        name=normal_form(root.path.name),
+        folder=root.path,
+        format=NAME,
+        view_names=names,
+        reader=reader,
+        mask_ids_are_instances=_read_ids_are_instances(root),
+        left_out=tuple(left_out),
     )
+
+
+def _read_ids_are_instances(root: SceneFolder) -> bool:
+    """Whether mask ids are those of objects: not where masks were written from a scene whose ids are local to a view."""
+    path = root.find(NOTE)
+    if path is None:
+        return True
+    told: object = files.read_json(path, "the note of `maskgroup render`", limit=MAX_NOTE_BYTES).get(IDS_FIELD, True)
+    if not isinstance(told, bool):
+        raise SceneError(f"{path}: found {IDS_FIELD} that is neither true nor false, expected one of them; render the scene again.")
+    return told
 
 
 def _is_view(root: SceneFolder, name: str) -> bool:

@@ -55,6 +55,7 @@ def open_folder(root: SceneFolder) -> Scene:
         format=NAME,
         view_names=views.names,
         reader=reader,
+        mask_ids_are_instances=True,
         left_out=views.left_out,
     )
 

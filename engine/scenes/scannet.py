@@ -100,6 +100,7 @@ def open_frames(
         format=name,
         view_names=views.names,
         reader=reader,
+        mask_ids_are_instances=True,
         left_out=views.left_out,
     )
 
