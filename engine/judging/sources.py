@@ -151,8 +151,15 @@ def resolve_model(model: str, *, runs: RunLookup | None = None, adapter: Path | 
 
 def _outside_model(model: str) -> ModelReference:
     """Return a model that is neither ours nor on a server: a folder, a hub id, or a name for another backend."""
-    folder, prompt = Path(model).expanduser(), default_prompt(model)
-    if folder.exists():
+    prompt = default_prompt(model)
+    try:
+        folder = Path(model).expanduser()
+        is_there = folder.exists()
+    except (OSError, RuntimeError) as error:  # a folder that may not be entered, a name too long, no such user
+        raise ModelError(
+            f"The model {model!r} cannot be looked at ({error}); give a folder that may be read, or a hub id."
+        ) from error
+    if is_there:
         name, key = folder.resolve().name, str(folder.resolve())
         if is_adapter(folder):
             return ModelReference("adapter", name, base_of(folder), key, folder, prompt)

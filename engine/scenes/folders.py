@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,6 +23,43 @@ ROLES = (".color", ".rgb", ".depth", ".pose")
 LINKS_VARIABLE = "MASKGROUP_FOLLOW_LINKS"
 """Hands the folders on to the processes that this one starts."""
 
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder, links followed.
+
+    Raises:
+        SceneError: If that cannot be known, because a folder above it may not be entered.
+    """
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except PermissionError as error:
+        raise not_allowed(path, error) from error
+    except (OSError, ValueError):  # there is nothing, or it is no name that a file could have
+        return False
+
+
+def is_entry(path: Path) -> bool:
+    """Whether there is something of that name, if only a link that leads to nothing.
+
+    Raises:
+        SceneError: If that cannot be known, because a folder above it may not be entered.
+    """
+    try:
+        path.lstat()
+    except PermissionError as error:
+        raise not_allowed(path, error) from error
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def not_allowed(path: Path, error: OSError) -> SceneError:
+    """Return the error for a path that lies in a folder that may not be entered."""
+    return SceneError(
+        f"{path}: cannot be looked at ({error.strerror}), expected a folder that may be entered; check its permissions."
+    )
+
+
 _allowed: tuple[Path, ...] | None = None
 _allowed_lock = threading.Lock()
 
@@ -35,7 +73,7 @@ def follow_links_into(folders: Iterable[Path]) -> None:
     global _allowed
     resolved: list[Path] = []
     for folder in folders:
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise SceneError(f"{folder}: found no folder, expected one that links may lead into; check --follow-links.")
         resolved.append(folder.resolve())
     with _allowed_lock:
@@ -114,8 +152,8 @@ class SceneFolder:
     """
 
     def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
-            kind = "a file" if folder.exists() else "nothing"
+        if not is_folder(folder):
+            kind = "a file" if is_entry(folder) else "nothing"
             raise SceneError(f"{folder}: found {kind}, expected a scene folder; give the path of a folder that exists.")
         self.path = folder.resolve()
         self.names = list_names(self.path)
@@ -140,7 +178,7 @@ class SceneFolder:
 
     def has_folder(self, name: str) -> bool:
         """Whether the folder holds a folder of that name, or a link to one."""
-        return (self.path / self.actual(name)).is_dir()
+        return is_folder(self.path / self.actual(name))
 
     def ending(self, *endings: str) -> list[str]:
         """Return the names of the folder's own entries with this ending, in any case; hidden files are left out."""
@@ -160,7 +198,7 @@ class SceneFolder:
         first, *rest = subfolder.split("/")
         parts = tuple(part for part in (self.actual(first), *rest) if part)
         folder = self.file(*parts)
-        if not folder.is_dir():
+        if not is_folder(folder):
             return Listing({}, {})
         files: dict[str, tuple[str, ...]] = {}
         faults: dict[str, str] = {}

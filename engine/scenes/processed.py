@@ -6,6 +6,8 @@ See docs/scene-formats.md.
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 from engine.errors import LeftOutError, MaskError, SceneError
@@ -32,7 +34,7 @@ def matches(root: SceneFolder) -> bool:
 
 def count_views(root: SceneFolder) -> int:
     """Number of views, from directory listings only."""
-    return sum(_is_view(root, name) for name in root.names)
+    return len(_list_views(root))
 
 
 def open_folder(root: SceneFolder) -> Scene:
@@ -41,7 +43,7 @@ def open_folder(root: SceneFolder) -> Scene:
     Raises:
         SceneError: If there is no usable view.
     """
-    listed = sorted((name for name in root.names if _is_view(root, name)), key=numeric_order)
+    listed = sorted(_list_views(root), key=numeric_order)
     if not listed:
         raise SceneError(f"{root.path}: found no view, expected folders with {RGB} and {MASK}; render the scene again.")
     if len(listed) > MAX_VIEWS:
@@ -82,9 +84,24 @@ def _read_ids_are_instances(root: SceneFolder) -> bool:
     return told
 
 
+def _list_views(root: SceneFolder) -> list[str]:
+    """Return the names of views, and of folders that may not be entered: they are left out as views, not passed over in silence."""
+    return [name for name in root.names if _is_view(root, name) or _is_locked(root, name)]
+
+
 def _is_view(root: SceneFolder, name: str) -> bool:
     # Names that start with a dot are views still being written.
-    return not is_foreign(name) and any((root.path / name / part).exists() for part in (RGB, MASK))
+    return not is_foreign(name) and any(os.path.exists(root.path / name / part) for part in (RGB, MASK))
+
+
+def _is_locked(root: SceneFolder, name: str) -> bool:
+    try:
+        (root.path / name / RGB).lstat()
+    except PermissionError:
+        return not is_foreign(name)
+    except OSError:
+        return False
+    return False
 
 
 def _check(root: SceneFolder, name: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.errors import SceneError
 from engine.scenes import depth_scale, files, layouts, pictures
-from engine.scenes.folders import SceneFolder, inside
+from engine.scenes.folders import SceneFolder, inside, is_entry
 from engine.scenes.names import normal_form
 from engine.scenes.ply import read_ply
 from engine.scenes.posed_views import CameraFile, PosedViews, ViewFiles, sorted_names, to_metres, union_of
@@ -171,4 +171,4 @@ class ReplicaReader:
         """The only file outside the folder that belongs to the format; links out of ground_truth/ are refused."""
         folder = self._root.path.parent / "ground_truth"
         path = folder / f"{self._root.path.name}.txt"
-        return inside(folder, path.name) if path.is_symlink() or path.exists() else None
+        return inside(folder, path.name) if is_entry(path) else None
