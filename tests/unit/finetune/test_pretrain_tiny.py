@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from engine.judging.base import CropPair, load_prompt
 from engine.judging.local.qwen_vl import load_qwen_vl
@@ -16,6 +18,7 @@ from finetune.bundled.pretrain_contrast import ContrastSettings, contrast_loss
 from finetune.bundled.pretrain_crops import CropSet, load_crops, render_crops
 from finetune.bundled.pretrain_joint import JointSettings
 from finetune.bundled.pretrain_model import TinySize, answer_ids, encode_images, patchify, prompt_ids, target_size
+from finetune.bundled.pretrain_steps import load_checkpoint, save_checkpoint
 from finetune.bundled.pretrain_tiny import PretrainSettings, load_language_model, new_judge, pretrain, save_judge
 
 SIZE = TinySize(vision_layers=1, vision_width=64, text_layers=1, text_width=64)
@@ -118,6 +121,22 @@ def test_training_makes_a_judge_that_answers_and_resumes(tmp_path: Path) -> None
     pretrain(settings, furniture=None, held_out=None, work=work, out=out)
     assert (out / "model.safetensors").read_bytes() == weights
     assert {p: p.stat().st_mtime_ns for p in work.rglob("*.safetensors")} == stamps
+
+
+def test_a_checkpoint_that_could_not_be_written_is_not_taken_for_a_finished_one(tmp_path: Path) -> None:
+    path = tmp_path / "answer.safetensors"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # as on a full disk
+    try:
+        with pytest.raises((OSError, SafetensorError)):
+            save_checkpoint(path, {"weight": torch.ones(1000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+    save_checkpoint(path, {"weight": torch.ones(1000)})
+    mine = torch.zeros(1000)
+    load_checkpoint(path, {"weight": mine})
+    assert bool((mine == 1).all())
 
 
 def test_warm_start_takes_the_language_model_alone(judge_parts: tuple[Any, Any], tmp_path: Path) -> None:
