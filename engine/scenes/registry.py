@@ -25,7 +25,8 @@ logger = logging.getLogger(__name__)
 GROUND_TRUTH = "ground_truth"
 """The folder of labels beside scenes of the replica format: no scene, and nothing to wonder about."""
 RETRY_S = 10.0
-"""A folder that could not be opened is tried again after this time, even if it looks unchanged."""
+"""A folder that could not be opened, or that has views left out, is tried again after this time, even if it looks unchanged: a file
+that is mended in place changes no folder."""
 
 
 class SceneFormat(Protocol):
@@ -238,9 +239,10 @@ def _look_at(folder: Path, *, has_time: bool) -> Found:
         signature = _signature(folder)
         with _known_lock:
             known = _known.get(folder)
-        is_same = known is not None and known[0] == signature
-        if known is not None and is_same and (isinstance(known[2], SceneInfo) or time.monotonic() - known[1] < RETRY_S):
-            return known[2]
+        if known is not None and known[0] == signature:
+            is_good = isinstance(known[2], SceneInfo) and not (known[2].left_out and has_time)
+            if is_good or time.monotonic() - known[1] < RETRY_S:
+                return known[2]
         if not has_time:
             return _listed_only(folder)
         scene = open_scene(folder)
