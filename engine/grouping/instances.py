@@ -12,7 +12,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from engine.grouping.geometry import MaskTable, depth_tolerance, project, to_world
-from engine.types import NOTHING, Float32Array, Float64Array, Int32Array, SceneMesh, UInt8Array
+from engine.types import NOTHING, Float32Array, Int32Array, SceneMesh, UInt8Array
 
 CLOUD_VOXEL_M = 0.02
 MIN_FRAGMENT_SHARE = 0.02
@@ -202,8 +202,3 @@ def write_instances_ply(cloud: InstanceCloud, path: Path) -> None:
         file.write(("\n".join([*header, "end_header"]) + "\n").encode("ascii"))
         file.write(vertex.tobytes())
         file.write(face.tobytes())
-
-
-def box_array(boxes: tuple[InstanceBox, ...]) -> Float64Array:
-    """Return boxes as (B, 2, 3) float64: lower and upper corners."""
-    return np.asarray([[box.minimum, box.maximum] for box in boxes], np.float64).reshape(-1, 2, 3)

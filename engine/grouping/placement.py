@@ -70,14 +70,12 @@ class Layout:
     """Which voxel fills each place under the wanted masks; it depends on no grouping, so one serves many.
 
     Attributes:
-        wanted: (N,) bool masks to place.
         voxel: (P,) int32 voxel of each point of the other masks.
         rows: (P,) int32 row of each such point's mask.
         places: For each view with wanted masks, (Q,) int32 rows of those and (Q,) int32 voxels, -1 = none, one for each place.
         others: For each such view, (R,) int32 rows of the masks that are not wanted, one for each place under them.
     """
 
-    wanted: BoolArray
     voxel: Int32Array
     rows: Int32Array
     places: list[tuple[Int32Array, Int32Array]]
@@ -124,7 +122,7 @@ def lay_out(table: MaskTable, wanted: BoolArray, *, pose_error_m: float = 0.0) -
         hit = seen.ravel()[is_wanted]
         places.append((under[is_wanted], np.where(hit >= 0, np.append(some, NOTHING)[hit], NOTHING).astype(np.int32)))
         others.append(under[(under >= 0) & ~is_wanted])
-    return Layout(wanted, voxel, rows, places, others)
+    return Layout(voxel, rows, places, others)
 
 
 def place_masks(layout: Layout, labels: Int32Array) -> Placements:
