@@ -13,10 +13,11 @@ from db.schema.session import open_database
 from engine.errors import ModelError, SceneError
 from engine.evaluation.pair_sampling import SamplingSettings
 from engine.evaluation.run import sample_scene
-from engine.grouping.pipeline import find_truth
+from engine.grouping.pipeline import find_truth, group_scene
 from engine.judging.base import Judge
 from engine.scenes import open_scene
-from engine.types import MaskKey, MaskPair
+from engine.scenes.posed_masks import PosedMasksReader
+from engine.types import Int32Array, MaskKey, MaskPair
 from engine.views.export import write_frames
 from engine.views.frames import FrameSource
 from finetune.data.scene_pool import open_pool
@@ -66,6 +67,21 @@ def test_masks_with_local_ids_are_scored_by_their_ground_truth_alone(segmented: 
         path.unlink()
     scene = open_scene(segmented)
     assert find_truth(scene, list(FrameSource(scene).usable(VIEWS))) is None
+
+
+def test_ground_truth_is_read_once_a_view(segmented: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = PosedMasksReader.read_ground_truth_map
+    asked: list[str] = []
+
+    def read_and_count(reader: PosedMasksReader, name: str) -> Int32Array | None:
+        asked.append(name)
+        return read(reader, name)
+
+    monkeypatch.setattr(PosedMasksReader, "read_ground_truth_map", read_and_count)
+    scene = open_scene(segmented)
+    run = group_scene(scene, FrameSource(scene))
+    assert run.mask_scores is not None
+    assert asked == list(VIEWS)
 
 
 def test_a_note_that_says_nothing_sensible_about_the_ids_is_refused(tmp_path: Path) -> None:
