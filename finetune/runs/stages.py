@@ -86,7 +86,12 @@ class TrainingRun:
         self._judge_frozen(BEFORE, Stage.JUDGING_RIVAL, data, pools, judge)
         del judge
         self._train(data, pools)
-        tuned = load_judge(str(base_source(self.config.model)), adapter=self.run_dir / ADAPTER, name=self.run_dir.name)
+        tuned = load_judge(
+            str(base_source(self.config.model)),
+            adapter=self.run_dir / ADAPTER,
+            name=self.run_dir.name,
+            prompt=prompt_of(self.config).name,  # as the judge to beat, and as the crops were cut
+        )
         self._judge_frozen(AFTER, Stage.JUDGING_NEW, data, pools, tuned)
         return self._decide(data)
 
