@@ -158,6 +158,7 @@ class SceneFolder:
         self.path = folder.resolve()
         self.names = list_names(self.path)
         self._by_case = {name.casefold(): name for name in reversed(self.names)}
+        self._names_in: dict[tuple[str, ...], list[str]] = {(): self.names}
 
     def file(self, *parts: str) -> Path:
         """Return the path of a file inside the folder; it need not exist.
@@ -180,6 +181,16 @@ class SceneFolder:
         """Whether the folder holds a folder of that name, or a link to one."""
         return is_folder(self.path / self.actual(name))
 
+    def names_in(self, *parts: str) -> list[str]:
+        """Return the names in a subfolder, sorted; it is listed once, as the folder itself is.
+
+        Raises:
+            SceneError: If it leads out of the scene, cannot be listed, or holds too many files.
+        """
+        if parts not in self._names_in:
+            self._names_in[parts] = list_names(self.file(*parts))
+        return self._names_in[parts]
+
     def ending(self, *endings: str) -> list[str]:
         """Return the names of the folder's own entries with this ending, in any case; hidden files are left out."""
         return [name for name in self.names if not is_foreign(name) and name.lower().endswith(endings)]
@@ -197,12 +208,11 @@ class SceneFolder:
         """
         first, *rest = subfolder.split("/")
         parts = tuple(part for part in (self.actual(first), *rest) if part)
-        folder = self.file(*parts)
-        if not is_folder(folder):
+        if not is_folder(self.file(*parts)):
             return Listing({}, {})
         files: dict[str, tuple[str, ...]] = {}
         faults: dict[str, str] = {}
-        for name in self.names if not parts else list_names(folder):
+        for name in self.names_in(*parts):
             stem, suffix = os.path.splitext(name)
             if is_foreign(name) or suffix.lower() not in suffixes or not stem:
                 continue
