@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from engine.grouping.geometry import MaskTable, PosedView, depth_tolerance, to_world
+from engine.grouping.geometry import MaskTable, PosedView, depth_tolerance
+from engine.grouping.voxels import lift_grid, thin_to_voxels
 from engine.types import NOTHING, BoolArray, Float32Array, Int32Array
 
 VOXEL_M = 0.04
@@ -226,21 +227,17 @@ def _gather_voxels(table: MaskTable, lends: BoolArray) -> tuple[Float32Array, In
     rows: list[Int32Array] = []
     lending = np.append(lends, False)
     for view in table.views:
-        if not view.is_posed:
+        if view.depth is None or view.camera is None or view.pose is None:
             continue
-        assert view.depth is not None
-        assert view.camera is not None
-        assert view.pose is not None
         step = max(1, round(STEP_PX * view.camera.width / 640))
         own, depth = view.index_map[::step, ::step], view.depth[::step, ::step]
         valid = (depth > 0) & lending[own]
-        points.append(to_world((view.camera.rays[::step, ::step][valid] * depth[valid][:, None]).astype(np.float32), view.pose))
+        points.append(lift_grid(view, valid, step=step))
         rows.append(own[valid])
     if not points or sum(map(len, points)) == 0:
         return np.zeros((0, 3), np.float32), np.zeros(0, np.int32), np.zeros(0, np.int32)
     world = np.concatenate(points)
-    cells = np.floor(world / VOXEL_M).astype(np.int64) + (1 << 20)
-    _, first, voxel = np.unique(cells @ np.asarray([1, 1 << 21, 1 << 42]), return_index=True, return_inverse=True)
+    first, voxel = thin_to_voxels(world, VOXEL_M)
     return world[first], voxel.astype(np.int32), np.concatenate(rows)
 
 
