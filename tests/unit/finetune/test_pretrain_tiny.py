@@ -12,12 +12,12 @@ import torch
 from safetensors import SafetensorError
 
 from engine.judging.base import CropPair, load_prompt
-from engine.judging.local.qwen_vl import load_qwen_vl
+from engine.judging.local.qwen_vl import load_qwen_vl, question_ids
 from finetune.bundled.pretrain_answer import AnswerSettings, QuestionBuilder
 from finetune.bundled.pretrain_contrast import ContrastSettings, contrast_loss
 from finetune.bundled.pretrain_crops import CropSet, load_crops, render_crops
 from finetune.bundled.pretrain_joint import JointSettings
-from finetune.bundled.pretrain_model import TinySize, answer_ids, encode_images, patchify, prompt_ids, target_size
+from finetune.bundled.pretrain_model import TinySize, answer_ids, encode_images, patchify, target_size
 from finetune.bundled.pretrain_steps import load_checkpoint, save_checkpoint
 from finetune.bundled.pretrain_tiny import PretrainSettings, load_language_model, new_judge, pretrain, save_judge
 
@@ -75,7 +75,7 @@ def test_cached_questions_equal_the_judges_prefill(judge_parts: tuple[Any, Any],
         features = model.model.visual(inputs["pixel_values"], grid_thw=inputs["image_grid_thw"]).pooler_output
         grids = [(rows // 2, columns // 2) for _, rows, columns in inputs["image_grid_thw"].tolist()]
         count = grids[0][0] * grids[0][1]
-        builder = QuestionBuilder(model, prompt_ids(processor, load_prompt()))
+        builder = QuestionBuilder(model, question_ids(processor, load_prompt().text))
         long = ((features[:count], grids[0]), (features[count:], grids[1]))
         short = ((features[:count], grids[0]), (features[:count], grids[0]))
         ours = builder.logits([long, short])
@@ -87,7 +87,7 @@ def test_tokenizer_knows_answers_and_any_text(judge_parts: tuple[Any, Any]) -> N
     assert all(len(tokenizer.encode(word, add_special_tokens=False)) == 1 for word in ("yes", "no", "Yes", "No", "<|im_end|>"))
     text = "Ünïcode 物 🪑, nothing yesterday\n"
     assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
-    assert len(prompt_ids(judge_parts[0], load_prompt())) < 40
+    assert len(question_ids(judge_parts[0], load_prompt().text)) < 40
 
 
 def test_identical_copies_are_no_negatives() -> None:
