@@ -33,7 +33,7 @@ class LoadOptions:
     Attributes:
         device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
         dtype: "auto" (bfloat16 on a GPU that has it, float16 on others, else float32), "float32", "bfloat16", "float16".
-        four_bit: Load the language model's weights in 4 bits.
+        four_bit: Load the language model's weights in 4 bits; needs bitsandbytes, and is slow without an NVIDIA GPU.
         loader: "transformers", or "unsloth" on NVIDIA.
     """
 
