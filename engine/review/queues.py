@@ -109,7 +109,7 @@ def _by_impact(pool: LinkPool, _seed: int) -> Int32Array:
 def _by_uncertainty(pool: LinkPool, _seed: int) -> Int32Array:
     links = np.flatnonzero(pool.is_open).astype(np.int32)
     asked = ~np.isnan(pool.p_same[links])
-    distance = np.abs(pool.graph.weights()[links])
+    distance = np.abs(pool.graph.weights[links])
     # Judged pairs and pairs with geometry alone are compared on one scale: the distance of the log-odds from the turning point.
     p = np.clip(pool.p_same[links].astype(np.float64), 1e-6, 1 - 1e-6)
     turn = np.log(pool.threshold / (1 - pool.threshold))

@@ -13,9 +13,9 @@ from functools import cached_property
 import numpy as np
 
 from engine.errors import SceneError
-from engine.scenes import files, layouts, pictures
+from engine.scenes import depth_scale, files, layouts, pictures
 from engine.scenes.folders import SceneFolder
-from engine.scenes.names import normal_form
+from engine.scenes.kept_mesh import KeptMesh
 from engine.scenes.ply import read_ply
 from engine.scenes.posed_views import PosedViews, ViewFiles, to_metres, union_of
 from engine.scenes.scene_settings import SETTINGS, SceneSettings, read_settings
@@ -23,7 +23,6 @@ from engine.scenes.void_ids import guess_void_id
 from engine.types import NOTHING, Float32Array, Int32Array, Scene, SceneMesh, UInt8Array, View
 
 NAME = "posed masks"
-DEFAULT_DEPTH_SCALE = 1000.0
 MAX_ID = 65535
 
 
@@ -48,14 +47,7 @@ def open_folder(root: SceneFolder) -> Scene:
         raise SceneError(f"{root.path}: found no view, expected color/<view>.jpg with masks/<view>.png; add at least one of both.")
     camera = layouts.read_matrix_of(root, layouts.COLOR_INTRINSICS)
     views = PosedViews(root, listed, camera)
-    return Scene(
-        name=normal_form(root.path.name),
-        folder=root.path,
-        format=NAME,
-        view_names=views.names,
-        reader=PosedMasksReader(root, views, read_settings(root)),
-        left_out=views.left_out,
-    )
+    return views.make_scene(NAME, PosedMasksReader(root, views, read_settings(root)), mask_ids_are_instances=False)
 
 
 def _list_files(root: SceneFolder) -> ViewFiles:
@@ -79,8 +71,8 @@ class PosedMasksReader:
         self._root = root
         self._views = views
         self._settings = settings
-        self._lock = threading.RLock()
-        self._mesh: SceneMesh | None = None
+        self._lock = threading.Lock()
+        self._kept_mesh = KeptMesh(self._load_mesh)
         self._void: tuple[int, ...] | None = settings.ignore_ids
         self._notes: tuple[str, ...] = ()
 
@@ -121,11 +113,7 @@ class PosedMasksReader:
 
     def read_mesh(self) -> SceneMesh | None:
         """Return mesh.ply, read once, or None if the scene has none."""
-        with self._lock:
-            path = self._root.find("mesh.ply")
-            if self._mesh is None and path is not None:
-                self._mesh = read_ply(path)
-            return self._mesh
+        return self._kept_mesh.get()
 
     def read_notes(self) -> tuple[str, ...]:
         """Return sentences about what was read so far."""
@@ -134,8 +122,12 @@ class PosedMasksReader:
     @cached_property
     def depth_scale(self) -> float:
         """Units of the depth images in a metre."""
-        path = self._root.find("depth_scale.txt")
-        return DEFAULT_DEPTH_SCALE if path is None else files.read_depth_scale(path)
+        written = files.find_depth_scale(self._root)
+        return depth_scale.DEFAULT if written is None else written
+
+    def _load_mesh(self) -> SceneMesh | None:
+        path = self._root.find("mesh.ply")
+        return None if path is None else read_ply(path)
 
     def _ignored(self) -> tuple[int, ...]:
         """Return the ids that mean "nothing here": as maskgroup.json says, else as the masks suggest."""

@@ -15,8 +15,8 @@ import numpy as np
 from engine.errors import LeftOutError, MaskError, SceneError
 from engine.scenes import files, pictures
 from engine.scenes.folders import Listing, SceneFolder
-from engine.scenes.names import numeric_order, printable
-from engine.types import Camera, Float32Array, Float64Array, Int32Array, LeftOutView, UInt8Array, View
+from engine.scenes.names import normal_form, numeric_order, printable
+from engine.types import Camera, Float32Array, Float64Array, Int32Array, LeftOutView, Scene, SceneReader, UInt8Array, View
 
 MAX_VIEWS = 20_000
 MAX_FROM_OTHERS_M = 1000.0
@@ -117,6 +117,24 @@ class PosedViews:
             without = f"{count} views without a usable pose" if has_poses else f"{count} views that cannot be used"
             raise SceneError(f"{root.path}: found {without}; the first, {printable(first.name)}: {first.reason}")
 
+    def make_scene(self, scene_format: str, reader: SceneReader, *, mask_ids_are_instances: bool) -> Scene:
+        """Return the scene of these views.
+
+        Args:
+            scene_format: Name of its format.
+            reader: Reads its parts.
+            mask_ids_are_instances: As `Scene` has it.
+        """
+        return Scene(
+            name=normal_form(self.root.path.name),
+            folder=self.root.path,
+            format=scene_format,
+            view_names=self.names,
+            reader=reader,
+            mask_ids_are_instances=mask_ids_are_instances,
+            left_out=self.left_out,
+        )
+
     def read_view(self, name: str) -> View:
         """Return camera and pose; either is None if the scene has none."""
         self.require(name)
@@ -152,14 +170,14 @@ class PosedViews:
             return None
         path = self.root.file(*self.files.depths.files[name])
         size = self.size(name)
-        if size is not None and not any_aspect:
-            width, height = pictures.image_size(path)
-            if not _same_aspect(size, (width, height), DEPTH_ASPECT):
-                raise SceneError(
-                    f"{path}: found {width}x{height} pixels, expected the aspect of the photo, {size[0]}x{size[1]}; "
-                    "export depth as the photo's camera sees it."
-                )
-        return pictures.read_depth_units(path)
+        units = pictures.read_depth_units(path)
+        height, width = units.shape
+        if size is not None and not any_aspect and not same_aspect(size, (width, height), DEPTH_ASPECT):
+            raise SceneError(
+                f"{path}: found {width}x{height} pixels, expected the aspect of the photo, {size[0]}x{size[1]}; "
+                "export depth as the photo's camera sees it."
+            )
+        return units
 
     def size(self, name: str) -> tuple[int, int] | None:
         """Return (width, height) of the view's photo, or of its camera where it has none."""
@@ -280,7 +298,7 @@ class PosedViews:
         base = (reference.width, reference.height)
         for name, own in list(self._usable.items()):
             size = own.size or base
-            if _same_aspect(base, size, PHOTO_ASPECT):
+            if same_aspect(base, size, PHOTO_ASPECT):
                 self._cameras[name] = reference if size == base else reference.resized(*size)
                 continue
             place = self.root.path.joinpath(*self.files.colors.files[name])
@@ -296,7 +314,7 @@ class PosedViews:
         self._reasons[name] = str(SceneError(reason))
 
 
-def _same_aspect(a: tuple[int, int], b: tuple[int, int], tolerance: float) -> bool:
+def same_aspect(a: tuple[int, int], b: tuple[int, int], tolerance: float) -> bool:
     """Whether two sizes have one aspect, up to a tolerance and to rounding by a pixel."""
     product_a, product_b = a[0] * b[1], a[1] * b[0]
     return abs(product_a - product_b) <= max(tolerance * max(product_a, product_b), max(*a, *b))

@@ -108,7 +108,8 @@ def audit_labels(
     with open_store(db) as store:
         current, history = store.current(scene), store.history(scene)
     report = audit(current, history)
-    missing, unchecked = missing_masks(current, SceneShelf(scenes or Settings().scenes))
+    shelf = SceneShelf(scenes or Settings().scenes)
+    missing, unchecked = missing_masks(current, shelf)
     if as_json:
         lost = [{"label_id": label.id, "scene": label.scene, "mask": str(key)} for label, key in missing]
         typer.echo(to_json_text({**asdict(report), "missing": lost, "unchecked": dict(unchecked)}, indent=2))
@@ -116,7 +117,8 @@ def audit_labels(
         for label, key in missing:
             typer.echo(f"{label.scene}: label {label.id} is on mask {key}, which does not exist")
         for name, count in unchecked.items():
-            typer.echo(f"{name}: the scene is not in the folder of scenes, so the masks of {count} labels were not checked")
+            why = "the scene is not in the folder of scenes" if shelf.open(name) is None else "some of its views are broken"
+            typer.echo(f"{name}: {why}, so the masks of {count} labels were not checked")
         typer.echo(f"{in_words(report)[:-1]}, {len(missing)} on masks that do not exist.")
     raise typer.Exit(0 if report.is_clean and not missing else 1)
 

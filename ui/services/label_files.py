@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from db.labels.settling import Settled
 from db.labels.store import Label
-from engine.errors import LabelError, MaskgroupError
+from engine.errors import LabelError, MaskgroupError, SceneError
 from engine.files import write_text_atomically, writing_folder
 from engine.rle import encode_mask
 from engine.scenes import find_scene
@@ -57,12 +57,17 @@ class SceneShelf:
         return self._open[name]
 
     def has_mask(self, name: str, key: MaskKey) -> bool | None:
-        """Return whether a scene has a mask, None where the scene cannot be opened."""
+        """Return whether a scene has a mask, None where the scene cannot be opened or the view is left out because it is broken."""
         opened = self.open(name)
         if opened is None:
             return None
         scene, frames = opened
-        return key.view in scene.view_names and key.mask in frames.frame(key.view).mask_areas
+        if key.view not in scene.view_names:
+            return None if any(view.name == key.view for view in scene.left_out) else False
+        try:
+            return key.mask in frames.frame(key.view).mask_areas
+        except SceneError:
+            return None
 
 
 def missing_masks(labels: Sequence[Label], shelf: SceneShelf) -> tuple[list[tuple[Label, MaskKey]], Counter[str]]:

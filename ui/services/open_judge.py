@@ -103,10 +103,7 @@ def open_judge(
         found,
         prompt=prompt,
         both_orders=both_orders,
-        device=chosen.device,
-        dtype=chosen.dtype,
-        four_bit=chosen.four_bit,
-        loader=chosen.loader,
+        loading=chosen,
         calibration=find_kept(found, prompt or found.prompt, settings),
     )
     if found.kind == "server" and settings.check_served and isinstance(judge, ServedJudge):

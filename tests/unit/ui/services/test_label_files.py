@@ -158,6 +158,20 @@ def test_audit_lists_labels_on_masks_that_are_gone(folder: Path) -> None:
     assert not (folder / "y.json").exists()
 
 
+@pytest.mark.parametrize("part", ["color/2.png", "poses/2.txt"])
+def test_a_broken_view_does_not_stop_an_audit(folder: Path, part: str) -> None:
+    """A photo breaks its view when it is read, a pose when the scene is opened; neither says that a mask is gone."""
+    path = folder / "scenes" / NAME / part
+    path.write_bytes(path.read_bytes()[:-30] if path.suffix == ".png" else b"1 0 0")
+    found = run(folder, "audit")
+    assert found.exit_code == 0, found.output
+    assert "tiny: some of its views are broken, so the masks of 3 labels were not checked" in found.output
+    assert "0 on masks that do not exist" in found.output
+    told = run(folder, "export", "--format", "coco", "--out", str(folder / "x.json"))
+    assert told.exit_code == 0
+    assert "3 stale pairs were left out" in told.output
+
+
 def test_export_that_cannot_be_is_a_sentence(folder: Path) -> None:
     with pytest.raises(LabelError, match="cannot be printed"):
         run(folder, "export", "--format", "hf", "--out", "-")
