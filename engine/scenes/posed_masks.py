@@ -47,7 +47,9 @@ def open_folder(root: SceneFolder) -> Scene:
         raise SceneError(f"{root.path}: found no view, expected color/<view>.jpg with masks/<view>.png; add at least one of both.")
     camera = layouts.read_matrix_of(root, layouts.COLOR_INTRINSICS)
     views = PosedViews(root, listed, camera)
-    return views.make_scene(NAME, PosedMasksReader(root, views, read_settings(root)), mask_ids_are_instances=False)
+    settings = read_settings(root)
+    reader = PosedMasksReader(root, views, settings)
+    return views.make_scene(NAME, reader, mask_ids_are_instances=bool(settings.mask_ids_are_instances))
 
 
 def _list_files(root: SceneFolder) -> ViewFiles:

@@ -47,6 +47,8 @@ def test_every_format_says_what_its_ids_mean(reader: str, tmp_path: Path) -> Non
 
 
 def test_local_ids_are_no_ground_truth(segmented: Path, tmp_path: Path) -> None:
+    for path in (segmented / "gt_masks").iterdir():
+        path.unlink()
     scene = open_scene(segmented)
     with pytest.raises(SceneError, match="mask ids are local to a view"):
         sample_scene(scene, FrameSource(scene), SamplingSettings(min_area_px=1))
@@ -67,6 +69,26 @@ def test_masks_with_local_ids_are_scored_by_their_ground_truth_alone(segmented: 
         path.unlink()
     scene = open_scene(segmented)
     assert find_truth(scene, list(FrameSource(scene).usable(VIEWS))) is None
+
+
+def test_pairs_for_evaluation_are_of_the_ground_truth(segmented: Path) -> None:
+    scene = open_scene(segmented)
+    pairs = sample_scene(scene, FrameSource(scene), SamplingSettings(min_area_px=1))
+    truth = {("0", 1): 1, ("0", 2): 2, ("0", 3): 3, ("2", 1): 1, ("2", 2): 2, ("2", 3): 3, ("10", 3): 1, ("10", 2): 2, ("10", 1): 3}
+    assert any(one.pair.a.mask != one.pair.b.mask and one.negative_kind is None for one in pairs), (
+        "ids that differ and are one object"
+    )
+    for one in pairs:
+        a, b = one.pair.a, one.pair.b
+        assert (one.negative_kind is None) == (truth[a.view, a.mask] == truth[b.view, b.mask])
+
+
+def test_a_scene_says_that_its_ids_are_of_objects(segmented: Path) -> None:
+    (segmented / "maskgroup.json").write_text('{"mask_ids_are_instances": true}')
+    assert open_scene(segmented).mask_ids_are_instances
+    (segmented / "maskgroup.json").write_text('{"mask_ids_are_instances": 1}')
+    with pytest.raises(SceneError, match="neither true nor false"):
+        open_scene(segmented)
 
 
 def test_ground_truth_is_read_once_a_view(segmented: Path, monkeypatch: pytest.MonkeyPatch) -> None:
