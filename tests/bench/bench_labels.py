@@ -15,6 +15,7 @@ from sqlmodel import Session
 from db.labels.audit import audit
 from db.labels.rows import row_of
 from db.labels.store import LabelStore, NewLabel
+from db.labels.tallies import tally
 from db.schema.session import open_database
 from engine.types import Decision, MaskKey, MaskPair
 from tests.bench.tiny_sizes import add_tiny_option
@@ -66,6 +67,8 @@ def main(given: Sequence[str] | None = None) -> None:
         measure("counts of a scene", lambda: store.counts("room 3"))
         measure("counts", store.counts)
         measure("pairs_labelled of a scene", lambda: store.pairs_labelled("room 3"))
+        measure("people_by_pair of a scene", lambda: store.people_by_pair("room 3"))
+        measure("tally of a person", lambda: tally(store.database, "annotator 1"))
         measure("current of a scene", lambda: store.current("room 3"))
         measure("current", store.current)
         current, history = store.current(), store.history()
