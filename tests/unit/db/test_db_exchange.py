@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from db.backup import back_up
 from db.labels.audit import audit
@@ -16,6 +16,8 @@ from db.labels.store import LabelStore, NewLabel, ShownVerdict
 from db.schema.session import open_database
 from engine.errors import LabelError
 from engine.types import Decision, MaskKey, MaskPair
+
+pytest_plugins = ["tests.databases"]
 
 BESIDE = (ShownVerdict('a "second", Zoë', "original", 0.1 + 0.7, 0.0), ShownVerdict("third"))
 
@@ -133,6 +135,30 @@ def test_known_row_with_other_content_is_bad(tmp_path: Path) -> None:
     report = import_rows(store.database, as_lines(record(decision="different")), "jsonl")
     assert "another decision" in report.bad[0].reason
     assert [row.decision for row in store.current()] == ["same"]
+
+
+def test_rows_are_written_many_at_a_time_in_the_order_of_the_file(database: str) -> None:
+    store = LabelStore(open_database(database))
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    event.listen(store.database, "before_cursor_execute", note)
+    rows = [record(uuid=f"u{i:03}", mask_a=i) for i in range(300)]
+    # Row 200 takes back a row that is just before it, row 250 one that has waited long, and row 260 stands there twice.
+    rows[200] |= {"mask_a": 199, "undoes": "u199"}
+    rows[250] |= {"mask_a": 210, "undoes": "u210"}
+    report = import_rows(store.database, as_lines(*rows, rows[260], rows[260] | {"decision": "different"}), "jsonl")
+    assert (report.added, report.known, [bad.line for bad in report.bad]) == (300, 1, [302])
+    assert 0 < len([statement for statement in statements if statement.startswith("INSERT")]) < 10
+    history = store.history()
+    assert [row.uuid for row in history] == [row["uuid"] for row in rows]
+    assert {row.uuid: history[row.undoes - history[0].id].uuid for row in history if row.undoes is not None} == {
+        "u200": "u199",
+        "u250": "u210",
+    }
+    store.database.dispose()
 
 
 def test_imported_older_label_does_not_replace_a_newer_one(tmp_path: Path) -> None:
