@@ -18,7 +18,7 @@ from sqlalchemy import Engine, insert, select
 from sqlmodel import Session, col
 
 from db.labels.lines import TRUTH, csv_records, decimal_number, json_records, read_lines, split_lines, whole_number
-from db.labels.rows import EPOCH, Label, NewLabel, ShownVerdict, check_label, is_number, label_of, read_beside, row_of
+from db.labels.rows import EPOCH, Label, NewLabel, ShownVerdict, check_label, is_number, label_of, read_beside, read_pair, row_of
 from db.schema.checks import shown, shown_name
 from db.schema.models import DecisionRow, metadata
 from db.schema.session import write_session
@@ -288,7 +288,7 @@ def _check_equal(row: DecisionRow, stored: DecisionRow) -> None:
 
 def _field(row: DecisionRow, name: str) -> object:
     if name == "pair":
-        return MaskPair(MaskKey(row.view_a, row.mask_a), MaskKey(row.view_b, row.mask_b))
+        return read_pair(row.view_a, row.mask_a, row.view_b, row.mask_b)
     return read_beside(row.beside) if name == "beside" else getattr(row, name)
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sized
 from datetime import UTC, datetime
-from typing import cast
+from typing import TypeGuard, cast
 
 from engine.errors import LabelError, MaskgroupError
 
 MAX_ID = 2**31 - 1
 MAX_LENGTHS = {"scene": 200, "model": 200, "prompt": 80, "queue": 80, "source": 80}
 """Characters of the texts that go with labels and runs."""
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Return whether a value is a whole number; True is not 1."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_row_id(value: object) -> bool:
