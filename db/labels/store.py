@@ -107,11 +107,11 @@ class LabelStore:
                 row = session.get(DecisionRow, label_id)
                 if row is None or row.undoes is not None:
                     raise LabelError(f"There is no label {label_id} to undo; look its number up in the history.")
-                if session.scalar(select(_column("id")).where(_column("undoes") == label_id)) is not None:
-                    # Perhaps by the same request, since we looked.
-                    stored = self._sent_before(session, identity)
-                    if stored is not None and stored.undoes == label_id:
-                        return stored
+                undo = session.scalar(select(DecisionRow).where(_column("undoes") == label_id))
+                if undo is not None and undo.uuid == identity:
+                    # By the same request, since we looked.
+                    return label_of(undo)
+                if undo is not None:
                     raise _undone_before(label_id)
                 label = label_of(row)
                 values = {name: getattr(label, name) for name in NewLabel.__dataclass_fields__ if name != "annotator"}
