@@ -19,7 +19,7 @@ from sqlmodel import Session, col
 
 from db.labels.lines import TRUTH, csv_records, decimal_number, json_records, read_lines, split_lines, whole_number
 from db.labels.rows import EPOCH, Label, NewLabel, ShownVerdict, check_label, is_number, label_of, read_beside, read_pair, row_of
-from db.schema.checks import shown, shown_name
+from db.schema.checks import is_whole, shown, shown_name
 from db.schema.models import DecisionRow, metadata
 from db.schema.session import write_session
 from engine.errors import LabelError
@@ -221,7 +221,7 @@ def read_record(record: dict[str, Any], find: Callable[[str], DecisionRow | None
         if record.get(name) is not None and not is_number(record[name]):
             raise LabelError(f"{name} is {shown(record[name])}, expected a number or null.")
     for name in ("mask_a", "mask_b"):
-        if not isinstance(record[name], int) or isinstance(record[name], bool):
+        if not is_whole(record[name]):
             raise LabelError(f"{name} is {shown(record[name])}, expected a whole number.")
     # Files from versions without gold labels lack this field.
     is_gold = record.get("is_gold", False)

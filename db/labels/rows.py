@@ -148,7 +148,7 @@ def check_pair(pair: MaskPair) -> None:
     """
     for key in (pair.a, pair.b):
         check_text(key.view, "A view's name", MAX_VIEW)
-        if not is_a(key.mask, int) or key.mask not in MASK_RANGE:
+        if not is_whole(key.mask) or key.mask not in MASK_RANGE:
             raise LabelError(f"Mask {shown(key.mask)} is no 32-bit number; mask ids are int32.")
     if pair.a == pair.b:
         raise LabelError(f"Both masks are {pair.a}: a mask needs no comparison with itself; pick two.")
@@ -159,12 +159,7 @@ def check_pair(pair: MaskPair) -> None:
 def is_number(value: object) -> bool:
     """Return whether a value is a number that a float can hold; True is not a number."""
     # A longer whole number does not fit into a float.
-    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63)
-
-
-def is_storable(text: str) -> bool:
-    """Return whether every database keeps a text: PostgreSQL refuses NUL, and all refuse lone surrogates."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return isinstance(value, float) or (is_whole(value) and abs(value) < 2**63)
 
 
 def row_of(label: NewLabel, created_at: datetime, *, identity: str | None = None, undoes: int | None = None) -> DecisionRow:
@@ -260,6 +255,6 @@ def _check_cells(row: DecisionRow) -> None:
         and all(is_a(value, str) for value in texts)
         and all(value is None or isinstance(value, float) for value in numbers)
         and all(value is None or is_a(value, str) for value in (row.model, row.prompt))
-        and (row.undoes is None or is_a(row.undoes, int))
+        and (row.undoes is None or is_whole(row.undoes))
     ):
         raise StoredValueError(f"row {row.id} of decisions holds what is no label")
