@@ -330,7 +330,7 @@ def test_click_in_the_room_names_an_instance(page: Page, app_address: str) -> No
         page.wait_for_timeout(400)
         page.mouse.click(box["x"] + box["width"] * dx, box["y"] + box["height"] * dy, delay=100)
         try:
-            page.wait_for_function("document.querySelector('#mg-point').innerText.includes('This point')", timeout=15_000)
+            page.wait_for_function("document.querySelector('#mg-point').innerText.includes('This point')", timeout=WAIT_MS / 6)
         except PlaywrightTimeout:
             continue
         return
