@@ -10,12 +10,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from engine.assets import BUNDLED_MODEL
 from engine.evaluation.predictions import read_predictions
+from tests.boxes_room import write_boxes
 from tests.command_line import Done, run_command
 
 needs_model = pytest.mark.skipif(not (BUNDLED_MODEL / "config.json").is_file(), reason="the bundled model is not in this checkout")
@@ -32,19 +31,7 @@ def assert_refused(done: Done, sentence: str) -> None:
 def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small scene in the processed format: eight coloured boxes, two of a class, that wander through ten views."""
     folder = tmp_path_factory.mktemp("scenes") / "boxes"
-    rng = np.random.default_rng(5)
-    colors = rng.integers(40, 255, (8, 3))
-    for view in range(10):
-        rgb = rng.integers(0, 30, (120, 200, 3)).astype(np.uint8)
-        ids = np.full((120, 200), -1, np.int32)
-        for i in range(8):
-            row, column = 60 * (i // 4) + rng.integers(5, 25), 50 * (i % 4) + rng.integers(2, 15)
-            ids[row : row + 28, column : column + 30] = 20000 + 1000 * (i // 2) + i
-            rgb[ids == 20000 + 1000 * (i // 2) + i] = colors[i]
-        (folder / str(view)).mkdir(parents=True)
-        Image.fromarray(rgb).save(folder / str(view) / "rgb.png")
-        np.save(folder / str(view) / "instance_mask.npy", ids)
-        np.save(folder / str(view) / "unique_instances.npy", np.unique(ids[ids >= 0]))
+    write_boxes(folder, views=10, grid=(2, 4), cell=(60, 50), box=(28, 30), of_a_class=2)
     return folder
 
 

@@ -7,7 +7,7 @@ import random
 import re
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from functools import partial
 from pathlib import Path
@@ -35,14 +35,6 @@ CALLS = READS | WRITES
 @pytest.fixture
 def quick_to_give_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faults, "BUSY_TIMEOUT_MS", 100)
-
-
-@pytest.fixture
-def filled(database: str) -> Iterator[Engine]:
-    engine = open_database(database)
-    fill(engine)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture(scope="module")

@@ -18,21 +18,10 @@ from db.labels.store import LabelStore, NewLabel
 from db.schema.session import open_database
 from engine.errors import LabelError
 from engine.types import MaskKey, MaskPair
+from tests.label_records import label_record
 from tests.that_ends import that_ends
 
-GOOD: dict[str, Any] = {
-    "uuid": "u1",
-    "created_at": "2026-01-31T12:00:00+01:00",
-    "annotator": "Zoë",
-    "scene": "room",
-    "view_a": "1",
-    "mask_a": 5,
-    "view_b": "2",
-    "mask_b": 6,
-    "decision": "same",
-    "queue": "q",
-    "source": "s",
-}
+GOOD = label_record()
 
 
 @pytest.fixture
