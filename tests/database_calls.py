@@ -19,6 +19,7 @@ from db.labels.store import LabelStore, NewLabel
 from db.labels.tallies import tally
 from db.runs import RunStore
 from engine.types import MaskKey, MaskPair
+from tests.label_records import label_record
 
 STORES = (LabelStore, LeaseStore, RunStore, ChoiceStore)
 PAIR = MaskPair(MaskKey("2", 5), MaskKey("10", 7))
@@ -27,9 +28,7 @@ LABEL = NewLabel("Ada", "room", PAIR, "same", model="base", p_same=0.25)
 
 def imported() -> str:
     """Return a file of one row that no database holds."""
-    row = {"uuid": str(uuid4()), "created_at": "2026-01-31T12:00:00+01:00", "annotator": "Ada", "scene": "room"}
-    masks = {"view_a": "1", "mask_a": 5, "view_b": "2", "mask_b": 6}
-    return json.dumps(row | masks | {"decision": "same", "queue": "q", "source": "s"})
+    return json.dumps(label_record(uuid=str(uuid4())))
 
 
 WRITES: dict[str, Callable[[Engine], Any]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,10 +15,9 @@ from db.labels.search import Filter, search
 from db.labels.store import LabelStore
 from db.labels.tallies import tally
 from db.runs import RunStore
-from db.schema.session import open_database
 from engine.errors import LabelError, RunError
 from engine.types import MaskKey, MaskPair
-from tests.database_calls import LABEL, PAIR, fill
+from tests.database_calls import LABEL, PAIR
 
 pytest_plugins = ["tests.databases"]
 
@@ -27,11 +26,8 @@ NO_NAMES: list[Any] = [None, 1, True, [], ["Ada"], {}, b"Ada", "a\0b", "\ud800"]
 
 
 @pytest.fixture
-def engine(database: str) -> Iterator[Engine]:
-    engine = open_database(database)
-    fill(engine)
-    yield engine
-    engine.dispose()
+def engine(filled: Engine) -> Engine:
+    return filled
 
 
 def snapshot(engine: Engine) -> tuple[Any, ...]:

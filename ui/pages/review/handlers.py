@@ -17,8 +17,9 @@ from typing import Any, cast
 import numpy as np
 from PIL import Image
 
-from db.labels.rows import check_identity, is_storable
+from db.labels.rows import check_identity
 from db.labels.store import MAX_NAME, ShownVerdict
+from db.schema.checks import is_storable
 from engine.errors import LabelError, MaskError, MaskgroupError, NotSavedError
 from engine.review.queues import QueueKind
 from engine.strict_json import as_object, to_json_text

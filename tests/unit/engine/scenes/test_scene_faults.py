@@ -332,7 +332,7 @@ def test_photos_of_every_mode_are_rgb_of_eight_bits(tiny_room: Path, mode: str) 
     path = tiny_room / "color" / "0.png"
     if mode == "I;16":
         Image.fromarray(grey.astype(np.uint16) * 257).save(path)
-    elif mode == "P" or mode == "P":
+    elif mode == "P":
         Image.fromarray(grey).quantize(64).save(path)
     else:
         Image.fromarray(grey).convert("RGB").convert(mode).save(path, format="TIFF" if mode == "CMYK" else "PNG")
