@@ -10,7 +10,6 @@ import threading
 from importlib import resources
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import gradio as gr
 from fastapi import Depends, FastAPI, Response
@@ -44,7 +43,7 @@ from ui.services.open_judge import database_setting, find_trained_on, loading_fl
 from ui.services.review_service import ReviewService
 from ui.services.thresholds import open_points
 from ui.services.workbench import Workbench
-from ui.settings import Settings, default_database
+from ui.settings import Settings
 from ui.stores.blind_votes import FILE as VOTES_FILE
 from ui.stores.blind_votes import VoteBox
 from ui.stores.groupings import GroupingStore
@@ -120,7 +119,7 @@ def build_app(settings: Settings) -> Guard:
     """
     hosts = allowed_hosts(settings.host, settings.allowed_host)
     bench = build_workbench(settings)
-    if settings.data_folder == Path(default_database()).parent:
+    if settings.is_in_usual_folder:
         tighten(settings.data_folder, PRIVATE_FOLDER)
     served = make_served_folder(settings.data_folder)
     use_for_gradio(served)
@@ -175,7 +174,7 @@ def add_routes(app: FastAPI, bench: Workbench) -> None:
     @app.get(CLOUD_ROUTE + "{scene:path}")
     def send_cloud(scene: str) -> Response:
         try:
-            cloud = bench.room(unquote(scene))
+            cloud = bench.room(scene)
         except MaskgroupError as error:
             return JSONResponse({"error": str(error)}, status_code=404)
         if cloud is None:
