@@ -185,13 +185,14 @@ def add_routes(app: FastAPI, bench: Workbench) -> None:
 def _warm_up(bench: Workbench, groupings: GroupingRuns) -> None:
     """Load the model, the first room and its groups while the browser is still opening, so that the first click does not wait."""
     try:
-        bench.room(bench.scene_names()[0])
+        first = bench.scene_names()[0]
+        bench.room(first)
         bench.judge()
         rival = bench.judges.rival()
         if rival is not None:
             bench.judge(rival)
-        if bench.is_bundled(bench.scene_names()[0]):
-            groupings.open_or_start(bench.scene_names()[0])
+        if bench.is_bundled(first):
+            groupings.open_or_start(first)
     except MaskgroupError:
         # The page says so itself when the person gets there.
         return

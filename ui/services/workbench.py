@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 MAX_THUMBNAILS = 48
 """Views shown as pictures to choose from; longer scenes show evenly spaced ones, the list has all."""
 MAX_OPEN_SCENES = 4
-SURVEY_S = 20.0
+SURVEY_S = 3.0
 """Seconds for opening scenes that changed since the last look; more of them are listed without being opened."""
 MAX_VERDICTS = 10_000
 
@@ -98,12 +98,13 @@ class Workbench:
 
     def is_bundled(self, scene: str) -> bool:
         """Return whether a scene came with the program."""
-        return self.scenes_dir.resolve() == SCENES_DIR.resolve() and scene in self.scene_names()
+        return self.open_scene(scene).scene.folder.is_relative_to(SCENES_DIR.resolve())
 
     def _open_scene(self, name: str) -> OpenScene:
         # Only names of the list are opened: a name that comes from a page is never used as a path.
-        if name not in self.scene_names():
-            raise SceneError(f"There is no scene {name!r} in {self.scenes_dir}; the scenes are {', '.join(self.scene_names())}.")
+        names = self.scene_names()
+        if name not in names:
+            raise SceneError(f"There is no scene {name!r} in {self.scenes_dir}; the scenes are {', '.join(names)}.")
         scene = find_scene(name, self.scenes_dir)
         return OpenScene(scene, FrameSource(scene))
 
