@@ -254,8 +254,10 @@ class GroupingRuns:
 
         judge: FramePairJudge | None = None
         if evidence != "geometry":
-            threshold = self._bench.threshold(model or self._bench.judges.default) or USUAL_THRESHOLD
-            judge = FramePairJudge(self._bench.judge(model), opened.frames, tick=stop_if_asked, threshold=threshold)
+            # Asked once: "tuned" may come to stand for another run, whose threshold is its own.
+            name = self._bench.judges.behind(model or self._bench.judges.default)
+            threshold = self._bench.threshold(name) or USUAL_THRESHOLD
+            judge = FramePairJudge(self._bench.judge(name), opened.frames, tick=stop_if_asked, threshold=threshold)
         run = group_scene(
             opened.scene,
             opened.frames,

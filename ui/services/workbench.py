@@ -213,7 +213,8 @@ class Workbench:
         Returns:
             One verdict a pair, in order, deciding at the threshold that people chose for the model.
         """
-        name = model or self.judges.default
+        # Asked once: "tuned" may come to stand for another run meanwhile, whose answers and threshold are its own.
+        name = self.judges.behind(model or self.judges.default)
         known = self._known(scene, pairs, name)
         missing = [pair for pair in dict.fromkeys(pairs) if pair not in known]
         if missing:
@@ -221,7 +222,7 @@ class Workbench:
             crops = [CropPair(self.crop(scene, pair.a, model=name), self.crop(scene, pair.b, model=name)) for pair in missing]
             known |= zip(missing, judge.judge(crops), strict=True)
             with self._verdicts_lock:
-                self._verdicts.update({(scene, pair, self.judges.behind(name)): known[pair] for pair in missing})
+                self._verdicts.update({(scene, pair, name): known[pair] for pair in missing})
                 while len(self._verdicts) > MAX_VERDICTS:
                     self._verdicts.popitem(last=False)
         threshold = self.threshold(name)
@@ -232,9 +233,9 @@ class Workbench:
         point = self.points.get(model) if self.points is not None else None
         return None if point is None else point.threshold
 
-    def _known(self, scene: str, pairs: Sequence[MaskPair], model: str) -> dict[MaskPair, Verdict]:
+    def _known(self, scene: str, pairs: Sequence[MaskPair], name: str) -> dict[MaskPair, Verdict]:
         with self._verdicts_lock:
-            found = {pair: self._verdicts.get((scene, pair, self.judges.behind(model))) for pair in pairs}
+            found = {pair: self._verdicts.get((scene, pair, name)) for pair in pairs}
         return {pair: verdict for pair, verdict in found.items() if verdict is not None}
 
     def truth(self, scene: str, pair: MaskPair) -> bool | None:

@@ -62,17 +62,19 @@ class HeatmapCache:
             def tell(done: int, total: int, number: int = number, model: str = model) -> None:
                 on_progress((number + done / total) / len(models), f"asking {model}")
 
-            maps = self.maps(scene, pair, model, on_progress=tell)
+            # Asked once: "tuned" may come to stand for another run while this one is asked.
+            name = self._bench.judges.behind(model)
+            maps = self.maps(scene, pair, name, on_progress=tell)
             for word, key, heat in (("left", pair.a, maps.a), ("right", pair.b, maps.b)):
-                crop = self._bench.crop(scene, key, model=model)
+                crop = self._bench.crop(scene, key, model=name)
                 drawn.append(HeatPicture(draw_heat(crop, heat, maps.strongest), f"{model}, {word} crop"))
         return drawn
 
     def maps(
         self, scene: str, pair: MaskPair, model: str, *, on_progress: Callable[[int, int], None] = lambda done, total: None
     ) -> HeatMaps:
-        """Return a model's maps of a pair, computed once."""
-        key = (scene, pair, self._bench.judges.behind(model))
+        """Return a model's maps of a pair, computed once; `model` is what its name stands for now."""
+        key = (scene, pair, model)
         known = self._kept.get(key)
         if known is None:
             judge = self._bench.judge(model)
