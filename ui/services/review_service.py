@@ -187,7 +187,8 @@ class ReviewService:
 
     def count_stale(self, scene: str) -> int:
         """Return how many labels of a scene are about masks or views that are not there any more."""
-        return sum(len(people) for pair, people in self._people_by_pair(scene).items() if self.bench.is_stale(scene, pair))
+        people = self._people_by_pair(scene)
+        return sum(len(people[pair]) for pair in self.bench.stale_pairs(scene, people))
 
     def _people_by_pair(self, scene: str) -> dict[MaskPair, set[str]]:
         """Return who has a label on each pair of a scene, read anew only when labels were written."""
@@ -240,7 +241,7 @@ class ReviewService:
             MaskgroupError: If it is malformed or cannot be stored.
         """
         for key in (pair.a, pair.b):
-            if key.mask not in self.bench.frame(request.scene, key.view).mask_areas:
+            if key.mask not in self.bench.masks(request.scene, key.view):
                 raise MaskError(f"Scene {request.scene!r} has no mask {key}; reload the page and try again.")
         label = self.bench.labels.add(
             NewLabel(
@@ -351,9 +352,9 @@ class ReviewService:
 
     def _contradictions(self, scene: str) -> list[LabelContradiction]:
         # Labels on masks that are gone can no longer be looked at: they are listed as stale, and stop nothing.
-        return find_contradictions(
-            label for label in self.bench.labels.current(scene) if not self.bench.is_stale(scene, label.pair)
-        )
+        labels = self.bench.labels.current(scene)
+        stale = {label.id for label in self.bench.stale_labels(labels)}
+        return find_contradictions(label for label in labels if label.id not in stale)
 
     def _cycle_cards(self, found: LabelContradiction) -> Iterator[ReviewCard]:
         chain = found.cycle

@@ -205,7 +205,7 @@ class GroupingActions:
             except MaskgroupError:
                 return f"a mask of view {key.view} (not there now)"
 
-        stale = words.stale_html(len(self._bench.stale_labels(scene)), page.count_stale(result))
+        stale = words.stale_html(len(self._bench.stale_labels(self._bench.labels.current(scene))), page.count_stale(result))
         return words.show_summary(result, name=name) + stale if result else stale
 
     def _open_scene(self, current: Pick) -> list[Any]:

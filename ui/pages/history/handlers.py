@@ -13,7 +13,7 @@ from ui.components.pairs import HISTORY_TAB, parse_place, pictures_html, read_pa
 from ui.components.wording import DECISION_WORDS
 from ui.escape import escape
 from ui.services.review_service import ReviewService
-from ui.services.workbench import Workbench
+from ui.services.workbench import Workbench, stale_words
 from ui.web.permissions import undo_label
 
 HEADERS = ["row", "when (UTC)", "scene", "pair", "said", "by", "queue", "seconds", "counts"]
@@ -43,17 +43,18 @@ def read_address(bench: Workbench, query: dict[str, str]) -> PairAddress:
 
 def table(bench: Workbench, found: list[Found]) -> list[list[str]]:
     """Return the rows of the page's table, in the order of `HEADERS`."""
+    stale = {label.id for label in bench.stale_labels(entry.label for entry in found)}
     return [
         [
             str(entry.label.id),
             f"{entry.label.created_at:%Y-%m-%d %H:%M:%S}",
             entry.label.scene,
-            bench.pair_words(entry.label.scene, entry.label.pair),
+            stale_words(entry.label.pair) if entry.label.id in stale else bench.pair_words(entry.label.scene, entry.label.pair),
             said(entry.label),
             entry.label.annotator,
             entry.label.queue,
             "" if entry.label.seconds is None else f"{entry.label.seconds:.1f}",
-            counts_words(bench, entry),
+            counts_words(entry, is_stale=entry.label.id in stale),
         ]
         for entry in found
     ]
@@ -71,11 +72,11 @@ def said(label: Label) -> str:
     return DECISION_WORDS[label.decision] + (" (gold)" if label.is_gold else "")
 
 
-def counts_words(bench: Workbench, found: Found) -> str:
+def counts_words(found: Found, *, is_stale: bool) -> str:
     """Return whether a row counts; a stale one counts for nothing until its masks are there again."""
     if not found.counts:
         return "no"
-    return "yes" if bench.has_pair(found.label.scene, found.label.pair) else "stale"
+    return "stale" if is_stale else "yes"
 
 
 def details(service: ReviewService, label_id: int) -> str:

@@ -28,7 +28,7 @@ def agreement(service: ReviewService) -> Agreement:
 def people_rows(service: ReviewService, found: Agreement) -> list[list[str]]:
     """Return the table of people, in the order of `PEOPLE_HEADERS`."""
     bench = service.bench
-    stale = Counter(label.annotator for label in bench.labels.current() if bench.is_stale(label.scene, label.pair))
+    stale = Counter(label.annotator for label in bench.stale_labels(bench.labels.current()))
     return [
         [
             person.name,

@@ -267,7 +267,7 @@ def read_verdict(service: ReviewService, wanted: CardRequest, pair: MaskPair, re
 def pair_token(bench: Workbench, scene: str, pair: MaskPair) -> str:
     """Return what tells a pair from any other that its numbers could come to name: its masks and how large they are."""
     ordered = pair.canonical()
-    sides = [[key.view, key.mask, bench.frame(scene, key.view).mask_areas[key.mask]] for key in (ordered.a, ordered.b)]
+    sides = [[key.view, key.mask, bench.masks(scene, key.view)[key.mask]] for key in (ordered.a, ordered.b)]
     return hashlib.sha256(to_json_text([scene, sides]).encode()).hexdigest()[:16]
 
 
