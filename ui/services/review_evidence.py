@@ -92,13 +92,14 @@ class ReviewEvidence:
         self._rooms: dict[str, _Room] = {}
         self._lock = threading.Lock()
 
-    def snapshot(self, scene: str, *, probe: bool = False, at_once: bool = False) -> Snapshot | None:
+    def snapshot(self, scene: str, *, probe: bool = False, at_once: bool = False, newest: int | None = None) -> Snapshot | None:
         """Return the latest snapshot, None while the first one is being made; work that is due is started.
 
         Args:
             scene: Name of the scene.
             probe: Whether the judges' answers are wanted too.
             at_once: Whether new labels are taken in at once, rather than after a few seconds.
+            newest: Number of the newest label, where it was asked for already.
 
         Raises:
             MaskgroupError: If the links of this scene cannot be found.
@@ -107,7 +108,7 @@ class ReviewEvidence:
         with self._lock:
             room = self._rooms.setdefault(scene, _Room())
             room.wants_probe |= probe
-            if room.worker is None and self._is_due(room, at_once=at_once):
+            if room.worker is None and self._is_due(room, at_once=at_once, newest=newest):
                 room.worker = threading.Thread(target=self._work, args=(scene, room), daemon=True, name=f"review-{scene}")
                 room.worker.start()
             if room.problem and room.snapshot is None:
@@ -143,12 +144,12 @@ class ReviewEvidence:
             cuts.append(cut(spread_labels(room.start, room.supernodes, constraints), constraints=constraints))
         return count_moved(*cuts)
 
-    def _is_due(self, room: _Room, *, at_once: bool) -> bool:
+    def _is_due(self, room: _Room, *, at_once: bool, newest: int | None) -> bool:
         if room.problem:
             return False
         if room.snapshot is None:
             return True
-        if room.snapshot.labels_seen != self._bench.labels.newest_id():
+        if room.snapshot.labels_seen != (self._bench.labels.newest_id() if newest is None else newest):
             return at_once or time.monotonic() - room.refreshed_at > REFRESH_S
         return room.wants_probe and room.p_same is None
 

@@ -85,8 +85,15 @@ def next_cards(service: ReviewService, request: dict[str, Any]) -> dict[str, Any
             [VIEW, NUMBER, VIEW, NUMBER]), "first" (one such pair). Without a session one is made, to be sent from then on.
     """
     wanted = read_card_request(service.bench, request)
-    cards = [card_values(service.bench, wanted.scene, card) for card in service.cards(wanted)]
-    return {"cards": cards, "session": wanted.session, **_standing(service, wanted)}
+    hand = service.hand_out(wanted)
+    state = hand.queue
+    return {
+        "cards": [card_values(service.bench, wanted.scene, card) for card in hand.cards],
+        "session": wanted.session,
+        "progress": _progress(service, wanted.annotator),
+        "queue": {"left": state.count if state else None, "words": describe_queue(state) if state else "the queue is being made"},
+        "stale": hand.stale,
+    }
 
 
 @answering
@@ -347,13 +354,6 @@ def describe_queue(state: QueueState) -> str:
     if state.note:
         parts.append(state.note)
     return " · ".join(parts)
-
-
-def _standing(service: ReviewService, wanted: CardRequest) -> dict[str, Any]:
-    states = service.queues(wanted.scene, annotator=wanted.annotator, only=wanted.only, kinds=[wanted.queue])
-    state = states[0] if states else None
-    queue = {"left": state.count if state else None, "words": describe_queue(state) if state else "the queue is being made"}
-    return {"progress": _progress(service, wanted.annotator), "queue": queue, "stale": service.count_stale(wanted.scene)}
 
 
 def _progress(service: ReviewService, annotator: str) -> dict[str, Any]:

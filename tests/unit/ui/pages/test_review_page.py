@@ -377,3 +377,62 @@ def test_first_pairs_do_not_wait_for_the_queue(tmp_path: Path) -> None:
     made = make_desk(tmp_path, SCENES_DIR)
     got = page.next_cards(made, {"scene": "sh3d_living", "queue": "impact", "annotator": "Ada", "session": "one", "blind": True})
     assert got["cards"], got
+
+
+def test_one_request_asks_the_database_once_for_what_it_needs_once(service: ReviewService, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    stores: tuple[tuple[Any, str], ...] = (
+        (service.bench.labels, "newest_id"),
+        (service.bench.labels, "people_by_pair"),
+        (service.bench.labels, "current"),
+        (service.choices, "number"),
+    )
+
+    def counting(ask: Any, name: str) -> Any:
+        def counted(*given: Any) -> Any:
+            asked.append(name)
+            return ask(*given)
+
+        return counted
+
+    for store, name in stores:
+        monkeypatch.setattr(store, name, counting(getattr(store, name), name))
+    assert cards(service, count=2)
+    # The newest row is asked for once more after the pairs were leased: another process may have labelled one meanwhile.
+    assert sorted(asked) == ["newest_id", "newest_id", "number", "people_by_pair"]
+    # A tick of the page: the contradictions are looked for once until somebody labels, and the groups until others are found.
+    asked.clear()
+    for _ in range(3):
+        service.queues(NAME)
+    assert asked.count("current") == 1
+    assert "people_by_pair" not in asked
+    listed = service.groups(NAME)
+    assert service.groups(NAME) is listed
+    page.answer(service, wanted(pair=cards(service, count=1, session="two")[0]["pair"], decision="same"))
+    service.evidence.wait(NAME)
+    asked.clear()
+    service.queues(NAME)
+    assert asked.count("current") == asked.count("people_by_pair") == 1
+    assert service.groups(NAME) is not listed
+
+
+def test_a_pair_that_another_process_labelled_meanwhile_is_not_handed_out(
+    service: ReviewService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that everybody gets once: the same person may have answered it elsewhere."""
+    for share in (0.0, 1.0):
+        service.choices.set_number(OVERLAP_SHARE, share)
+        first = cards(service, count=1, session=f"look {share}")[0]["pair"]
+        page.pause(service, wanted(session=f"look {share}", avoid=[first]))
+        lease_all = service.leases.lease_all
+
+        def late(*given: Any, first: list[Any] = first, lease_all: Any = lease_all, **more: Any) -> Any:
+            pair = page.read_pair(service.bench, NAME, first)
+            LabelStore(service.bench.labels.database).add(NewLabel("Ada", NAME, pair, "same"))
+            return lease_all(*given, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(service.leases, "lease_all", late)
+            got = cards(service, count=1, session=f"take {share}")
+        assert unordered(got[0]["pair"]) != unordered(first)
+        assert page.pause(service, wanted(session=f"take {share}", avoid=[card["pair"] for card in got])) == {}
