@@ -42,9 +42,7 @@ def build_people_tab(tab: gr.Tab, service: ReviewService, annotator: gr.Textbox)
     outputs = [people, words, between, *pair]
 
     def refresh(number: int) -> tuple[Any, ...]:
-        found = page.agreement(service)
-        tables = page.people_rows(service, found), page.agreement_words(found), page.between_rows(found)
-        return *tables, *page.show_disagreement(service, number)
+        return page.show_page(service, number)
 
     def open_page(number: int) -> tuple[Any, ...]:
         return *refresh(number), page.overlap_share(service)

@@ -54,9 +54,10 @@ def test_disagreement_is_shown_and_settled_by_gold(service: ReviewService) -> No
     assert "group" in effect
     assert people.disagreements(service) == []
     assert service.bench.labels.settled(NAME)[0].basis == "gold"
-    rows = {row[0]: row for row in people.people_rows(service, people.agreement(service))}
+    table, _, between, *_ = people.show_page(service, 0)
+    rows = {row[0]: row for row in table}
     assert (rows["Ada"][4:], rows["<b>Bob"][4:]) == (["1", "100%", "0"], ["1", "0%", "0"])
-    assert people.between_rows(people.agreement(service)) == [["<b>Bob", "Ada", "1", "0%", "0.00"]]
+    assert between == [["<b>Bob", "Ada", "1", "0%", "0.00"]]
     with pytest.raises(LabelError, match="no disagreement"):
         people.settle(service, key, "same", annotator="Cleo")
 
@@ -79,6 +80,18 @@ def test_gold_goes_to_the_pair_that_was_shown_or_to_none(service: ReviewService)
     people.settle(service, second, "different", annotator="Dan")
     gold = [(label.pair, label.decision) for label in service.bench.labels.current(NAME) if label.is_gold]
     assert gold == [(RED.canonical(), "same"), (MIXED.canonical(), "different")]
+
+
+def test_the_page_reads_the_labels_once(service: ReviewService, monkeypatch: pytest.MonkeyPatch) -> None:
+    say(service, "Ada", RED, "same")
+    say(service, "Bob", RED, "different")
+    reads: list[str] = []
+    for name in ("current", "get"):
+        read = getattr(service.bench.labels, name)
+        monkeypatch.setattr(service.bench.labels, name, lambda *given, read=read, name=name: (reads.append(name), read(*given))[1])
+    *_, shown = people.show_page(service, 0)
+    assert "Ada" in shown
+    assert reads == ["current"]
 
 
 def test_overlap_share_holds_for_all(service: ReviewService) -> None:
