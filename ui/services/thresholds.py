@@ -7,14 +7,12 @@ written to) lies in `operating_point.json` of the data folder, beside the labels
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from engine.errors import ModelError
-from engine.judging.calibration.operating_point import USUAL_THRESHOLD, OperatingPoint, OperatingPoints
-from engine.judging.sources import ModelReference
+from engine.judging.calibration.operating_point import USUAL_THRESHOLD, OperatingPoint, OperatingPoints, PointPlace
 from ui.services.open_judge import find_judge
 from ui.settings import Settings
 
@@ -32,22 +30,16 @@ def open_points(settings: Settings, *, sources: Mapping[str, str] | None = None)
     """
     named = sources or {}
 
-    def find(name: str) -> ModelReference | None:
+    def place(name: str) -> PointPlace:
+        model = named.get(name, name)
         try:
-            return find_judge(named.get(name, name), settings)
+            found = find_judge(model, settings)
         except ModelError:
             # A page may still show a model that is gone.
-            return None
+            return PointPlace(None, model)
+        return PointPlace(settings.runs_folder / found.key if found.kind == "run" else None, found.key)
 
-    def run_folder(name: str) -> Path | None:
-        found = find(name)
-        return settings.runs_folder / found.key if found is not None and found.kind == "run" else None
-
-    def key(name: str) -> str:
-        found = find(name)
-        return named.get(name, name) if found is None else found.key
-
-    return OperatingPoints(settings.data_folder, run_folder=run_folder, key=key)
+    return OperatingPoints(settings.data_folder, place=place)
 
 
 def choose_threshold(given: float | None, model: str, settings: Settings, *, prompt: str | None = None) -> float:
