@@ -130,7 +130,7 @@ def answer(service: ReviewService, request: dict[str, Any]) -> dict[str, Any]:
         pair,
         as_decision(read_text(request, "decision", 40)),
         seconds=read_number(request, "seconds"),
-        hint=read_verdict(service, wanted, pair, request),
+        hint=read_verdict(wanted, request.get("saw")),
         identity=read_text(request, "id", 40) or None,
     )
     return {"label": label.id, "id": label.uuid, "progress": _progress(service, wanted.annotator)}
@@ -251,18 +251,14 @@ def read_list(request: dict[str, Any], name: str, most: int) -> list[Any]:
     return cast("list[Any]", value)
 
 
-def read_verdict(service: ReviewService, wanted: CardRequest, pair: MaskPair, request: dict[str, Any]) -> ShownVerdict | None:
-    """Return the verdict whose hint a person saw: as the page says it, or (with "saw_hint") as it is known here.
+def read_verdict(wanted: CardRequest, saw: object) -> ShownVerdict | None:
+    """Return the verdict whose hint a person saw, as the page says it; None where there was none.
 
     Raises:
         MaskgroupError: If it is malformed.
     """
-    saw, saw_hint = request.get("saw"), read_bool(request, "saw_hint")
-    if wanted.blind or (saw is None and not saw_hint):
+    if wanted.blind or saw is None:
         return None
-    if saw is None:
-        verdict = service.bench.verdict(wanted.scene, pair)
-        return ShownVerdict(verdict.model, verdict.prompt, verdict.p_same, verdict.ambiguity)
     told = as_object(saw) or {}
     model = read_text(told, "model", MAX_TEXT)
     if not model:

@@ -76,7 +76,7 @@ def test_answer_is_stored_with_its_hint_only_where_it_was_shown(service: ReviewS
     first, second = cards(service, count=2)
     saw = page.hints(service, wanted(pairs=[first["pair"]]))["verdicts"][0]
     got = page.answer(service, wanted(pair=first["pair"], decision="same", seconds=1.5, saw=saw))
-    page.answer(service, wanted(pair=second["pair"], decision="unsure", seconds=None, saw_hint=False, blind=True))
+    page.answer(service, wanted(pair=second["pair"], decision="unsure", seconds=None, saw=saw, blind=True))
     assert got["progress"]["total"] == 1
     one, two = service.bench.labels.current(NAME)
     assert (one.id, one.annotator, one.decision, one.seconds, one.model, one.queue) == (
@@ -231,7 +231,6 @@ def test_malformed_requests_get_a_sentence(service: ReviewService, changes: dict
         {"seconds": "soon"},
         {"seconds": -1.0},
         {"seconds": 10**400},
-        {"saw_hint": "yes"},
         {"saw": {"model": "m", "p_same": 2}},
         {"saw": {"p_same": 0.5}},
         {"saw": "tuned"},
@@ -256,7 +255,7 @@ def test_whatever_comes_is_answered_by_an_object_that_json_can_hold(
     whole = wanted(
         pair=card["pair"], decision="same", seconds=1.0, pairs=[card["pair"]], label=1, avoid=[], first=None, blind=False
     )
-    whole |= {"only": "", "saw_hint": False, "saw": None, "token": card["token"], "id": str(uuid4()), "undoes": str(uuid4())}
+    whole |= {"only": "", "saw": None, "token": card["token"], "id": str(uuid4()), "undoes": str(uuid4())}
     for handler in (page.next_cards, page.hints, page.answer, page.undo, page.pause):
         for value in MALFORMED:
             if not isinstance(value, dict):
