@@ -8,7 +8,6 @@ import gradio as gr
 
 from db.labels.search import Filter, names_in_use
 from engine.types import Decision
-from ui.errors import shown_as_toast
 from ui.pages.history import handlers as page
 from ui.pages.history.handlers import PairAddress
 from ui.services.review_service import ReviewService
@@ -68,11 +67,9 @@ def build_history_tab(demo: gr.Blocks, tab: gr.Tab, service: ReviewService, anno
     def show(label_id: int) -> tuple[str, str]:
         return str(label_id), page.details(service, label_id)
 
-    @shown_as_toast
     def select(event: gr.SelectData) -> tuple[str, str]:
         return show(int(event.row_value[0]))
 
-    @shown_as_toast
     def open_page(request: gr.Request) -> tuple[Any, ...]:
         query = read_query(request)
         address = page.read_address(service.bench, query) if query.get("tab") == page.HISTORY_TAB else PairAddress()
@@ -86,13 +83,11 @@ def build_history_tab(demo: gr.Blocks, tab: gr.Tab, service: ReviewService, anno
             opened = [*show(label_id), *[gr.update(interactive=True) for _ in says]]
         return gr.update(choices=[ALL, *scenes], value=place), gr.update(choices=[ALL, *people], value=""), listed, *opened
 
-    @shown_as_toast
     def list_names() -> tuple[Any, ...]:
         scenes, people = names_in_use(service.bench.labels.database)
         return gr.update(choices=[ALL, *scenes]), gr.update(choices=[ALL, *people])
 
     def changer(what: Decision | None) -> Any:
-        @shown_as_toast
         def change(row: str, name: str) -> tuple[str, str, str]:
             new, effect = page.change(service, page.read_row(row), what, annotator=name)
             return effect, *show(new)

@@ -14,7 +14,6 @@ from finetune.runs.export import export_merged
 from finetune.runs.model_card import name_of
 from finetune.runs.preview import preview_training
 from finetune.runs.registry import Registry, active_of
-from ui.errors import shown_as_toast
 from ui.escape import escape_markdown
 from ui.pages.train import handlers as page
 from ui.pages.train.form import IMPROVED, read_form
@@ -36,32 +35,27 @@ class TrainActions:
         self._bench = bench
         self._registry = registry
 
-    @shown_as_toast
     def open_page(self, current: str | None) -> list[Any]:
         """Show the run that is under way, else the one shown before, else the newest."""
         runs = self._registry.list()
         active = active_of(runs)
         return self._show_all(runs, active.name if active else current or _newest(runs))
 
-    @shown_as_toast
     def suggest_rate(self, model: str) -> float:
         """Propose a learning rate for the model that was chosen."""
         return page.rate_for(model, self._bench, self._registry)
 
-    @shown_as_toast
     def start(self, given_name: str, *values: Any) -> list[Any]:
         """Start a training; its name is taken out of the form."""
         config = read_form(values, self._bench, self._registry)
         run = self._registry.start(config, self._bench.labels.settled(), name=given_name.strip() or None)
         return ["", *self._show_all(self._registry.list(), run.name)]
 
-    @shown_as_toast
     def preview(self, *values: Any) -> list[Any]:
         """Show what would be trained on."""
         found = preview_training(read_form(values, self._bench, self._registry), self._bench.labels.settled())
         return [page.show_counts(found.counts) + page.show_effort(found.steps, found.seconds), _picture(found.sheet)]
 
-    @shown_as_toast
     def poll(self, current: str | None, had_sheet: str | None) -> list[Any]:
         """Bring the page up to date."""
         runs = self._registry.list()
@@ -69,31 +63,26 @@ class TrainActions:
         lists = self._show_list(runs) if active_of(runs) is None else [leave_as_is()] * LIST_VALUES
         return [*self._show_run(runs, current, had_sheet), *lists]
 
-    @shown_as_toast
     def pick(self, chosen: str | None) -> list[Any]:
         """Show another run."""
         runs = self._registry.list()
         return [chosen, *self._show_run(runs, chosen), _note_of(runs, chosen), chosen]
 
-    @shown_as_toast
     def cancel(self, current: str | None) -> None:
         """Ask the run to stop."""
         self._registry.cancel(page.need_run(current))
         gr.Info("It stops after the current step; what it has learned so far is kept.")
 
-    @shown_as_toast
     def resume(self, current: str | None) -> list[Any]:
         """Go on with a run that was stopped."""
         self._registry.resume(page.need_run(current))
         return self._show_all(self._registry.list(), current)
 
-    @shown_as_toast
     def promote(self, chosen: str | None) -> list[Any]:
         """Make a run the tuned model."""
         self._registry.promote(page.need_run(chosen))
         return self._show_list(self._registry.list())
 
-    @shown_as_toast
     def roll_back(self) -> list[Any]:
         """Make the tuned model the one before."""
         before = self._registry.roll_back()
@@ -101,14 +90,12 @@ class TrainActions:
         gr.Info(f"The tuned model is {now}.")
         return self._show_list(self._registry.list())
 
-    @shown_as_toast
     def delete(self, chosen: str | None) -> list[Any]:
         """Delete a run and show the newest."""
         self._registry.delete(page.need_run(chosen))
         runs = self._registry.list()
         return self._show_all(runs, _newest(runs))
 
-    @shown_as_toast
     def compare(self, chosen: str | None, with_what: str) -> str:
         """Compare the picked run with another one."""
         first = page.need_run(chosen)
@@ -116,20 +103,17 @@ class TrainActions:
         rival = name_of(parent) if with_what == BEATEN[1] else with_what
         return page.show_comparison(rival, first, self._registry.compare(with_what, first))
 
-    @shown_as_toast
     def save_note(self, chosen: str | None, text: str) -> list[Any]:
         """Keep a note on a run."""
         self._registry.write_note(page.need_run(chosen), text)
         return self._show_list(self._registry.list())
 
-    @shown_as_toast
     def export(self, chosen: str | None) -> Any:
         """Offer a run's adapter for download."""
         # In the folder that is served already: Gradio would copy it there on its event loop.
         packed = pack_adapter(self._registry, page.need_run(chosen), Path(get_upload_folder()))
         return gr.update(value=str(packed), visible=True)
 
-    @shown_as_toast
     def export_whole(self, chosen: str | None) -> None:
         """Write a run's adapter and its base as one model."""
         folder = self._registry.folder(page.need_run(chosen))
