@@ -24,7 +24,16 @@ from engine.review.queues import QueueKind
 from engine.strict_json import as_object, to_json_text
 from engine.types import MaskKey, MaskPair, UInt8Array, Verdict
 from engine.views.crops import show_mask
-from ui.components.pairs import find_pair, pair_values, parse_place, picture_address, read_pair, review_link, shorten
+from ui.components.pairs import (
+    REVIEW_TAB,
+    find_pair,
+    pair_values,
+    parse_place,
+    picture_address,
+    read_pair,
+    shorten,
+    values_link,
+)
 from ui.services.review_service import CardRequest, QueueState, ReviewCard, ReviewService, as_decision
 from ui.services.workbench import Workbench
 from ui.view3d.pictures import COLOR_A, COLOR_B, draw_view
@@ -294,7 +303,7 @@ def card_values(bench: Workbench, scene: str, card: ReviewCard) -> dict[str, Any
             for side, key in enumerate((card.pair.a, card.pair.b))
         ],
         "cycle": [picture_address(scene, key, bench.mask_number(scene, key), kind="crop", side=0) for key in card.cycle],
-        "link": review_link(bench, scene, card.pair),
+        "link": values_link(scene, pair, tab=REVIEW_TAB),
     }
 
 
