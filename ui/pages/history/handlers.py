@@ -10,8 +10,8 @@ from db.labels.store import Label, NewLabel
 from engine.errors import LabelError, MaskgroupError
 from engine.types import Decision, MaskPair
 from ui.components.pairs import HISTORY_TAB, parse_place, pictures_html, read_pair
+from ui.components.templates import render
 from ui.components.wording import DECISION_WORDS
-from ui.escape import escape
 from ui.services.review_service import ReviewService
 from ui.services.workbench import Workbench, stale_words
 from ui.web.permissions import undo_label
@@ -26,6 +26,25 @@ class PairAddress:
     label: int | None = None
     scene: str | None = None
     pair: MaskPair | None = None
+
+
+@dataclass(frozen=True)
+class ToldRow:
+    """What one row says of a pair.
+
+    Attributes:
+        label: The row.
+        address: Where it is shown.
+        said: What it says, in words.
+        shown: Every verdict that was shown when it was written: the model's name and its P(same).
+        is_chosen: Whether it is the row that a person looks at.
+    """
+
+    label: Label
+    address: str
+    said: str
+    shown: list[tuple[str, float]]
+    is_chosen: bool
 
 
 def read_address(bench: Workbench, query: dict[str, str]) -> PairAddress:
@@ -89,27 +108,22 @@ def details(service: ReviewService, label_id: int) -> str:
     bench = service.bench
     told = bench.labels.history(label.scene, pair=label.pair)
     settled = next((entry for entry in bench.labels.settled(label.scene) if entry.pair == label.pair.canonical()), None)
-    lines = [
-        f"<li{' class=mg-this' if row.id == label.id else ''}><a href='{label_link(row.id)}'>row {row.id}</a>: "
-        f"{escape(said(row))}, "
-        f"{escape(row.annotator)}, {row.created_at:%Y-%m-%d %H:%M:%S} UTC{hint_then(row)}</li>"
-        for row in reversed(told)
-    ]
-    counts = (
-        "Nothing counts for this pair now."
-        if settled is None
-        else f"This pair counts as <b>{DECISION_WORDS[settled.decision]}</b> ({settled.basis})."
+    return render(
+        "pages/history/details.html.j2",
+        pictures=pictures_html(bench, label.scene, label.pair),
+        decision=None if settled is None else DECISION_WORDS[settled.decision],
+        basis=None if settled is None else settled.basis,
+        rows=[
+            ToldRow(
+                row,
+                label_link(row.id),
+                said(row),
+                [(verdict.model, verdict.p_same) for verdict in row.shown if verdict.p_same is not None],
+                is_chosen=row.id == label.id,
+            )
+            for row in reversed(told)
+        ],
     )
-    return f"<div class='mg-history'>{pictures_html(bench, label.scene, label.pair)}<p>{counts}</p><ul>{''.join(lines)}</ul></div>"
-
-
-def hint_then(row: Label) -> str:
-    """Return every verdict that was shown when a row was written, "" for none."""
-    shown = [(verdict.model, verdict.p_same) for verdict in row.shown if verdict.p_same is not None]
-    if not shown:
-        return ""
-    said = ", ".join(f"{p_same:.0%} to the same ({escape(model)})" for model, p_same in shown)
-    return f"; shown beside it: {said}"
 
 
 def label_link(label_id: int) -> str:

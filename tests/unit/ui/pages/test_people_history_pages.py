@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from db.labels.search import Filter, names_in_use, search
-from db.labels.store import LabelStore, NewLabel
+from db.labels.store import LabelStore, NewLabel, ShownVerdict
 from db.schema.session import open_database
 from engine.errors import LabelError
 from engine.types import Decision, MaskKey, MaskPair
@@ -138,10 +138,15 @@ def test_changing_ones_mind_keeps_the_row_and_tells_the_effect(service: ReviewSe
 def test_details_hold_all_that_was_said_and_links_that_open_it(service: ReviewService) -> None:
     first = say(service, "Ada", RED, "same")
     second = say(service, "<script>", RED.swapped(), "different")
-    shown = history.details(service, first)
+    shown = str(history.details(service, first))
     assert f"row {second}" in shown
     assert "&lt;script&gt;" in shown
     assert str(RED_BOX) not in shown
+    told = NewLabel("Eve", NAME, RED, "same", model="<m>", p_same=0.25, beside=(ShownVerdict("two", None, 1.0, 0.0),))
+    third = service.bench.labels.add(told).id
+    after = history.details(service, third)
+    assert "; shown beside it: 25% to the same (&lt;m&gt;), 100% to the same (two)</li>" in after
+    assert after.count("shown beside it") == after.count("class='mg-this'") == 1
     links = [part.split("'")[0] for part in shown.replace("&amp;", "&").split("href='")[1:]]
     opened = [
         history.read_address(service.bench, {name: values[0] for name, values in parse_qs(urlsplit(link).query).items()})
