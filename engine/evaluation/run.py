@@ -24,9 +24,8 @@ from engine.evaluation.trained_on import UNKNOWN, TrainedOn
 from engine.files import write_atomically
 from engine.judging.base import AMBIGUOUS_ABOVE, DEFAULT_PROMPT, CropPair, Judge, load_prompt
 from engine.judging.calibration.fit import margin_of
-from engine.judging.calibration.operating_point import USUAL_THRESHOLD
 from engine.strict_json import as_object
-from engine.types import Float32Array, LeftOutView, MaskKey, Scene, Verdict
+from engine.types import USUAL_THRESHOLD, Float32Array, LeftOutView, MaskKey, Scene, Verdict
 from engine.views.crops import select_mask, show_mask
 from engine.views.frames import DEFAULT_HEIGHT, DEFAULT_WIDTH, FrameSource
 from engine.views.identical_copies import find_identical_copies

@@ -14,9 +14,9 @@ from engine.grouping.graph import Evidence
 from engine.grouping.judge_rounds import PairJudge
 from engine.grouping.pair_judge import FramePairJudge
 from engine.grouping.pipeline import GroupingOptions, Progress, group_scene
-from engine.judging.calibration.operating_point import USUAL_THRESHOLD
 from engine.scenes import find_scene
 from engine.strict_json import to_json_text
+from engine.types import USUAL_THRESHOLD
 from engine.views.frames import FrameSource
 from ui.commands.render import parse_size
 from ui.commands.scene_options import FollowLinksOption, list_left_out

@@ -24,8 +24,7 @@ from engine.grouping.graph import Evidence, cut
 from engine.grouping.metrics import score_masks
 from engine.grouping.pair_judge import FramePairJudge
 from engine.grouping.pipeline import GroupingCancelled, GroupingOptions, GroupingRun, Progress, find_truth, group_scene
-from engine.judging.calibration.operating_point import USUAL_THRESHOLD
-from engine.types import Frame
+from engine.types import USUAL_THRESHOLD, Frame
 from engine.views.appearance import LOOKS, describe_masks
 from ui.services.grouping_change import count_moved, inherit_colors
 from ui.services.grouping_result import GroupCorrection, Result, RunState, score_ari

@@ -21,7 +21,7 @@ from engine.grouping.pipeline import GroupingOptions, GroupingRun, group_scene
 from engine.review.label_spread import find_supernodes, spread_labels
 from engine.review.link_values import value_links
 from engine.review.queues import QUEUES, LinkPool, QueueKind, order_links, queue_worth
-from engine.types import Float32Array, Int32Array, MaskPair
+from engine.types import USUAL_THRESHOLD, Float32Array, Int32Array, MaskPair
 from engine.views.appearance import describe_masks
 from ui.services.grouping_change import count_moved
 from ui.services.grouping_runs import GroupingRuns
@@ -214,7 +214,7 @@ class ReviewEvidence:
             values=value_links(graph, grouping, constraints),
             p_same=unknown if room.p_same is None else room.p_same,
             p_rival=unknown if room.p_rival is None else room.p_rival,
-            threshold=self._bench.threshold(self._bench.judges.default) or 0.5,
+            threshold=self._bench.threshold(self._bench.judges.default) or USUAL_THRESHOLD,
             described=room.described,
             is_done=np.zeros(count, bool),
         )

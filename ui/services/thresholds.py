@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from engine.errors import ModelError
-from engine.judging.calibration.operating_point import USUAL_THRESHOLD, OperatingPoint, OperatingPoints, PointPlace
+from engine.judging.calibration.operating_point import OperatingPoint, OperatingPoints, PointPlace
+from engine.types import USUAL_THRESHOLD
 from ui.services.open_judge import find_judge
 from ui.settings import Settings
 

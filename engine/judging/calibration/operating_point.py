@@ -14,11 +14,9 @@ from typing import Any, cast
 
 from engine.errors import ModelError
 from engine.files import write_atomically
-from engine.types import BoolArray, Float64Array
+from engine.types import USUAL_THRESHOLD, BoolArray, Float64Array
 
 FILE = "operating_point.json"
-USUAL_THRESHOLD = 0.5
-"""Where "same" begins for a model for which nobody chose another."""
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from engine.evaluation.comparison.groupings import Change
 from engine.evaluation.comparison.run import ComparisonSettings, FinishedComparison, Step, predictions_of
 from engine.evaluation.pair_sampling import NegativeMode, SamplingSettings
 from engine.evaluation.predictions import split_scores
-from engine.judging.calibration.operating_point import USUAL_THRESHOLD, OperatingPoint, OperatingPoints, rates_at
+from engine.judging.calibration.operating_point import OperatingPoint, OperatingPoints, rates_at
 from engine.strict_json import to_json_text
-from engine.types import Float32Array, MaskKey
+from engine.types import USUAL_THRESHOLD, Float32Array, MaskKey
 from ui.components.pairs import parse_place
 from ui.components.templates import render_line
 from ui.pages.compare.plots import make_plots
