@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 
 from engine.errors import MaskError, MaskgroupError
+from engine.strict_json import as_items
 from engine.types import MaskKey, MaskPair
 from ui.components.templates import render, render_line
 from ui.services.workbench import Workbench
@@ -37,7 +38,7 @@ def find_pair(bench: Workbench, scene: str, values: object) -> MaskPair | None:
     Raises:
         MaskError: If it names nothing at all.
     """
-    listed = _items(values)
+    listed: Sequence[object] = as_items(values)
     keys: list[MaskKey] = []
     for view, number in (listed[:2], listed[2:]) if len(listed) == 4 else ((None, None),):
         if not isinstance(view, str) or not isinstance(number, int) or isinstance(number, bool):
@@ -46,11 +47,6 @@ def find_pair(bench: Workbench, scene: str, values: object) -> MaskPair | None:
         if mask is not None:
             keys.append(MaskKey(view, mask))
     return MaskPair(*keys) if len(keys) == 2 and keys[0] != keys[1] else None
-
-
-def _items(values: object) -> Sequence[object]:
-    """Return the items of a list or tuple; none where it is neither."""
-    return cast("Sequence[object]", values) if isinstance(values, list | tuple) else ()
 
 
 def shorten(value: object) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 from db.labels.audit import LabelContradiction
 from db.labels.choices import OVERLAP_SHARE, ChoiceStore
 from db.labels.leases import LeaseStore, lease_key
-from db.labels.rows import pair_key
+from db.labels.rows import DECISIONS, pair_key
 from db.labels.settling import Settled
 from db.labels.store import Label, NewLabel, ShownVerdict
 from db.labels.tallies import Tally, tally
@@ -440,6 +440,6 @@ def as_decision(text: str) -> Decision:
     Raises:
         LabelError: If it is none.
     """
-    if text not in ("same", "different", "unsure", "skip"):
-        raise LabelError(f"The decision is {text!r}, expected same, different, unsure or skip.")
+    if text not in DECISIONS:
+        raise LabelError(f"The decision is {text!r}, expected one of {', '.join(DECISIONS)}.")
     return text

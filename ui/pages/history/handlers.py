@@ -11,6 +11,7 @@ from engine.errors import LabelError, MaskgroupError
 from engine.types import Decision, MaskPair
 from ui.components.pairs import HISTORY_TAB, parse_place, pictures_html, read_pair
 from ui.components.templates import render
+from ui.components.typed import annotator_name, row_number
 from ui.components.wording import DECISION_WORDS
 from ui.services.review_service import ReviewService
 from ui.services.workbench import Workbench, stale_words
@@ -57,7 +58,7 @@ def read_address(bench: Workbench, query: dict[str, str]) -> PairAddress:
             pair = read_pair(bench, scene, [*parse_place(query["a"]), *parse_place(query["b"])])
         except (ValueError, MaskgroupError):
             pair = None
-    return PairAddress(read_row(query.get("label", "")), scene, pair)
+    return PairAddress(row_number(query.get("label", "")), scene, pair)
 
 
 def table(bench: Workbench, found: list[Found]) -> list[list[str]]:
@@ -143,11 +144,6 @@ def get_label(service: ReviewService, label_id: int | None) -> Label:
     return label
 
 
-def read_row(text: str) -> int | None:
-    """Return a row's number as the page holds it, None without one."""
-    return int(text) if text.isdecimal() and len(text) < 10 else None
-
-
 def change(service: ReviewService, label_id: int | None, decision: Decision | None, *, annotator: str) -> tuple[int, str]:
     """Change one's mind about a row's pair, or (None) take the row back; the row itself stays.
 
@@ -158,7 +154,7 @@ def change(service: ReviewService, label_id: int | None, decision: Decision | No
         MaskgroupError: If there is no such row, or it was taken back before.
     """
     label = get_label(service, label_id)
-    name = annotator.strip() or "me"
+    name = annotator_name(annotator)
     before = service.bench.labels.settled(label.scene)
     if decision is None:
         new = undo_label(service.bench.labels, label.id, name)

@@ -6,8 +6,10 @@ from typing import Any
 
 import gradio as gr
 
+from db.labels.rows import DECISIONS
 from db.labels.search import Filter, names_in_use
 from engine.types import Decision
+from ui.components.typed import row_number
 from ui.pages.history import handlers as page
 from ui.pages.history.handlers import PairAddress
 from ui.services.review_service import ReviewService
@@ -30,7 +32,7 @@ GO_ON_SCRIPT = f"""(row) => {{
     window.mgHistoryAwaited = Math.max(0, (window.mgHistoryAwaited || 0) - 1);
     return Array({len(CHANGES)}).fill({{__type__: 'update', interactive: row !== '' && window.mgHistoryAwaited === 0}});
 }}"""
-DECISIONS = [ALL, ("same", "same"), ("different", "different"), ("not sure", "unsure"), ("skipped", "skip")]
+SAID = [ALL, ("same", "same"), ("different", "different"), ("not sure", "unsure"), ("skipped", "skip")]
 
 
 def build_history_tab(demo: gr.Blocks, tab: gr.Tab, service: ReviewService, annotator: gr.Textbox) -> None:
@@ -41,7 +43,7 @@ def build_history_tab(demo: gr.Blocks, tab: gr.Tab, service: ReviewService, anno
         text = gr.Textbox(label="Search", placeholder="a view, a person, a row's number", elem_id="mg-history-text", scale=2)
         scene = gr.Dropdown(label="Scene", choices=[ALL], value="", elem_id="mg-history-scene")
         person = gr.Dropdown(label="Person", choices=[ALL], value="", elem_id="mg-history-person")
-        decision = gr.Dropdown(label="Said", choices=DECISIONS, value="", elem_id="mg-history-decision")
+        decision = gr.Dropdown(label="Said", choices=SAID, value="", elem_id="mg-history-decision")
         counting = gr.Checkbox(label="Only what counts now", elem_id="mg-history-counting")
     rows = gr.Dataframe(headers=page.HEADERS, label="Rows, newest first", interactive=False, max_height=320, elem_id="mg-history")
     details = gr.HTML("<p>Choose a row to see its masks and all that was said of them.</p>", elem_id="mg-history-details")
@@ -89,7 +91,7 @@ def build_history_tab(demo: gr.Blocks, tab: gr.Tab, service: ReviewService, anno
 
     def changer(what: Decision | None) -> Any:
         def change(row: str, name: str) -> tuple[str, str, str]:
-            new, effect = page.change(service, page.read_row(row), what, annotator=name)
+            new, effect = page.change(service, row_number(row), what, annotator=name)
             return effect, *show(new)
 
         return change
@@ -111,4 +113,4 @@ def build_history_tab(demo: gr.Blocks, tab: gr.Tab, service: ReviewService, anno
 
 
 def _as_decision(text: str) -> Decision | None:
-    return text if text in ("same", "different", "unsure", "skip") else None
+    return text if text in DECISIONS else None

@@ -12,6 +12,7 @@ from engine.errors import MaskgroupError
 from engine.strict_json import to_json_text
 from engine.types import Decision
 from ui.components.left_out import left_out_list
+from ui.components.typed import annotator_name
 from ui.components.wording import ASKING_HTML
 from ui.pages.judge import duel as duels
 from ui.pages.judge import handlers as page
@@ -113,7 +114,7 @@ class JudgeActions:
         """Take back the label that the page names, not one that was saved since."""
         if on_screen not in map(str, saved_rows):
             raise MaskgroupError("The page was just saving a label, so nothing was taken back; look at it, then undo.")
-        undo_label(self._bench.labels, int(on_screen), name.strip() or "me")
+        undo_label(self._bench.labels, int(on_screen), annotator_name(name))
         return "", "Undone: the label no longer counts.", gr.update(interactive=False), self._list_latest(current.scene)
 
     def voter(self, ballot: Ballot) -> Callable[..., list[Any]]:

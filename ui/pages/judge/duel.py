@@ -13,6 +13,7 @@ from engine.errors import MaskgroupError
 from engine.strict_json import to_json_text
 from engine.types import MaskPair, Verdict
 from ui.components.templates import render_line
+from ui.components.typed import annotator_name
 from ui.components.wording import truth_html, verdict_html, waiting_html
 from ui.pages.judge.cards import VerdictCard, duel_html, revealed_html, score_html
 from ui.pages.judge.handlers import Choice, next_choice, permalink, waiting_for
@@ -192,7 +193,7 @@ def vote(bench: Workbench, box: VoteBox, choice: Choice, duel: Duel, ballot: Bal
         raise MaskgroupError("There is nothing to vote on: turn the blind test on, and pick a pair of masks.")
     if any(ask_model(bench, choice.scene, pair, name)[0] is None for name in (duel.left, duel.right)):
         raise MaskgroupError("One of the models could not answer, so there is nothing to vote on; take the next pair.")
-    box.add(Vote(annotator.strip() or "me", choice.scene, pair, duel.left, duel.right, ballot))
+    box.add(Vote(annotator_name(annotator), choice.scene, pair, duel.left, duel.right, ballot))
     return replace(duel, ballot=ballot)
 
 

@@ -13,6 +13,7 @@ from engine.errors import LabelError
 from engine.types import Decision
 from ui.components.pairs import pictures_html
 from ui.components.templates import render
+from ui.components.typed import annotator_name, row_number
 from ui.components.wording import DECISION_WORDS
 from ui.services.review_service import ReviewService
 from ui.services.workbench import Workbench
@@ -123,7 +124,8 @@ def settle(service: ReviewService, key: str, decision: Decision, *, annotator: s
         LabelError: If there is nothing to settle, or this pair needs no settling any more.
     """
     listed = disagreements(service)
-    label = service.bench.labels.get(int(key)) if key.isdecimal() and len(key) < 10 else None
+    number = row_number(key)
+    label = None if number is None else service.bench.labels.get(number)
     place = None if label is None else (label.scene, label.pair.canonical())
     found = next((entry for entry in listed if (entry.scene, entry.pair) == place), None)
     if found is None:
@@ -131,6 +133,6 @@ def settle(service: ReviewService, key: str, decision: Decision, *, annotator: s
             "There is no disagreement to settle." if not listed else "This pair was settled meanwhile; look at the one shown now."
         )
     before = service.bench.labels.settled(found.scene)
-    name = annotator.strip() or "me"
+    name = annotator_name(annotator)
     service.bench.labels.add(NewLabel(name, found.scene, found.pair, decision, queue="settle", source="people", is_gold=True))
     return service.effect_words(found.scene, before, service.bench.labels.settled(found.scene))

@@ -25,6 +25,7 @@ from engine.strict_json import as_object, to_json_text
 from engine.types import MaskKey, MaskPair, UInt8Array, Verdict
 from engine.views.crops import show_mask
 from ui.components.pairs import (
+    MAX_NUMBER,
     REVIEW_TAB,
     find_pair,
     pair_values,
@@ -34,6 +35,7 @@ from ui.components.pairs import (
     shorten,
     values_link,
 )
+from ui.components.typed import annotator_name
 from ui.services.review_service import CardRequest, QueueState, ReviewCard, ReviewService, as_decision
 from ui.services.workbench import Workbench
 from ui.view3d.pictures import COLOR_A, COLOR_B, draw_view
@@ -42,8 +44,8 @@ from ui.web.permissions import undo_label
 JPEG_QUALITY = 88
 CROP_PX = 720
 """Longer side of a crop as it is sent: what a phone in the hand and half a screen need."""
-MAX_TEXT, MAX_AVOID, MAX_HINTS, MAX_NUMBER = 200, 500, 64, 1e9
-"""Of what a request may hold: characters, pairs, size of a number."""
+MAX_TEXT, MAX_AVOID, MAX_HINTS = 200, 500, 64
+"""Of what a request may hold: characters, pairs."""
 KINDS = ("crop", "view", "alone")
 QUEUE_WORDS: dict[QueueKind, str] = {
     "impact": "changes most groups",
@@ -154,7 +156,7 @@ def undo(service: ReviewService, request: dict[str, Any]) -> dict[str, Any]:
         request: As for `next_cards`, with "label" (its number) or "undoes" (the UUID of the answer); and, where known, "id".
     """
     # Not `read_card_request`: a label can be taken back whose masks or scene are gone.
-    annotator = read_text(request, "annotator", MAX_NAME).strip() or "me"
+    annotator = annotator_name(read_text(request, "annotator", MAX_NAME))
     number, named, identity = request.get("label"), read_text(request, "undoes", 40), read_text(request, "id", 40) or None
     if named:
         check_identity(named)
@@ -191,7 +193,7 @@ def read_card_request(bench: Workbench, request: dict[str, Any]) -> CardRequest:
     return CardRequest(
         scene=scene,
         queue=cast("QueueKind", read_text(request, "queue", MAX_NAME) or "impact"),
-        annotator=read_text(request, "annotator", MAX_NAME).strip() or "me",
+        annotator=annotator_name(read_text(request, "annotator", MAX_NAME)),
         session=read_text(request, "session", MAX_TEXT) or secrets.token_hex(16),
         blind=read_bool(request, "blind"),
         only=read_text(request, "only", MAX_NAME),

@@ -13,6 +13,7 @@ from gradio.events import api  # pyright: ignore[reportUnknownVariableType]  # g
 from engine.errors import MaskgroupError
 from engine.strict_json import to_json_text
 from ui.components.pairs import PICTURE_ROUTE, REVIEW_TAB
+from ui.components.typed import annotator_name
 from ui.pages.review import handlers as page
 from ui.services.review_service import PROBING, ReviewService
 from ui.services.workbench import Workbench
@@ -116,7 +117,7 @@ def build_review_tab(demo: gr.Blocks, service: ReviewService, *, remembered: gr.
         return query["scene"] if query.get("scene") in names else leave_as_is(), name, {"first": first}
 
     def list_queues(name: str, kind: str, narrowed: str, who: str) -> str:
-        states = service.queues(name, annotator=who.strip() or "me", only=narrowed, probe=kind in PROBING)
+        states = service.queues(name, annotator=annotator_name(who), only=narrowed, probe=kind in PROBING)
         return to_json_text({"scene": name, "queues": page.queue_choices(states), "only": [EVERYTHING, *service.groups(name)]})
 
     for chooser in (scene, queue, only, blind):
