@@ -282,8 +282,7 @@ class ReviewService:
     def give_back(self, request: CardRequest, pairs: Iterable[MaskPair]) -> None:
         """Let others have the pairs that a page held; where the database cannot be written they get them when the lease ends."""
         try:
-            for pair in pairs:
-                self.leases.release(request.scene, pair, request.holder, among=request.annotator)
+            self.leases.release_all(request.scene, list(pairs), request.holder, among=request.annotator)
         except NotSavedError as error:
             log.warning("%s", error)
 
