@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
 from engine.errors import SceneError
 from engine.scenes import SceneInfo, SceneList, survey_scenes
 from engine.strict_json import to_json_text
-from ui.commands.scene_options import MAX_SAID, FollowLinksOption, list_left_out
+from ui.commands.scene_options import MAX_SAID, FollowLinksOption, JsonOption, ScenesOption, list_left_out
 from ui.settings import Settings
 
 
 def scenes(
-    folder: Annotated[Path | None, typer.Option("--scenes", help="Folder of scenes; default: the bundled ones.")] = None,
+    folder: ScenesOption = None,
     follow_links: FollowLinksOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the scenes with their format and number of views, and what was left out and why. Exit code 2 if there is no scene."""
     where = folder or Settings().scenes
