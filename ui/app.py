@@ -20,7 +20,7 @@ from db.labels.store import LabelStore
 from db.runs import RunStore
 from db.schema.private_files import PRIVATE_FOLDER, tighten
 from db.schema.session import open_database
-from engine.assets import ASSETS_DIR
+from engine.assets import SHIPPED_COMPARISON
 from engine.errors import MaskgroupError
 from engine.strict_json import to_json_text
 from finetune.runs.promotion import finished_runs, judge_names, name_behind
@@ -57,8 +57,6 @@ from ui.web.served_folder import make_served_folder, use_for_gradio
 from ui.web.uploads import UploadQuota
 
 JUDGE_TAB = "judge"
-SHIPPED_COMPARISON = ASSETS_DIR / "comparisons" / "shipped"
-"""Made by `python -m ui.commands.make_shipped_comparison`."""
 ADDRESSED_TABS = (COMPARE_TAB, REVIEW_TAB, HISTORY_TAB, PEOPLE_TAB, TRAIN_TAB)
 """What `?tab=` of an address may open (Gradio keeps `page` for itself)."""
 MAX_UPLOAD = "10mb"

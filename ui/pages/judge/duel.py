@@ -99,13 +99,11 @@ def check_shown(duel: Duel | None, choice: Choice, on_screen: str) -> Duel:
     return duel
 
 
-def show_duel(bench: Workbench, choice: Choice, duel: Duel) -> str:
-    """Return what the models say of the picked pair, as HTML; a model that cannot answer says why, where its verdict would be."""
-    return answer(bench, choice, duel).html
-
-
 def answer(bench: Workbench, choice: Choice, duel: Duel) -> Answer:
-    """Ask the models about the picked pair; returns what the page shows, with the verdicts in it."""
+    """Ask the models about the picked pair; returns what the page shows, with the verdicts in it.
+
+    A model that cannot answer says why, where its verdict would be.
+    """
     pair = choice.pair
     if pair is None:
         return Answer(choice, waiting_html(waiting_for(choice)))
