@@ -46,20 +46,3 @@ def answers_held(page: Page, *, after: int = 0) -> Iterator[HeldAnswers]:
     held = HeldAnswers(page)
     yield held
     held.release()
-
-
-@contextmanager
-def slow_answers(page: Page, late_ms: int) -> Iterator[None]:
-    """Send what is clicked within so much later; what is clicked afterwards is sent at once."""
-    page.evaluate(
-        """(ms) => {
-            window.fetchAtOnce = window.fetch;
-            window.fetch = async (...asked) => {
-                if (String(asked[0].url ?? asked[0]).includes('queue/join')) await new Promise((go) => setTimeout(go, ms));
-                return window.fetchAtOnce(...asked);
-            };
-        }""",
-        late_ms,
-    )
-    yield
-    page.evaluate("window.fetch = window.fetchAtOnce")

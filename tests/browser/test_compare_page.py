@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from engine.assets import ASSETS_DIR, BUNDLED_MODEL
 from engine.evaluation.comparison.run import ComparisonSettings
 from engine.judging.local.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids
 from tests.browser.app_process import WAIT_MS, running_app
-from tests.browser.held_answers import slow_answers
 from tests.e2e.test_evaluate_command import run
 from tests.rounding import but_rounding
 from tests.tiny_room import NAME, write_tiny_room
@@ -218,6 +218,23 @@ def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, st
         yield address, keys[0], keys[1], folder
 
 
+@contextmanager
+def slow_answers(page: Page) -> Iterator[None]:
+    """What is clicked within is sent late; what is clicked afterwards is sent at once."""
+    page.evaluate(
+        """(ms) => {
+            window.fetchAtOnce = window.fetch;
+            window.fetch = async (...asked) => {
+                if (String(asked[0].url ?? asked[0]).includes('queue/join')) await new Promise((go) => setTimeout(go, ms));
+                return window.fetchAtOnce(...asked);
+            };
+        }""",
+        LATE_MS,
+    )
+    yield
+    page.evaluate("window.fetch = window.fetchAtOnce")
+
+
 def choose_run(page: Page, name: str) -> None:
     page.locator("#mg-compare-run input").click()
     page.get_by_role("option", name=name).click()
@@ -256,7 +273,7 @@ def test_what_is_clicked_meanwhile_counts(page: Page, two_runs: tuple[str, str, 
     expect(rates).to_contain_text("contrary")
 
     # Another kind of answers while another comparison is on its way: all of its answers are "fixed", none is "broken".
-    with slow_answers(page, LATE_MS):
+    with slow_answers(page):
         choose_run(page, "contrary against good")
     page.locator("#mg-compare-outcome label").nth(1).click()
     expect(flips.locator("figure")).not_to_have_count(0)
@@ -280,7 +297,7 @@ def test_what_is_clicked_meanwhile_counts(page: Page, two_runs: tuple[str, str, 
     expect(rates).to_contain_text("from 70%")
 
     # The last of two quick choices counts, and a threshold is kept for the model whose rates are on screen, or not at all.
-    with slow_answers(page, LATE_MS):
+    with slow_answers(page):
         choose_run(page, "good against contrary")
         page.wait_for_timeout(LATE_MS / 3)
         page.locator("#mg-compare-run input").click()
@@ -289,7 +306,7 @@ def test_what_is_clicked_meanwhile_counts(page: Page, two_runs: tuple[str, str, 
         choose_run(page, "good against contrary")
     page.locator("#mg-keep-threshold").click()
     expect(kept).to_contain_text("From now on good says")
-    with slow_answers(page, LATE_MS):
+    with slow_answers(page):
         number.fill("0.8")
         number.press("Enter")
     page.locator("#mg-keep-threshold").click()

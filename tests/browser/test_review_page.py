@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,6 @@ from playwright.sync_api import Browser, Page, expect
 
 from engine.assets import SCENES_DIR
 from tests.browser.app_process import WAIT_MS, running_app
-from tests.model_process import free_port
 from tests.tiny_room import NAME, write_tiny_room
 
 pytestmark = pytest.mark.browser
@@ -256,6 +256,12 @@ def test_pairs_of_one_scene_never_come_back_in_another(chromium: Browser, app: s
     go_on_in(home)
     assert [row[1:3] for row in rows(database, "annotator = 'gus'")[3:]] == [("same", NAME)]
     assert page.problems == []  # type: ignore[attr-defined]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def test_nothing_is_lost_while_the_server_is_stopped(chromium: Browser, tmp_path: Path) -> None:
