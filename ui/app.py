@@ -88,10 +88,10 @@ def build_blocks(bench: Workbench, settings: Settings, groupings: GroupingRuns, 
         remembered = gr.BrowserState(settings.annotator, storage_key="maskgroup-annotator", secret="not-a-secret")
         with gr.Tabs(selected=JUDGE_TAB) as tabs:
             with gr.Tab("Judge", id=JUDGE_TAB):
-                build_judge_tab(blocks, bench, VoteBox(settings.data_folder / VOTES_FILE), remembered=remembered)
+                judge_name = build_judge_tab(blocks, bench, VoteBox(settings.data_folder / VOTES_FILE), remembered=remembered)
             with gr.Tab("Review", id=REVIEW_TAB):
                 service = ReviewService(bench, groupings)
-                annotator = build_review_tab(blocks, service, remembered=remembered)
+                annotator = build_review_tab(blocks, service, remembered=remembered, other_name=judge_name)
             with gr.Tab("History", id=HISTORY_TAB) as history_tab:
                 build_history_tab(blocks, history_tab, service, annotator)
             with gr.Tab("People", id=PEOPLE_TAB) as people_tab:
@@ -176,7 +176,7 @@ def add_routes(app: FastAPI, bench: Workbench) -> None:
         except MaskgroupError as error:
             return JSONResponse({"error": str(error)}, status_code=404)
         if cloud is None:
-            return JSONResponse({"error": "This scene has no geometry."}, status_code=404)
+            return JSONResponse({"error": "This scene has no mesh, depth or poses, so there is no 3D view."}, status_code=404)
         return Response(to_json_text(cloud_trace(cloud)), media_type="application/json")
 
 

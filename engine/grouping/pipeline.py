@@ -90,7 +90,7 @@ class GroupingRun:
         point_scores: Scores over the mesh's vertices, None without their ground truth.
         undersegmented: Masks that seem to cover several objects.
         left_out: Views of the scene that could not be used, and why.
-        findings: What was found out about depth, poses and masks; None where a kept run was opened.
+        findings: What was found out about depth, poses and masks; None in a kept run of an earlier version.
         calls: Pairs that the judge was asked.
         seconds: Wall-clock time of each stage.
         warnings: Sentences about what looks wrong with the scene.

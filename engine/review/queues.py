@@ -81,10 +81,10 @@ def explain_link(kind: QueueKind, pool: LinkPool, link: int) -> str:
     p, rival = float(pool.p_same[link]), float(pool.p_rival[link])
     chance, moved = float(pool.values.p_change[link]), int(pool.values.moved[link])
     if kind == "impact":
-        masks = "1 mask" if moved == 1 else f"{moved} masks"
+        masks, s = (f"{moved} mask", "s") if moved == 1 else (f"{moved} masks", "")
         if pool.values.is_inside[link]:
-            return f"One group, but it hangs together weakly here: if these differ, {masks} leave it ({chance:.0%} likely)."
-        return f"Two groups that may be one object: if so, {masks} join the other group ({chance:.0%} likely)."
+            return f"One group, but it hangs together weakly here: if these differ, {masks} leave{s} it ({chance:.0%} likely)."
+        return f"Two groups that may be one object: if so, {masks} join{s} the other group ({chance:.0%} likely)."
     if kind == "uncertain":
         if np.isnan(p):
             return "Geometry can hardly tell: this pair is as close to a coin toss as any."

@@ -19,12 +19,11 @@ from db.labels.store import LabelStore, NewLabel
 from db.runs import RunStore
 from db.schema.session import open_database
 from engine.types import MaskKey, MaskPair
-from tests.browser.app_process import running_app
+from tests.browser.app_process import WAIT_MS, running_app
 from tests.http_attacker import canary
 
 pytestmark = pytest.mark.browser
 
-WAIT_MS = 120_000
 TABS = {
     "Judge": "#mg-verdict .mg-verdict",
     "Review": "#mg-review .rv-crop",

@@ -99,6 +99,9 @@ def test_every_page_opens_and_says_what_is_stale(chromium: Browser, app: str, st
     # Only who gave a label takes it back: the newest one of that scene is Bob's.
     page.get_by_role("tab", name="Judge").click()
     page.locator("#mg-annotator textarea, #mg-annotator input").first.fill("bob")
+    page.get_by_role("tab", name="Review").click()
+    expect(page.locator("#mg-review-annotator textarea, #mg-review-annotator input").first).to_have_value("bob")
+    page.wait_for_function("mgReview.state.aim?.annotator === 'bob'")
     page.get_by_role("tab", name="History").click()
     page.locator("#mg-history-undo").click()
     expect(page.locator("#mg-history-changed")).to_contain_text("written")

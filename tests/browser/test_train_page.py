@@ -123,7 +123,7 @@ def test_look_first_then_stop_go_on_note_and_export(chromium: Browser, app: str,
     expect(page.locator("#mg-train-resume")).to_be_visible()
     expect(page.locator("#mg-train-cancel")).to_be_hidden()
     page.locator("#mg-train-resume").click()
-    expect(page.locator("#mg-train-verdict")).to_contain_text("pairs that it was not trained on")
+    expect(page.locator("#mg-train-verdict")).to_contain_text("frozen pairs: objects that were not trained on")
 
     choose_run(page, "stopped")
     note = page.locator("#mg-train-note textarea, #mg-train-note input")

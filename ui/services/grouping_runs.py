@@ -300,6 +300,7 @@ class GroupingRuns:
             calls=kept.calls,
             seconds=kept.seconds,
             warnings=kept.warnings,
+            findings=kept.findings,
         )
         with self._lock:
             job.state = replace(job.state, evidence=kept.options.evidence)

@@ -55,8 +55,8 @@ document.addEventListener('keydown', (event) => {
 """
 
 
-def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, remembered: gr.BrowserState) -> None:
-    """Lay out the page inside `demo`, in whose context this is called, and wire it to the workbench."""
+def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, remembered: gr.BrowserState) -> gr.Textbox:
+    """Lay out the page inside `demo`, in whose context this is called, and wire it to the workbench; returns the person's name."""
     gr.HTML(js_on_load=KEYS_SCRIPT, visible="hidden")
     page = lay_out_page(bench)
     actions = JudgeActions(bench, votes)
@@ -70,6 +70,7 @@ def build_judge_tab(demo: gr.Blocks, bench: Workbench, votes: VoteBox, *, rememb
     page.top.annotator.change(None, page.top.annotator, remembered, js="(name) => name", **QUIET)
     opened = [*page.scene_outputs(), page.top.annotator, page.models.first, page.models.second, page.models.is_blind]
     wiring.ask_after(demo.load(actions.open_page, remembered, opened, **CHOOSING).then)
+    return page.top.annotator
 
 
 class _Wiring:

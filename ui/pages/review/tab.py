@@ -41,6 +41,8 @@ AIM_SCRIPT = """(scene, queue, only, annotator, blind, before, listed) => {
   const aim = {scene, queue, only: narrowed, annotator, blind: hidden, first: before.scene ? null : before.first};
   return [isSame ? same : aim, reset, hidden === blind ? same : hidden, rest[2]];
 }"""
+# Only the field in which a person types is followed: two that followed each other would take back keys that come fast.
+FOLLOW_SCRIPT = """(typed, follows) => document.activeElement?.closest('#%s') ? typed : follows"""
 LIST_SCRIPT = """(listing, listed, scene, only, aim) => {
   const same = {__type__: 'update'};
   const got = listing ? JSON.parse(listing) : {};
@@ -56,8 +58,18 @@ LIST_SCRIPT = """(listing, listed, scene, only, aim) => {
 }"""
 
 
-def build_review_tab(demo: gr.Blocks, service: ReviewService, *, remembered: gr.BrowserState) -> gr.Textbox:
-    """Lay out the page inside `demo`, in whose context this is called, and wire it to the service; returns the person's name."""
+def build_review_tab(demo: gr.Blocks, service: ReviewService, *, remembered: gr.BrowserState, other_name: gr.Textbox) -> gr.Textbox:
+    """Lay out the page inside `demo`, in whose context this is called, and wire it to the service.
+
+    Args:
+        demo: The app.
+        service: Hands out pairs and takes answers.
+        remembered: Keeps the person's name in the browser.
+        other_name: Where another page asks for it: the two say the same.
+
+    Returns:
+        The person's name.
+    """
     names = service.bench.scene_names()
     timer = gr.Timer(POLL_S)
     # Hidden in the page: what a tick found, and what of it the lists show.
@@ -122,8 +134,11 @@ def build_review_tab(demo: gr.Blocks, service: ReviewService, *, remembered: gr.
 
     for chooser in (scene, queue, only, blind):
         chooser.input(**aiming)
-    annotator.submit(**aiming)
-    annotator.blur(**aiming)
+    # A person has one name, whichever page it is typed on.
+    for typed, follows in ((annotator, other_name), (other_name, annotator)):
+        typed.change(None, [typed, follows], follows, js=FOLLOW_SCRIPT % typed.elem_id, **quiet)
+        typed.submit(**aiming)
+        typed.blur(**aiming)
     # In the browser too: it is kept also where the page is left at once.
     annotator.change(None, annotator, remembered, js="(name) => name", **quiet)
     timer.tick(list_queues, [scene, queue, only, annotator], listing, **quiet).success(

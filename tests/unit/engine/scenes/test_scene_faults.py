@@ -845,7 +845,9 @@ def test_three_r_scan(tmp_path: Path, place: str) -> None:
 
 def test_links_are_followed_into_the_folders_given(tiny_room: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, "_allowed", None)
-    monkeypatch.delenv(folders.LINKS_VARIABLE, raising=False)
+    # Set first, so that it is remembered as not there, whatever the program writes into it meanwhile.
+    monkeypatch.setenv(folders.LINKS_VARIABLE, "")
+    monkeypatch.delenv(folders.LINKS_VARIABLE)
     store, other = tmp_path / "store", tmp_path / "other"
     store.mkdir()
     other.mkdir()
@@ -854,7 +856,7 @@ def test_links_are_followed_into_the_folders_given(tiny_room: Path, tmp_path: Pa
     with pytest.raises(SceneError, match="--follow-links"):
         open_scene(tiny_room)
     folders.follow_links_into([store])
-    monkeypatch.setenv(folders.LINKS_VARIABLE, os.environ[folders.LINKS_VARIABLE])  # taken away again after the test
+    monkeypatch.setenv(folders.LINKS_VARIABLE, os.environ[folders.LINKS_VARIABLE])
     assert open_scene(tiny_room).color("0") is not None
     (tiny_room / "depth" / "0.png").rename(other / "0.png")
     (tiny_room / "depth" / "0.png").symlink_to(other / "0.png")

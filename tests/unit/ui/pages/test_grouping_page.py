@@ -75,7 +75,10 @@ def test_run_groups_the_two_boxes_and_says_so(runs: GroupingRuns) -> None:
     assert state is not None
     assert (state.status, state.message) == ("done", "")
     assert groups_of(runs.result(NAME)) == BOXES
-    assert "2 groups</b> of 6 masks in 3 views; ARI 1.000" in words.show_summary(runs.result(NAME))
+    told = words.show_summary(runs.result(NAME))
+    assert "2 groups</b> of 6 masks in 3 views; ARI 1.000" in told
+    assert "Depth has hardly any noise, holes in" in told
+    assert "No mask was dropped." in told
     assert words.show_progress(state) == ""
 
 
