@@ -29,6 +29,8 @@ NOTHING = -1
 
 Answer = Literal["same", "different"]
 Decision = Literal["same", "different", "unsure", "skip"]
+USUAL_THRESHOLD = 0.5
+"""P(same) from which a judge says "same", where nobody chose another threshold for it."""
 
 
 @dataclass(frozen=True)
@@ -287,7 +289,7 @@ class Verdict:
     model: str
     prompt: str
     latency_s: float
-    threshold: float = 0.5
+    threshold: float = USUAL_THRESHOLD
     swap_disagreement: float | None = None
     forced: bool = False
     uncalibrated: float | None = None

@@ -34,9 +34,8 @@ def imported() -> str:
 WRITES: dict[str, Callable[[Engine], Any]] = {
     "LabelStore.add": lambda engine: LabelStore(engine).add(LABEL),
     "LabelStore.undo": lambda engine: LabelStore(engine).undo(1, "Bob"),
-    "LeaseStore.lease": lambda engine: LeaseStore(engine).lease("room", PAIR, "Ada", seconds=60),
     "LeaseStore.lease_all": lambda engine: LeaseStore(engine).lease_all("room", [PAIR], "Ada", seconds=60),
-    "LeaseStore.release": lambda engine: LeaseStore(engine).release("room", PAIR, "Ada"),
+    "LeaseStore.release_all": lambda engine: LeaseStore(engine).release_all("room", [PAIR], "Ada"),
     "LeaseStore.forget_expired": lambda engine: LeaseStore(engine).forget_expired(),
     "RunStore.add": lambda engine: RunStore(engine).add("training", str(uuid4())),
     "RunStore.update": lambda engine: RunStore(engine).update(1, note="a note"),
@@ -76,6 +75,6 @@ def fill(engine: Engine, labels: int = 1) -> None:
     store = LabelStore(engine)
     for i in range(labels):
         store.add(NewLabel("Ada", "room", MaskPair(MaskKey("2", i), MaskKey("10", 7)), "same", model="m" * 100))
-    LeaseStore(engine).lease("room", PAIR, "Ada", seconds=600)
+    LeaseStore(engine).lease_all("room", [PAIR], "Ada", seconds=600)
     RunStore(engine).add("grouping", "first", scene="room", config={"budget": 5})
     ChoiceStore(engine).set_number("overlap_share", 0.25)

@@ -10,7 +10,6 @@ import threading
 from importlib import resources
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import gradio as gr
 from fastapi import Depends, FastAPI, Response
@@ -20,7 +19,7 @@ from db.labels.store import LabelStore
 from db.runs import RunStore
 from db.schema.private_files import PRIVATE_FOLDER, tighten
 from db.schema.session import open_database
-from engine.assets import ASSETS_DIR
+from engine.assets import SHIPPED_COMPARISON
 from engine.errors import MaskgroupError
 from engine.strict_json import to_json_text
 from finetune.runs.promotion import finished_runs, judge_names, name_behind
@@ -43,7 +42,7 @@ from ui.services.open_judge import database_setting, find_trained_on, loading_fl
 from ui.services.review_service import ReviewService
 from ui.services.thresholds import open_points
 from ui.services.workbench import Workbench
-from ui.settings import Settings, default_database
+from ui.settings import Settings
 from ui.stores.blind_votes import FILE as VOTES_FILE
 from ui.stores.blind_votes import VoteBox
 from ui.stores.groupings import GroupingStore
@@ -58,8 +57,6 @@ from ui.web.served_folder import make_served_folder, use_for_gradio
 from ui.web.uploads import UploadQuota
 
 JUDGE_TAB, GROUPING_TAB = "judge", "grouping"
-SHIPPED_COMPARISON = ASSETS_DIR / "comparisons" / "shipped"
-"""Made by `python -m ui.commands.make_shipped_comparison`."""
 ADDRESSED_TABS = (REVIEW_TAB, HISTORY_TAB, PEOPLE_TAB, GROUPING_TAB, TRAIN_TAB, COMPARE_TAB)
 """What `?tab=` of an address may open (Gradio keeps `page` for itself)."""
 PAGE_SCRIPT = (Path(__file__).parent / "components" / "page.js").read_text(encoding="utf-8")
@@ -122,7 +119,7 @@ def build_app(settings: Settings) -> Guard:
     """
     hosts = allowed_hosts(settings.host, settings.allowed_host)
     bench = build_workbench(settings)
-    if settings.data_folder == Path(default_database()).parent:
+    if settings.is_in_usual_folder:
         tighten(settings.data_folder, PRIVATE_FOLDER)
     served = make_served_folder(settings.data_folder)
     use_for_gradio(served)
@@ -175,7 +172,7 @@ def add_routes(app: FastAPI, bench: Workbench) -> None:
     @app.get(CLOUD_ROUTE + "{scene:path}")
     def send_cloud(scene: str) -> Response:
         try:
-            cloud = bench.room(unquote(scene))
+            cloud = bench.room(scene)
         except MaskgroupError as error:
             return JSONResponse({"error": str(error)}, status_code=404)
         if cloud is None:
@@ -186,13 +183,14 @@ def add_routes(app: FastAPI, bench: Workbench) -> None:
 def _warm_up(bench: Workbench, groupings: GroupingRuns) -> None:
     """Load the model, the first room and its groups while the browser is still opening, so that the first click does not wait."""
     try:
-        bench.room(bench.scene_names()[0])
+        first = bench.scene_names()[0]
+        bench.room(first)
         bench.judge()
         rival = bench.judges.rival()
         if rival is not None:
             bench.judge(rival)
-        if bench.is_bundled(bench.scene_names()[0]):
-            groupings.open_or_start(bench.scene_names()[0])
+        if bench.is_bundled(first):
+            groupings.open_or_start(first)
     except MaskgroupError:
         # The page says so itself when the person gets there.
         return

@@ -25,10 +25,9 @@ from engine.files import write_atomically
 from engine.grouping.pipeline import find_truth
 from engine.judging.base import AMBIGUOUS_ABOVE, DEFAULT_PROMPT, CropPair, Judge, load_prompt
 from engine.judging.calibration.fit import margin_of
-from engine.judging.calibration.operating_point import USUAL_THRESHOLD
 from engine.scenes import scene_settings
 from engine.strict_json import as_object
-from engine.types import NOTHING, Float32Array, Frame, LeftOutView, MaskKey, Scene, Verdict
+from engine.types import NOTHING, USUAL_THRESHOLD, Float32Array, Frame, LeftOutView, MaskKey, Scene, Verdict
 from engine.views.crops import select_mask, show_mask
 from engine.views.frames import DEFAULT_HEIGHT, DEFAULT_WIDTH, FrameSource
 from engine.views.identical_copies import find_identical_copies

@@ -97,7 +97,7 @@ def test_every_change_is_there_whole_or_not_at_all(place: str) -> None:
     assert all((run.status, run.result) in (("queued", {}), ("done", run.config)) for run in runs.values())
     assert 0.0 <= ChoiceStore(engine).number("overlap_share", 0.0) < 1.0
     # The database goes on working.
-    assert LeaseStore(engine).lease("after", MaskPair(MaskKey("1", 1), MaskKey("2", 1)), "Ada", seconds=1)
+    assert LeaseStore(engine).lease_all("after", [MaskPair(MaskKey("1", 1), MaskKey("2", 1))], "Ada", seconds=1)
     engine.dispose()
 
 

@@ -17,7 +17,7 @@ from db.runs import FINISHED, RESUMABLE, Run, RunStatus, RunStore
 from engine.errors import MaskgroupError
 from engine.evaluation.comparison.run import CONFIG, ComparisonSettings, FinishedComparison, Step, read_comparison, run_comparison
 from engine.evaluation.comparison.run import settings_from_json as read_settings
-from engine.judging.calibration.operating_point import USUAL_THRESHOLD
+from engine.types import USUAL_THRESHOLD
 from ui.services.workbench import Workbench
 
 KIND: Literal["comparison"] = "comparison"

@@ -38,7 +38,7 @@ def fill_0001(engine: Engine) -> None:
 def fill_0002(engine: Engine) -> None:
     """Two labels, one undone; a lease."""
     insert(engine, ("kept", 7, None), ("taken back", 8, None), ("undo", 8, 2))
-    LeaseStore(engine).lease("room", MaskPair(MaskKey("10", 9), MaskKey("2", 5)), "Ada", seconds=600)
+    LeaseStore(engine).lease_all("room", [MaskPair(MaskKey("10", 9), MaskKey("2", 5))], "Ada", seconds=600)
 
 
 def fill_0003(engine: Engine) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 import gradio as gr
 
 from engine.types import Decision
-from ui.errors import shown_as_toast
 from ui.pages.people import handlers as page
 from ui.services.review_service import ReviewService
 
@@ -42,19 +41,15 @@ def build_people_tab(tab: gr.Tab, service: ReviewService, annotator: gr.Textbox)
     outputs = [people, words, between, *pair]
 
     def refresh(number: int) -> tuple[Any, ...]:
-        found = page.agreement(service)
-        tables = page.people_rows(service, found), page.agreement_words(found), page.between_rows(found)
-        return *tables, *page.show_disagreement(service, number)
+        return page.show_page(service, number)
 
     def open_page(number: int) -> tuple[Any, ...]:
         return *refresh(number), page.overlap_share(service)
 
-    @shown_as_toast
     def choose_share(percent: float) -> None:
         page.set_overlap_share(service, percent)
 
     def settler(decision: Decision) -> Any:
-        @shown_as_toast
         def settle(key: str, number: int, name: str) -> tuple[Any, ...]:
             effect = page.settle(service, key, decision, annotator=name)
             return *refresh(number), effect

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,18 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from typer.testing import CliRunner, Result
 
+from db.labels.settling import Settled
 from db.labels.store import LabelStore, NewLabel
 from db.schema.session import open_database
 from engine.errors import LabelError
 from engine.rle import encode_mask
 from engine.scenes import find_scene
-from engine.types import BoolArray, Decision, MaskKey, MaskPair
+from engine.types import BoolArray, Decision, Frame, MaskKey, MaskPair
 from engine.views.crops import show_mask
 from engine.views.frames import FrameSource
 from tests.tiny_room import BLUE_BOX, NAME, RED_BOX, write_tiny_room
 from ui.commands.labels import labels
+from ui.services.label_files import SceneShelf, split_stale
 
 VIEWS = ("0", "2", "10")
 
@@ -177,3 +180,22 @@ def test_export_that_cannot_be_is_a_sentence(folder: Path) -> None:
         run(folder, "export", "--format", "hf", "--out", "-")
     with pytest.raises(LabelError, match="cannot be written"):
         run(folder, "export", "--format", "coco", "--out", str(folder / "no folder" / "x.json"))
+
+
+def test_finding_stale_pairs_reads_each_view_once_and_compares_no_two_pairs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settled = LabelStore(open_database(str(folder / "labels.db"))).settled()
+    gone = [replace(settled[0], pair=MaskPair(MaskKey("0", RED_BOX), MaskKey("2", number))) for number in range(50)]
+    read: list[str] = []
+    make = FrameSource.frame
+
+    def frame(source: FrameSource, view: str) -> Frame:
+        read.append(view)
+        return make(source, view)
+
+    monkeypatch.setattr(FrameSource, "frame", frame)
+    compared: list[object] = []
+    monkeypatch.setattr(Settled, "__eq__", lambda one, other: (compared.append(other), one is other)[1])
+    assert split_stale([*gone, *settled], SceneShelf(folder / "scenes")) == (settled, gone)
+    assert sorted(read) == sorted(VIEWS)
+    # All of them by the comparison of the lists above.
+    assert len(compared) <= len(gone) + len(settled)
