@@ -21,6 +21,7 @@ from engine.errors import MaskgroupError, RunError
 from engine.grouping.constraints import Constraint
 from engine.grouping.geometry import tabulate_masks
 from engine.grouping.graph import Evidence, cut
+from engine.grouping.group_names import name_masks
 from engine.grouping.metrics import score_masks
 from engine.grouping.pair_judge import FramePairJudge
 from engine.grouping.pipeline import GroupingCancelled, GroupingOptions, GroupingRun, Progress, find_truth, group_scene
@@ -310,7 +311,8 @@ class GroupingRuns:
         colors = np.arange(len(run.grouping.groups), dtype=np.int32)
         frames = self._bench.open_scene(scene).frames
         looks = np.concatenate([np.zeros((0, LOOKS), np.float32), *(describe_masks(frames.frame(v.name)) for v in run.table.views)])
-        return Result(run, run.grouping, room, votes, colors, looks, corrections, kept_as=kept_as)
+        names = name_masks(run.truth, len(run.table), self._bench.open_scene(scene).scene.name_of)
+        return Result(run, run.grouping, room, votes, colors, looks, corrections, kept_as=kept_as, mask_names=names)
 
     def _fail(self, job: _Job, status: Literal["cancelled", "failed"], message: str) -> None:
         if self._store is not None and job.kept_as is not None:

@@ -98,7 +98,7 @@ def show_groups(bench: Workbench, scene: str, result: Result, group: Group | Non
     return render(
         "pages/grouping/groups.html.j2",
         colors=(COLOR_A, COLOR_B),
-        names=(result.name(group.id), "" if other is None else result.name(other.id)),
+        names=(result.title(group.id), "" if other is None else result.title(other.id)),
         sizes=(count_masks(group), "" if other is None else count_masks(other)),
         confidence=group.confidence,
         links=[(link.joined, bench.mask_name(scene, link.a), bench.mask_name(scene, link.b), link.evidence) for link in links],
