@@ -135,7 +135,7 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
     ("docs/security.md", "maskgroup app --host 0.0.0.0 --allowed-host lab.example --allowed-host 10.0.0.5"): Shell(
         {"maskgroup app": NotRun("serves until it is stopped; test_http_origins starts it with these flags")}
     ),
-    ("docs/scene-formats.md", '{"ignore_ids": [255]}'): Text("a scene's settings"),
+    ("docs/scene-formats.md", '{"ignore_ids": [255], "classes": {"20": "chair", "21": "stool"}}'): Text("a scene's settings"),
     ("docs/scene-formats.md", "<scene>/"): Text("a folder's layout"),
     ("docs/scene-formats.md", "<scene>/<view>/"): Text("a folder's layout"),
     ("assets/models/tuned-lora/README.md", "from peft import PeftModel"): Python(
