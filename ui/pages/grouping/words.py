@@ -13,6 +13,7 @@ from engine.grouping.explanations import explain_group
 from engine.grouping.graph import Group
 from engine.types import MaskKey
 from ui.components.templates import render, render_line
+from ui.services.group_exports import ExportState
 from ui.services.grouping_result import Result, RunState
 from ui.services.workbench import Workbench
 from ui.view3d.pictures import COLOR_A, COLOR_B
@@ -79,6 +80,27 @@ def show_summary(result: Result, *, name: Callable[[MaskKey], str] = str) -> str
         contradictions=[tell_contradiction(one, name) for one in result.grouping.contradictions[-3:]],
         warnings=run.warnings,
     )
+
+
+def show_export(state: ExportState | None, *, version: int) -> str:
+    """Return where an export stands, as HTML.
+
+    Args:
+        state: The export, None where there is none.
+        version: Version of the groups that the page shows.
+    """
+    if state is None:
+        return ""
+    if state.is_running:
+        source = "<p role='status'>{{ words }} … {{ done }}</p>"
+        return render_line(source, words=state.words, done=f"{state.share:.0%}")
+    if state.path is None:
+        return render_line("<p role='status'>{{ message }}</p>", message=state.message)
+    source = (
+        "<p role='status'>Made at {{ made }}{% if is_old %}, before the groups changed: press Download again for those of now"
+        "{% endif %}.{% for note in notes %} {{ note }}{% endfor %}</p>"
+    )
+    return render_line(source, made=state.made, is_old=state.version != version, notes=state.notes)
 
 
 def stale_html(labels: int, corrections: int) -> str:
