@@ -91,6 +91,10 @@ class Result:
         called = self.called(group)
         return self.name(group) if called is None else f"{called}, {self.name(group)}"
 
+    def short_title(self, group: int) -> str:
+        """Return the same where there is little room, e.g. "chair 7", or "group 7" where the object's name is unknown."""
+        return f"{self.called(group) or 'group'} {int(self.colors[group]) + 1}"
+
     @cached_property
     def _called(self) -> tuple[str | None, ...]:
         return name_groups(self.grouping.labels, self.run.graph.areas, self.mask_names) if self.mask_names else ()

@@ -141,8 +141,8 @@ def lay_out_page(bench: Workbench, runs: GroupingRuns) -> GroupingPage:
     pick, shown_version = gr.State(first), gr.State(0)
     shown_pick = gr.Textbox(visible="hidden", elem_id="mg-group-shown")
     gr.Markdown(INTRODUCTION)
-    run, room, picked = _lay_out_run(bench), _lay_out_room(runs, first), _lay_out_picked()
-    return GroupingPage(pick, shown_version, shown_pick, run, room, picked, _lay_out_export())
+    run, export = _lay_out_run(bench), _lay_out_export()
+    return GroupingPage(pick, shown_version, shown_pick, run, _lay_out_room(runs, first), _lay_out_picked(), export)
 
 
 def _lay_out_run(bench: Workbench) -> RunSection:
@@ -208,7 +208,7 @@ def _lay_out_export() -> ExportSection:
     with gr.Row(elem_classes="mg-bar-row"):
         choice = gr.Dropdown(label="Take the groups away as", choices=EXPORTS, value=ALL, elem_id="mg-group-format", scale=3)
         download = gr.Button("Download", elem_id="mg-group-download", scale=1)
-        stop = gr.Button("Stop the export", elem_id="mg-group-stop-export", scale=1, interactive=False)
+        stop = gr.Button("Stop", elem_id="mg-group-stop-export", scale=1, interactive=False)
         file = gr.File(label="The zip", visible=False, elem_id="mg-group-file", scale=3)
     return ExportSection(choice, download, stop, gr.HTML(elem_id="mg-group-export"), file, timer)
 

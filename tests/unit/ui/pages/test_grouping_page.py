@@ -130,7 +130,7 @@ def test_judge_that_cannot_load_is_a_sentence_and_keeps_the_groups(tiny_room: Pa
 
 def test_list_shows_each_group_once(bench: Workbench, runs: GroupingRuns) -> None:
     listed = page.list_groups(bench, runs, Pick(NAME))
-    assert [picture.caption.rpartition(",")[0] for picture in listed] == ["bed, group 1: 3 masks", "bed, group 2: 3 masks"]
+    assert [picture.caption.rpartition(",")[0] for picture in listed] == ["bed 1: 3 masks", "bed 2: 3 masks"]
     assert {picture.key.mask for picture in listed} == {RED_BOX, BLUE_BOX}
     picked = page.pick_listed(runs, Pick(NAME), 1)
     assert picked.latest == listed[1].key
