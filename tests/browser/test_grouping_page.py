@@ -141,6 +141,22 @@ def test_groups_are_downloaded_corrected_and_open_elsewhere(page: Page, tiny_sce
         assert page.problems == []  # type: ignore[attr-defined]
 
 
+def test_what_a_scene_calls_its_objects_is_text(page: Page, tiny_scenes: Path, tmp_path: Path) -> None:
+    name = "<img src=x onerror=hacked=1>"
+    (tiny_scenes / "tiny" / "maskgroup.json").write_text(json.dumps({"classes": {"7": name}}))
+    with running_app(tmp_path / "labels.db", "--scenes", str(tiny_scenes)) as address:
+        open_grouping_page(page, address)
+        listed = page.locator("#mg-group-list").locator(ITEMS)
+        expect(listed).to_have_count(2)
+        expect(page.locator("#mg-group-list")).to_contain_text(f"{name} 1: 3 masks")
+        listed.nth(0).click()
+        expect(details(page)).to_contain_text(f"{name}, group 1: 3 masks")
+        expect(page.locator("#mg-group-room .legendtext").filter(has_text=name).first).to_be_visible()
+        assert page.evaluate("window.hacked") is None
+        assert page.locator("img[src=x]").count() == 0
+        assert page.problems == []  # type: ignore[attr-defined]
+
+
 def save_zip(page: Page, path: Path) -> Path:
     with page.expect_download() as download:
         page.locator("#mg-group-file a[download]").first.click()
