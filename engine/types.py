@@ -143,6 +143,24 @@ class HasNotes(Protocol):
         ...
 
 
+@runtime_checkable
+class KnowsNames(Protocol):
+    """A scene reader that knows what its objects are called."""
+
+    def name_of(self, instance: int) -> str | None:
+        """Return what an object with a raw ground-truth id is called ("chair"), None where that is unknown."""
+        ...
+
+
+@runtime_checkable
+class HasPhotoFiles(Protocol):
+    """A scene reader that can say in which file a view's photo lies."""
+
+    def photo_file(self, name: str) -> Path | None:
+        """Return the photo's path, None where the view has none or it is shown otherwise than it is stored (turned upright)."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Scene:
     """A scene folder, opened lazily: only names are known until something is asked for.
@@ -186,6 +204,10 @@ class Scene:
     def mesh(self) -> SceneMesh | None:
         """The scene's mesh, read at first use and kept."""
         return self.reader.read_mesh()
+
+    def name_of(self, instance: int) -> str | None:
+        """Return what an object with a raw ground-truth id is called ("chair"), None where the scene does not know."""
+        return self.reader.name_of(instance) if isinstance(self.reader, KnowsNames) else None
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from ui.commands.calibrate import calibrate_model
 from ui.commands.compare import compare
 from ui.commands.doctor import doctor
 from ui.commands.evaluate import evaluate
+from ui.commands.export import export
 from ui.commands.group import group
 from ui.commands.judge import judge
 from ui.commands.labels import labels
@@ -50,6 +51,7 @@ cli.command("app")(app)
 cli.command("scenes")(scenes)
 cli.command("render")(render)
 cli.command("group")(group)
+cli.command("export")(export)
 cli.command("judge")(judge)
 cli.command("evaluate")(evaluate)
 cli.command("compare")(compare)

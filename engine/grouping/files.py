@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,13 @@ from engine.strict_json import to_json_text
 LINKS_PER_GROUP = 10
 
 
-def summarise_groups(run: GroupingRun) -> dict[str, Any]:
-    """Return the contents of groups.json: every mask once, every group with its evidence."""
+def summarise_groups(run: GroupingRun, about: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the contents of groups.json: every mask once, every group with its evidence.
+
+    Args:
+        run: What was grouped.
+        about: What else the file says: which scene it was, and how it was grouped.
+    """
     grouping, keys = run.grouping, run.graph.keys
     boxes = {box.group: box for box in run.cloud.boxes} if run.cloud is not None else {}
     masks = [
@@ -37,8 +43,13 @@ def summarise_groups(run: GroupingRun) -> dict[str, Any]:
                 "links": [_as_json(link) for link in links],
             }
         )
+    views = run.table.views
     return {
+        **(about or {}),
         "evidence": run.options.evidence,
+        "pose_error_m": round(run.registration.error_after_m, 5),
+        # Where none were repaired, the poses are those of the scene's files.
+        "poses": {views[index].name: pose.tolist() for index, pose in run.registration.poses.items()},
         "masks": masks,
         "groups": groups,
         "contradictions": [str(contradiction) for contradiction in grouping.contradictions],
@@ -87,8 +98,13 @@ def summarise_metrics(run: GroupingRun) -> dict[str, Any]:
     return metrics
 
 
-def write_grouping(run: GroupingRun, folder: Path) -> list[Path]:
+def write_grouping(run: GroupingRun, folder: Path, about: Mapping[str, Any] | None = None) -> list[Path]:
     """Write groups.json, metrics.json and instances.ply (with geometry); returns what was written.
+
+    Args:
+        run: What was grouped.
+        folder: Where to.
+        about: As for `summarise_groups`.
 
     Raises:
         MaskgroupError: If the folder cannot be written.
@@ -97,7 +113,7 @@ def write_grouping(run: GroupingRun, folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         written.append(folder / "groups.json")
-        written[-1].write_text(to_json_text(summarise_groups(run), indent=1), encoding="utf-8")
+        written[-1].write_text(to_json_text(summarise_groups(run, about), indent=1), encoding="utf-8")
         written.append(folder / "metrics.json")
         written[-1].write_text(to_json_text(summarise_metrics(run), indent=1), encoding="utf-8")
         if run.cloud is not None:

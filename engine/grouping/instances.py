@@ -181,15 +181,23 @@ def group_colors(count: int) -> UInt8Array:
     return np.rint(255 * rgb).astype(np.uint8)
 
 
-def write_instances_ply(cloud: InstanceCloud, path: Path) -> None:
-    """Write a binary PLY: points, colours by group (grey where there is none), an int property `instance`, and faces if any."""
-    palette = np.concatenate([group_colors(int(cloud.labels.max(initial=-1)) + 1), [[128, 128, 128]]]).astype(np.uint8)
+def write_instances_ply(cloud: InstanceCloud, path: Path, *, colors: UInt8Array | None = None) -> None:
+    """Write a binary PLY: points, colours by group (grey where there is none), an int property `instance`, and faces if any.
+
+    Args:
+        cloud: The points; their labels are written as `instance`.
+        path: The file.
+        colors: (P, 3) uint8; None = a colour for each label.
+    """
+    if colors is None:
+        palette = np.concatenate([group_colors(int(cloud.labels.max(initial=-1)) + 1), [[128, 128, 128]]]).astype(np.uint8)
+        colors = palette[cloud.labels]
     vertex = np.zeros(
         len(cloud.points),
         [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1"), ("instance", "<i4")],
     )
     vertex["x"], vertex["y"], vertex["z"] = cloud.points.T
-    vertex["red"], vertex["green"], vertex["blue"] = palette[cloud.labels].T
+    vertex["red"], vertex["green"], vertex["blue"] = colors.T
     vertex["instance"] = cloud.labels
     face = np.zeros(len(cloud.faces), [("n", "u1"), ("v", "<i4", (3,))])
     face["n"], face["v"] = 3, cloud.faces

@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from engine.errors import SceneError
 from engine.scenes import layouts, pictures
+from engine.scenes.class_names import read_object_names
 from engine.scenes.folders import SceneFolder
 from engine.scenes.ply import read_ply
 from engine.scenes.posed_views import ViewFiles, union_of
@@ -39,7 +42,7 @@ def open_folder(root: SceneFolder) -> Scene:
     listed = _list_files(root)
     if not listed.names:
         raise SceneError(f"{root.path}: found no view, expected frame-000000.pose.txt and frame-000000.color.jpg; add the frames.")
-    return open_frames(root, NAME, listed, load_mesh=lambda: _load_mesh(root))
+    return open_frames(root, NAME, listed, load_mesh=lambda: _load_mesh(root), load_names=lambda: _load_names(root))
 
 
 def _place(root: SceneFolder) -> str | None:
@@ -71,3 +74,9 @@ def _load_mesh(root: SceneFolder) -> SceneMesh | None:
     if len(meshes) > 1:
         raise SceneError(f"{root.path}: found {', '.join(meshes[:5])}, expected one mesh; remove the others.")
     return read_ply(root.file(meshes[0]), with_instances=True) if meshes else None
+
+
+def _load_names(root: SceneFolder) -> Mapping[int, str]:
+    """Return what 3RScan calls its objects, by objectId."""
+    listed = [name for name in root.ending(".json") if name.lower().startswith("semseg")]
+    return read_object_names(root.file(sorted(listed)[-1])) if listed else {}

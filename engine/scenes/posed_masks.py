@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import threading
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
 from engine.errors import SceneError
 from engine.scenes import depth_scale, files, layouts, pictures
+from engine.scenes.class_names import read_class_names
 from engine.scenes.folders import SceneFolder
 from engine.scenes.kept_mesh import KeptMesh
 from engine.scenes.ply import read_ply
@@ -73,6 +75,7 @@ class PosedMasksReader:
         self._root = root
         self._views = views
         self._settings = settings
+        self._names = read_class_names(root, settings.classes)
         self._lock = threading.Lock()
         self._kept_mesh = KeptMesh(self._load_mesh)
         self._void: tuple[int, ...] | None = settings.ignore_ids
@@ -117,9 +120,17 @@ class PosedMasksReader:
         """Return mesh.ply, read once, or None if the scene has none."""
         return self._kept_mesh.get()
 
+    def name_of(self, instance: int) -> str | None:
+        """Return what an object is called, None where that is unknown."""
+        return self._names.of(instance)
+
+    def photo_file(self, name: str) -> Path | None:
+        """Return where a view's photo lies, None without one."""
+        return self._views.photo_file(name)
+
     def read_notes(self) -> tuple[str, ...]:
         """Return sentences about what was read so far."""
-        return (*self._views.notes(), *self._notes)
+        return (*self._views.notes(), *self._notes, *([self._names.note] if self._names.note else []))
 
     @cached_property
     def depth_scale(self) -> float:

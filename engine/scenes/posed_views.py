@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -154,6 +155,12 @@ class PosedViews:
                 "was opened; open it again."
             )
         return photo
+
+    def photo_file(self, name: str) -> Path | None:
+        """Return where the photo lies; None without one, and where it is used turned upright."""
+        self.require(name)
+        own = self._usable[name]
+        return None if own.size is None or own.is_turned else self.root.file(*self.files.colors.files[name])
 
     def read_depth_units(self, name: str, *, any_aspect: bool = False) -> Int32Array | None:
         """Return the depth image as stored, (H, W) int32 units, 0 = unknown, or None if the view has none.

@@ -7,11 +7,13 @@ See docs/scene-formats.md.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 
 from engine.errors import LeftOutError, MaskError, SceneError
 from engine.scenes import files, pictures
+from engine.scenes.class_names import REPLICA_CLASSES, read_class_names
 from engine.scenes.folders import SceneFolder
 from engine.scenes.names import fault_of, is_foreign, normal_form, numeric_order, printable
 from engine.scenes.posed_views import MAX_VIEWS
@@ -123,6 +125,8 @@ class ProcessedReader:
         self._names = frozenset(names)
         self._reasons = {view.name: view.reason for view in left_out}
         self._ignored = settings.ignore_ids or ()
+        # Rendered from a replica scene, and with its ids, unless the settings say what the classes are.
+        self._class_names = read_class_names(root, settings.classes, otherwise=REPLICA_CLASSES)
 
     def read_view(self, name: str) -> View:
         """Return the view without camera and pose: the format has none."""
@@ -133,6 +137,15 @@ class ProcessedReader:
         """Return the picture, (H, W, 3) uint8."""
         self._require(name)
         return pictures.read_photo(self._root.file(name, RGB), upright=False)
+
+    def name_of(self, instance: int) -> str | None:
+        """Return what an object is called, None where that is unknown."""
+        return self._class_names.of(instance)
+
+    def photo_file(self, name: str) -> Path | None:
+        """Return where a view's picture lies."""
+        self._require(name)
+        return self._root.file(name, RGB)
 
     def read_depth(self, name: str) -> Float32Array | None:
         """Return None: the format has no depth."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from engine.errors import SceneError
 from engine.scenes import depth_scale, files, layouts, pictures
+from engine.scenes.class_names import REPLICA_CLASSES, read_class_names
 from engine.scenes.folders import SceneFolder, inside, is_entry
 from engine.scenes.kept_mesh import KeptMesh
 from engine.scenes.ply import read_ply
@@ -64,6 +65,7 @@ class ReplicaReader:
         self._root = root
         self._views = views
         self._settings = settings
+        self._names = read_class_names(root, settings.classes, otherwise=REPLICA_CLASSES)
         self._kept_mesh = KeptMesh(self._load_mesh)
         self._lock = threading.Lock()
         self._depth_scale: float | None = None
@@ -95,9 +97,17 @@ class ReplicaReader:
         self._views.require(name)
         return None
 
+    def name_of(self, instance: int) -> str | None:
+        """Return what an object is called, None where that is unknown."""
+        return self._names.of(instance)
+
+    def photo_file(self, name: str) -> Path | None:
+        """Return where a view's photo lies, None without one."""
+        return self._views.photo_file(name)
+
     def read_notes(self) -> tuple[str, ...]:
         """Return sentences about what was read so far."""
-        return tuple(self._views.notes())
+        return (*self._views.notes(), *([self._names.note] if self._names.note else []))
 
     def read_mesh(self) -> SceneMesh | None:
         """Return the mesh with its labels, read once, or None if the scene has none."""

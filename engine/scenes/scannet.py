@@ -6,14 +6,16 @@ or frames alone as in scannet_frames_25k. See docs/scene-formats.md. Knows nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
 from engine.errors import SceneError
 from engine.scenes import depth_scale, files, layouts, pictures
+from engine.scenes.class_names import ClassNames, passed_over, read_object_names
 from engine.scenes.folders import Listing, SceneFolder
 from engine.scenes.kept_mesh import KeptMesh
 from engine.scenes.ply import read_ply
@@ -53,7 +55,9 @@ def open_folder(root: SceneFolder) -> Scene:
     if not listed.names:
         raise SceneError(f"{root.path}: found no view, expected pose/<view>.txt with color/<view>.jpg; export the frames again.")
     instances = next((root.list_files(name, pictures.MAPS) for name in INSTANCES if root.has_folder(name)), None)
-    return open_frames(root, NAME, listed, load_mesh=lambda: _load_mesh(root), instances=instances)
+    return open_frames(
+        root, NAME, listed, load_mesh=lambda: _load_mesh(root), instances=instances, load_names=lambda: _load_names(root)
+    )
 
 
 def open_frames(
@@ -63,6 +67,7 @@ def open_frames(
     *,
     load_mesh: Callable[[], SceneMesh | None],
     instances: Listing | None = None,
+    load_names: Callable[[], Mapping[int, str]] = dict,
 ) -> Scene:
     """Open a scene of posed frames whose colour and depth have separate cameras.
 
@@ -89,7 +94,14 @@ def open_frames(
         depth_matrix = own.matrix if own is not None else info[1] if info is not None else None
     notes = () if note is None else (note,)
     reader = ScanNetReader(
-        root, views, read_settings(root), load_mesh=load_mesh, depth_matrix=depth_matrix, instances=instances, notes=notes
+        root,
+        views,
+        read_settings(root),
+        load_mesh=load_mesh,
+        depth_matrix=depth_matrix,
+        instances=instances,
+        notes=notes,
+        load_names=load_names,
     )
     return views.make_scene(name, reader, mask_ids_are_instances=True)
 
@@ -116,6 +128,7 @@ class ScanNetReader:
         depth_matrix: The depth camera's intrinsics, (3, 3) float64, where it is not the photos'.
         instances: Stored instance maps, used where there is no labelled mesh.
         notes: Sentences about how the scene was opened.
+        load_names: Reads what the objects are called, by raw id.
     """
 
     def __init__(
@@ -128,6 +141,7 @@ class ScanNetReader:
         depth_matrix: Float64Array | None,
         instances: Listing | None,
         notes: tuple[str, ...],
+        load_names: Callable[[], Mapping[int, str]],
     ) -> None:
         self._root = root
         self._views = views
@@ -136,6 +150,7 @@ class ScanNetReader:
         self._depth_matrix = depth_matrix
         self._instances = instances
         self._notes = notes
+        self._load_names = load_names
 
     def read_view(self, name: str) -> View:
         """Return camera and pose."""
@@ -196,9 +211,22 @@ class ScanNetReader:
         """Return the mesh with its objects, read once, or None if the scene has none."""
         return self._kept_mesh.get()
 
+    def name_of(self, instance: int) -> str | None:
+        """Return what an object is called, None where that is unknown."""
+        return self._names.of(instance)
+
+    def photo_file(self, name: str) -> Path | None:
+        """Return where a view's photo lies, None without one."""
+        return self._views.photo_file(name)
+
+    @cached_property
+    def _names(self) -> ClassNames:
+        objects, note = passed_over(self._load_names)
+        return ClassNames(self._settings.classes, objects, note)
+
     def read_notes(self) -> tuple[str, ...]:
         """Return sentences about what was read so far."""
-        return (*self._notes, *self._views.notes())
+        return (*self._notes, *self._views.notes(), *([self._names.note] if "_names" in self.__dict__ and self._names.note else []))
 
     @cached_property
     def depth_scale(self) -> float:
@@ -224,11 +252,21 @@ def _load_mesh(root: SceneFolder) -> SceneMesh | None:
     mesh = read_ply(root.file(_one(root, meshes, MESH)))
     # The same scene comes with segments of a finer mesh, which have other vertices; the coarse one's begin with its name.
     segments = [name for name in root.ending(SEGMENTS) if "_vh_clean_2" in name.lower()]
-    objects = [name for name in root.ending(OBJECTS) if not name.lower().endswith("_vh_clean" + OBJECTS)]
+    objects = _list_objects(root)
     if not segments or not objects:
         return mesh
     segment_of = read_segments(root.file(_one(root, segments, SEGMENTS)), len(mesh.vertices))
     return replace(mesh, vertex_instances=label_vertices(segment_of, root.file(_one(root, objects, OBJECTS))))
+
+
+def _list_objects(root: SceneFolder) -> list[str]:
+    return [name for name in root.ending(OBJECTS) if not name.lower().endswith("_vh_clean" + OBJECTS)]
+
+
+def _load_names(root: SceneFolder) -> Mapping[int, str]:
+    objects = _list_objects(root)
+    # As in `label_vertices`: raw id 0 means unlabelled, so objects count from 1.
+    return read_object_names(root.file(_one(root, objects, OBJECTS)), offset=1) if objects else {}
 
 
 def _one(root: SceneFolder, names: list[str], ending: str) -> str:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 from engine.errors import SceneError
+from engine.scenes.class_names import clean_name
 from engine.scenes.files import MAX_ID, read_json
 from engine.scenes.folders import SceneFolder
 from engine.scenes.names import printable
 
 SETTINGS = "maskgroup.json"
 MAX_SETTINGS_BYTES = 2**20
-EXAMPLE = 'a JSON object such as {"ignore_ids": [255], "mask_ids_are_instances": true}'
+EXAMPLE = 'a JSON object such as {"ignore_ids": [255], "mask_ids_are_instances": true, "classes": {"20": "chair"}}'
 IDS_SETTING = "mask_ids_are_instances"
+KNOWN = frozenset({"ignore_ids", "classes", IDS_SETTING})
 
 
 @dataclass(frozen=True)
@@ -23,10 +28,12 @@ class SceneSettings:
     Attributes:
         ignore_ids: Ids in masks and labels that mean "nothing here"; None = not set, () = there are none.
         mask_ids_are_instances: Whether equal ids in two views mean one object; None = as the format has it.
+        classes: What classes are called, by the class in a raw id (class * 1000 + instance).
     """
 
     ignore_ids: tuple[int, ...] | None = None
     mask_ids_are_instances: bool | None = None
+    classes: Mapping[int, str] = field(default_factory=dict[int, str])
 
 
 def read_settings(root: SceneFolder) -> SceneSettings:
@@ -39,18 +46,30 @@ def read_settings(root: SceneFolder) -> SceneSettings:
     if path is None:
         return SceneSettings()
     content = read_json(path, EXAMPLE, limit=MAX_SETTINGS_BYTES)
-    unknown = sorted(set(content) - {"ignore_ids", IDS_SETTING})
+    unknown = sorted(set(content) - KNOWN)
     if unknown:
         raise SceneError(f"{path}: found the setting {printable(unknown[0])}, expected {EXAMPLE}; correct the file.")
+    classes = _read_classes(content.get("classes", {}), path)
     are_instances: Any = content.get(IDS_SETTING)
     if IDS_SETTING in content and type(are_instances) is not bool:
         raise SceneError(f"{path}: found {IDS_SETTING} that is neither true nor false, expected {EXAMPLE}; correct the file.")
     if "ignore_ids" not in content:
-        return SceneSettings(mask_ids_are_instances=are_instances)
+        return SceneSettings(None, are_instances, classes)
     listed: Any = content["ignore_ids"]
     ids = cast("list[Any]", listed) if isinstance(listed, list) else None
     if ids is None or not all(type(number) is int and 0 <= number <= MAX_ID for number in ids):
         raise SceneError(
             f"{path}: found ignore_ids that are no list of ids of 0 to {MAX_ID}, expected {EXAMPLE}; correct the file."
         )
-    return SceneSettings(tuple(sorted(set(ids))), are_instances)
+    return SceneSettings(tuple(sorted(set(ids))), are_instances, classes)
+
+
+def _read_classes(given: object, path: Path) -> dict[int, str]:
+    listed = cast("dict[str, Any]", given) if isinstance(given, dict) else {"": None}
+    classes: dict[int, str] = {}
+    for number, value in listed.items():
+        name = clean_name(value)
+        if re.fullmatch("[0-9]{1,7}", number) is None or name is None:
+            raise SceneError(f"{path}: found classes that are no names by class number, expected {EXAMPLE}; correct the file.")
+        classes[int(number)] = name
+    return classes

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trimesh
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.app_process import WAIT_MS, running_app
+from tests.command_line import run_command
 from tests.tiny_room import write_tiny_room
 
 pytestmark = pytest.mark.browser
@@ -48,9 +53,9 @@ def test_person_finds_groups_picks_merges_undoes_and_reloads(page: Page, tiny_sc
         listed = page.locator("#mg-group-list").locator(ITEMS)
         expect(listed).to_have_count(2)
         listed.nth(0).click()
-        expect(details(page)).to_contain_text("group 1: 3 masks")
+        expect(details(page)).to_contain_text("bed, group 1: 3 masks")
         listed.nth(1).click()
-        expect(details(page)).to_contain_text("Picked before: group 1")
+        expect(details(page)).to_contain_text("Picked before: bed, group 1")
 
         page.locator("#mg-group-merge").click()
         expect(summary(page)).to_contain_text("3 masks moved, ARI 1.000 → 0.000")
@@ -77,24 +82,95 @@ def test_person_finds_groups_picks_merges_undoes_and_reloads(page: Page, tiny_sc
     assert page.problems == []  # type: ignore[attr-defined]
 
 
+def test_groups_are_downloaded_corrected_and_open_elsewhere(page: Page, tiny_scenes: Path, tmp_path: Path) -> None:
+    with running_app(tmp_path / "labels.db", "--scenes", str(tiny_scenes)) as address:
+        open_grouping_page(page, address)
+        expect(summary(page)).to_contain_text("2 groups of 6 masks")
+        expect(page.locator("#mg-group-file")).to_be_hidden()
+        page.locator("#mg-group-download").click()
+        expect(page.locator("#mg-group-export")).to_contain_text("Made at")
+        expect(page.locator("#mg-group-stop-export")).to_be_disabled()
+        first = save_zip(page, tmp_path / "first.zip")
+        with zipfile.ZipFile(first) as archive:
+            names = set(archive.namelist())
+            manifest = json.loads(archive.read("tiny-all/manifest.json"))
+            archive.extractall(tmp_path / "first")
+        assert {"tiny-all/instances.glb", "tiny-all/coco.json", "tiny-all/masks/0.png", "tiny-all/scene/poses/0.txt"} <= names
+        assert (manifest["groups"], manifest["corrections"]) == (2, [])
+        model = trimesh.load(tmp_path / "first" / "tiny-all" / "instances.glb")
+        assert set(model.graph.nodes_geometry) == {"bed, group 1", "bed, group 2", "no group"}
+
+        # It is there after a reload, and a correction makes it old.
+        page.reload()
+        page.get_by_role("tab", name="3D grouping").click()
+        expect(page.locator("#mg-group-file a[download]").first).to_be_visible()
+        listed = page.locator("#mg-group-list").locator(ITEMS)
+        expect(listed).to_have_count(2)
+        listed.nth(0).click()
+        expect(details(page)).to_contain_text("bed, group 1: 3 masks")
+        listed.nth(1).click()
+        expect(details(page)).to_contain_text("Picked before: bed, group 1")
+        page.locator("#mg-group-merge").click()
+        expect(summary(page)).to_contain_text("1 groups of 6 masks")
+        expect(page.locator("#mg-group-export")).to_contain_text("before the groups changed")
+        page.locator("#mg-group-format").locator("input").click()
+        page.get_by_role("option", name="table: groups.json").click()
+        page.locator("#mg-group-download").click()
+        expect(page.locator("#mg-group-file a[download]").first).to_have_attribute("download", "tiny-json.zip")
+        with zipfile.ZipFile(save_zip(page, tmp_path / "second.zip")) as archive:
+            assert len(json.loads(archive.read("tiny-json/groups.json"))["groups"]) == 1
+            assert len(json.loads(archive.read("tiny-json/manifest.json"))["corrections"]) == 5
+        # The command that the manifest names gives the same groups, corrections and all.
+        with zipfile.ZipFile(tmp_path / "second.zip") as archive:
+            command = shlex.split(json.loads(archive.read("tiny-json/manifest.json"))["commands"]["export"])
+        command[command.index("--out") + 1] = str(tmp_path / "again")
+        done = run_command(*command[1:], "--db", tmp_path / "labels.db", "--scenes", tiny_scenes)
+        assert done.code == 0, done.err
+        assert len(json.loads((tmp_path / "again" / "groups.json").read_text())["groups"]) == 1
+        assert page.problems == []  # type: ignore[attr-defined]
+
+
+def test_what_a_scene_calls_its_objects_is_text(page: Page, tiny_scenes: Path, tmp_path: Path) -> None:
+    name = "<img src=x onerror=hacked=1>"
+    (tiny_scenes / "tiny" / "maskgroup.json").write_text(json.dumps({"classes": {"7": name}}))
+    with running_app(tmp_path / "labels.db", "--scenes", str(tiny_scenes)) as address:
+        open_grouping_page(page, address)
+        listed = page.locator("#mg-group-list").locator(ITEMS)
+        expect(listed).to_have_count(2)
+        expect(page.locator("#mg-group-list")).to_contain_text(f"{name} 1: 3 masks")
+        listed.nth(0).click()
+        expect(details(page)).to_contain_text(f"{name}, group 1: 3 masks")
+        expect(page.locator("#mg-group-room .legendtext").filter(has_text=name).first).to_be_visible()
+        assert page.evaluate("window.hacked") is None
+        assert page.locator("img[src=x]").count() == 0
+        assert page.problems == []  # type: ignore[attr-defined]
+
+
+def save_zip(page: Page, path: Path) -> Path:
+    with page.expect_download() as download:
+        page.locator("#mg-group-file a[download]").first.click()
+    download.value.save_as(path)
+    return path
+
+
 def test_a_correction_is_of_the_groups_on_the_screen(page: Page, tiny_scenes: Path, tmp_path: Path) -> None:
     with running_app(tmp_path / "labels.db", "--scenes", str(tiny_scenes)) as address:
         open_grouping_page(page, address)
         listed, shown = page.locator("#mg-group-list").locator(ITEMS), page.locator("#mg-group-shown").locator("input, textarea")
         expect(listed).to_have_count(2)
         listed.nth(0).click()
-        expect(details(page)).to_contain_text("group 1: 3 masks")
+        expect(details(page)).to_contain_text("bed, group 1: 3 masks")
         listed.nth(1).click()
-        expect(details(page)).to_contain_text("Picked before: group 1")
+        expect(details(page)).to_contain_text("Picked before: bed, group 1")
         # Somebody else merges them and takes that back: the groups are other ones now, which this page has not seen.
         other = page.context.new_page()
         other.set_default_timeout(WAIT_MS)
         open_grouping_page(other, address)
         others = other.locator("#mg-group-list").locator(ITEMS)
         others.nth(0).click()
-        expect(details(other)).to_contain_text("group 1: 3 masks")
+        expect(details(other)).to_contain_text("bed, group 1: 3 masks")
         others.nth(1).click()
-        expect(details(other)).to_contain_text("Picked before: group 1")
+        expect(details(other)).to_contain_text("Picked before: bed, group 1")
         other.locator("#mg-group-merge").click()
         expect(summary(other)).to_contain_text("3 masks moved")
         on_screen = shown.input_value()

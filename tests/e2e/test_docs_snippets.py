@@ -134,10 +134,18 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
         Shell({"maskgroup train": TRAINED_ELSEWHERE}),
     ("docs/grouping.md", 'run = group_scene(scene, frames, options=GroupingOptions(evidence="both"), '
      "judge=FramePairJudge(judge, frames), report=print)"): Python(grouped_room),
+    ("docs/exports.md", "maskgroup group sh3d_living --out groups"): Shell({
+        "maskgroup group": Instead(),
+        "maskgroup export groups": Instead(),
+        "maskgroup export sh3d_living": NotRun("needs a run that the app kept; test_export_command exports one"),
+    }),
     ("docs/security.md", "maskgroup app --host 0.0.0.0 --allowed-host lab.example --allowed-host 10.0.0.5"): Shell(
         {"maskgroup app": NotRun("serves until it is stopped; test_http_origins starts it with these flags")}
     ),
-    ("docs/scene-formats.md", '{"ignore_ids": [255], "mask_ids_are_instances": true}'): Text("a scene's settings"),
+    (
+        "docs/scene-formats.md",
+        '{"ignore_ids": [255], "mask_ids_are_instances": true, "classes": {"20": "chair", "21": "stool"}}',
+    ): Text("a scene's settings"),
     ("docs/scene-formats.md", "<scene>/"): Text("a folder's layout"),
     ("docs/scene-formats.md", "<scene>/<view>/"): Text("a folder's layout"),
     ("docs/measuring.md", "git clone https://github.com/maskgroup/maskgroup"): Shell(

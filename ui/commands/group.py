@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from engine.grouping.pipeline import GroupingOptions, Progress, group_scene
 from engine.scenes import find_scene
 from engine.strict_json import to_json_text
 from engine.types import USUAL_THRESHOLD
+from engine.version import VERSION
 from engine.views.frames import FrameSource
 from ui.commands.judge_options import (
     MODEL_HELP,
@@ -30,6 +32,7 @@ from ui.commands.judge_options import (
 )
 from ui.commands.render import parse_size
 from ui.commands.scene_options import FollowLinksOption, JsonOption, ScenesOption, list_left_out
+from ui.services.kept_groups import group_command
 from ui.services.open_judge import choose_options, open_judge
 from ui.settings import Settings
 from ui.view3d.scene_page import write_scene_page
@@ -74,7 +77,24 @@ def group(
             )
         options = GroupingOptions(evidence=evidence, budget=budget, repair=repair)
         run = group_scene(opened, frames, options=options, judge=judge, report=report)
-    written = write_grouping(run, out)
+    model_asked = None if evidence == "geometry" else model
+    about = {
+        "scene": {"name": opened.name, "folder": str(opened.folder)},
+        "size": [width, height],
+        "settings": {
+            "evidence": evidence,
+            "budget": budget,
+            "repair": repair,
+            "size": [width, height],
+            "prompt": prompt,
+            "threshold": None if model_asked is None else decided_at,
+        },
+        "model": model_asked,
+        "made": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "version": VERSION,
+        "command": group_command(scene, options, model=model_asked, size=(width, height), prompt=prompt, threshold=threshold),
+    }
+    written = write_grouping(run, out, about)
     if run.cloud is not None:
         write_scene_page(run.cloud, out / "scene.html", title=f"{opened.name}: {len(run.grouping.groups)} groups")
         written.append(out / "scene.html")

@@ -88,11 +88,12 @@ def truth_html(is_same: bool | None, verdicts: Mapping[str, Verdict]) -> str:
     return render_line("<p>Ground truth: <b>{{ truth }}</b>.{% if said %} {{ said }} here.{% endif %}</p>", truth=truth, said=said)
 
 
-def point_html(instance: int | None, marks: list[str]) -> str:
-    """Return what is at a clicked point of the room."""
+def point_html(instance: int | None, marks: list[str], name: str | None = None) -> str:
+    """Return what is at a clicked point of the room; `name` is what the object is called, where that is known."""
     source = (
         "<p>{% if instance is none %}This point has no instance in the ground truth."
-        "{% else %}This point is instance <b>{{ instance }}</b> (class {{ instance // 1000 }}); it is lit in green.{% endif %}"
+        "{% else %}This point is instance <b>{{ instance }}</b> ({{ called }}); it is lit in green.{% endif %}"
         "{% if marks %} It lies on {{ marks|join(' and ') }}.{% endif %}</p>"
     )
-    return render_line(source, instance=instance, marks=marks)
+    called = name or ("" if instance is None else f"class {instance // 1000}")
+    return render_line(source, instance=instance, marks=marks, called=called)

@@ -8,6 +8,7 @@ from functools import cached_property
 from db.runs import RunStatus
 from engine.grouping.constraints import Constraint
 from engine.grouping.graph import Evidence, Grouping
+from engine.grouping.group_names import name_groups
 from engine.grouping.metrics import score_masks
 from engine.grouping.pipeline import GroupingRun, Progress
 from engine.types import Float32Array, Int32Array, MaskKey
@@ -53,6 +54,7 @@ class Result:
         corrections: What people said.
         last: The latest correction, None at first.
         kept_as: Number of the run in the database, None where it is not kept.
+        mask_names: What each mask shows ("chair"), N, None where that is unknown; () where nothing is known.
     """
 
     run: GroupingRun
@@ -64,6 +66,7 @@ class Result:
     corrections: Corrections = field(default_factory=Corrections)
     last: GroupCorrection | None = None
     kept_as: int | None = None
+    mask_names: tuple[str | None, ...] = ()
 
     @property
     def constraints(self) -> tuple[Constraint, ...]:
@@ -78,6 +81,23 @@ class Result:
     def name(self, group: int) -> str:
         """Return a group's name as the page shows it; it stays through corrections."""
         return f"group {int(self.colors[group]) + 1}"
+
+    def called(self, group: int) -> str | None:
+        """Return what a group's object is called ("chair"), None where the scene does not know."""
+        return self._called[group] if self._called else None
+
+    def title(self, group: int) -> str:
+        """Return a group's name with what its object is called, e.g. "chair, group 7"."""
+        called = self.called(group)
+        return self.name(group) if called is None else f"{called}, {self.name(group)}"
+
+    def short_title(self, group: int) -> str:
+        """Return the same where there is little room, e.g. "chair 7", or "group 7" where the object's name is unknown."""
+        return f"{self.called(group) or 'group'} {int(self.colors[group]) + 1}"
+
+    @cached_property
+    def _called(self) -> tuple[str | None, ...]:
+        return name_groups(self.grouping.labels, self.run.graph.areas, self.mask_names) if self.mask_names else ()
 
     @cached_property
     def point_labels(self) -> Int32Array | None:

@@ -19,15 +19,15 @@ import numpy as np
 from db.runs import Run, RunStatus
 from engine.errors import MaskgroupError, RunError
 from engine.grouping.constraints import Constraint
-from engine.grouping.geometry import tabulate_masks
 from engine.grouping.graph import Evidence, cut
-from engine.grouping.metrics import score_masks
+from engine.grouping.group_names import name_masks
 from engine.grouping.pair_judge import FramePairJudge
-from engine.grouping.pipeline import GroupingCancelled, GroupingOptions, GroupingRun, Progress, find_truth, group_scene
+from engine.grouping.pipeline import GroupingCancelled, GroupingOptions, GroupingRun, Progress, group_scene
 from engine.types import USUAL_THRESHOLD, Frame
 from engine.views.appearance import LOOKS, describe_masks
 from ui.services.grouping_change import count_moved, inherit_colors
 from ui.services.grouping_result import GroupCorrection, Result, RunState, score_ari
+from ui.services.kept_groups import rebuild_run
 from ui.services.workbench import Workbench
 from ui.stores.groupings import Corrections, GroupingStore
 from ui.view3d.paint import vote_points
@@ -281,27 +281,7 @@ class GroupingRuns:
                 raise GroupingCancelled("Opening the kept groups was stopped; choose them again, or press Run.")
             frames.append(frame)
             report(Progress("frames", len(frames) / len(opened.scene.view_names), 0, time.perf_counter() - started))
-        table = tabulate_masks(frames)
-        if table.keys != kept.graph.keys:
-            raise RunError(f"The masks of scene {scene!r} are not those of the kept run any more; press Run to group it again.")
-        table = table.with_poses(kept.registration.poses)
-        grouping = cut(kept.graph, constraints=said.constraints)
-        truth = find_truth(opened.scene, frames)
-        run = GroupingRun(
-            options=kept.options,
-            table=table,
-            registration=kept.registration,
-            graph=kept.graph,
-            grouping=grouping,
-            cloud=None,
-            truth=truth,
-            mask_scores=None if truth is None else score_masks(truth, grouping.labels),
-            point_scores=None,
-            calls=kept.calls,
-            seconds=kept.seconds,
-            warnings=kept.warnings,
-            findings=kept.findings,
-        )
+        run = rebuild_run(opened.scene, frames, kept, said)
         with self._lock:
             job.state = replace(job.state, evidence=kept.options.evidence)
         return self._show(scene, run, said, run_id)
@@ -312,7 +292,8 @@ class GroupingRuns:
         colors = np.arange(len(run.grouping.groups), dtype=np.int32)
         frames = self._bench.open_scene(scene).frames
         looks = np.concatenate([np.zeros((0, LOOKS), np.float32), *(describe_masks(frames.frame(v.name)) for v in run.table.views)])
-        return Result(run, run.grouping, room, votes, colors, looks, corrections, kept_as=kept_as)
+        names = name_masks(run.truth, len(run.table), self._bench.open_scene(scene).scene.name_of)
+        return Result(run, run.grouping, room, votes, colors, looks, corrections, kept_as=kept_as, mask_names=names)
 
     def _fail(self, job: _Job, status: Literal["cancelled", "failed"], message: str) -> None:
         if self._store is not None and job.kept_as is not None:

@@ -237,6 +237,13 @@ class Workbench:
             found = {pair: self._verdicts.get((scene, pair, name)) for pair in pairs}
         return {pair: verdict for pair, verdict in found.items() if verdict is not None}
 
+    def name_of(self, scene: str, instance: int) -> str | None:
+        """Return what an object of a scene is called, None where that is unknown or the scene is not there any more."""
+        try:
+            return self.open_scene(scene).scene.name_of(instance)
+        except MaskgroupError:
+            return None
+
     def truth(self, scene: str, pair: MaskPair) -> bool | None:
         """Return whether ground truth says "same object", or None where there is none."""
         return pair.a.mask == pair.b.mask if self.open_scene(scene).scene.mask_ids_are_instances else None

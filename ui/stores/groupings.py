@@ -126,6 +126,15 @@ class GroupingStore:
         run = self._runs.get(run_id)
         if run is None or run.scene != scene or run.status != "done":
             raise RunError(f"Scene {scene!r} has no finished run {run_id}; choose another one, or press Run.")
+        return self.unpack(run)
+
+    @staticmethod
+    def unpack(run: Run) -> tuple[KeptRun, Corrections]:
+        """Return what a finished run holds.
+
+        Raises:
+            RunError: If it cannot be read.
+        """
         return unpack_run(run), unpack_corrections(run.config.get("corrections", {}))
 
 

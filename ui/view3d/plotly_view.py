@@ -99,7 +99,13 @@ def cameras_trace(paths: Sequence[Float32Array], color: tuple[int, int, int], na
 
 def names_trace(places: Float32Array, names: Sequence[str]) -> dict[str, Any]:
     """Return names, written at (n, 3) float32 places."""
-    text = {"mode": "text", "text": list(names), "textfont": {"size": 15}, "showlegend": False, "hoverinfo": "skip"}
+    text = {
+        "mode": "text",
+        "text": [escape_plot(name) for name in names],
+        "textfont": {"size": 15},
+        "showlegend": False,
+        "hoverinfo": "skip",
+    }
     return {"type": "scatter3d", "name": "names", **_coordinates(places), **text}
 
 

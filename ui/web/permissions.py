@@ -43,6 +43,7 @@ class Action(Enum):
     TRAIN = "train a model, or stop that"
     PROMOTE = "choose the model in use"
     EXPORT = "export a model"
+    EXPORT_GROUPS = "export groups, or stop that"
     ANNOTATE_RUN = "write a note on a run"
 
 
@@ -70,7 +71,8 @@ _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
     },
     "GroupingActions": {
         Action.LOOK: "open_page poll open_kept recolour reorder take_listed take_alike take_crop take_pixel take_in_sheet "
-        "take_point show_sheet change_scene show_list_and_sheet refresh",
+        "take_point show_sheet change_scene show_list_and_sheet refresh show_export",
+        Action.EXPORT_GROUPS: "start_export stop_export",
         Action.GROUP: "start cancel",
         Action.CORRECT: "merge reject undo",
     },

@@ -1,4 +1,4 @@
-"""How much the app's served folder may hold: all of it has a bound, what is oldest goes first. Knows nothing about Gradio."""
+"""How much uploads and pictures in the served folder may take: it has a bound, what is oldest goes first. Knows no Gradio."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ MAX_BYTES = 200 * 2**20
 MAX_FILES = 2000
 MAX_REQUEST_BYTES = 12 * 2**20
 """Of one upload, with all its files."""
+EXPORTS = "exports"
+"""Folder in the served one whose files are not uploads: whoever writes there bounds them."""
 KEEP_S = 600.0
 """What is younger is not deleted to make room: it may be on somebody's screen."""
 
@@ -78,9 +80,10 @@ class UploadQuota:
 
     def _files(self) -> list[_Found]:
         found: list[_Found] = []
+        exports = self.folder / EXPORTS
         for path in self.folder.rglob("*"):
             with contextlib.suppress(OSError):
-                if path.is_file() and not path.is_symlink():
+                if exports not in path.parents and path.is_file() and not path.is_symlink():
                     state = path.stat()
                     found.append(_Found(path, state.st_size, state.st_mtime))
         return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -122,13 +123,25 @@ def precision_recall(predictions: Sequence[Prediction]) -> Curve | None:
     return Curve(precision, recall, np.append(threshold, 1.0), float(average_precision_score(is_same, p_same)))
 
 
-def break_down(pairs: Sequence[ComparedPair], facts: Mapping[tuple[str, str, str], PairFacts]) -> dict[Dimension, list[Slice]]:
+def break_down(
+    pairs: Sequence[ComparedPair],
+    facts: Mapping[tuple[str, str, str], PairFacts],
+    *,
+    name_of: Callable[[str, int], str | None] = lambda scene, instance: None,
+) -> dict[Dimension, list[Slice]]:
     """Return both runs' accuracy by kinds of pairs; a dimension without data is left out.
 
     Args:
         pairs: Both runs' answers to the same pairs.
         facts: By scene and the two masks' names.
+        name_of: What an object of a scene is called, None where that is unknown: its class is then a number.
     """
+
+    known_name = cache(name_of)
+
+    def classes(pair: ComparedPair) -> list[str]:
+        found = {_class_words(key.mask, known_name(pair.scene, key.mask)) for key in (pair.a.pair.a, pair.a.pair.b)}
+        return sorted(words for words in found if words is not None)
 
     def fact(read: Callable[[PairFacts], float | None]) -> Callable[[ComparedPair], float | None]:
         def value(pair: ComparedPair) -> float | None:
@@ -144,7 +157,7 @@ def break_down(pairs: Sequence[ComparedPair], facts: Mapping[tuple[str, str, str
         "crop size": _by_range(pairs, fact(lambda f: f.crop_px), SIZES_PX, lambda v: f"{v:.0f} px"),
         "visible share": _by_range(pairs, fact(lambda f: f.visible_share), SHARES, lambda v: f"{v:.0%}"),
         "view angle": _by_range(pairs, fact(lambda f: f.view_angle_deg), ANGLES_DEG, lambda v: f"{v:.0f}°"),
-        "class": sorted(_by_label(pairs, _classes), key=lambda s: -s.pairs)[:MAX_CLASSES],
+        "class": sorted(_by_label(pairs, classes), key=lambda s: -s.pairs)[:MAX_CLASSES],
     }
     return {dimension: slices for dimension, slices in found.items() if slices}
 
@@ -156,9 +169,9 @@ def kind_words(pair: ComparedPair) -> str:
     return KIND_WORDS[pair.a.negative_kind] if pair.a.negative_kind is not None else "other object"
 
 
-def _classes(pair: ComparedPair) -> list[str]:
-    classes = {class_of(key.mask) for key in (pair.a.pair.a, pair.a.pair.b)}
-    return [f"class {number}" for number in classes if number is not None]
+def _class_words(instance: int, name: str | None) -> str | None:
+    number = class_of(instance)
+    return name or (None if number is None else f"class {number}")
 
 
 def _by_range(

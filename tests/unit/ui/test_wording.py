@@ -62,4 +62,5 @@ def test_truth_says_whether_the_model_is_right() -> None:
 def test_clicked_point() -> None:
     assert "47018" in point_html(47018, [])
     assert "class 47" in point_html(47018, [])
+    assert "(lamp &lt;b&gt;)" in point_html(47018, [], "lamp <b>")
     assert "the left mask" in point_html(None, ["the left mask"])

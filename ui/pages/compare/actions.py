@@ -156,7 +156,7 @@ class CompareActions:
             (key, next(self._drawings)),
             page.links_html(key) if found is not None else "",
             page.show_tables(found, is_running=bool(key) and self._runs.is_running(key)),
-            page.show_plots(found),
+            page.show_plots(found, name_of=self._bench.name_of),
             gr.update(choices=[(name, side) for name, side in zip(names, ("a", "b"), strict=True)]),
             "",
             gr.update(choices=grouped) if scene in grouped else gr.update(choices=grouped, value=next(iter(grouped), None)),

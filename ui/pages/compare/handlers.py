@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Literal, cast
 from urllib.parse import quote
@@ -122,9 +122,11 @@ def show_tables(found: FinishedComparison | None, *, is_running: bool = False) -
     return Markup().join([headline_html(found), *(table_html(comparison, a, b) for comparison in reversed(found.table))])
 
 
-def show_plots(found: FinishedComparison | None) -> str:
-    """Return the plots as JSON text."""
-    return to_json_text([asdict(plot) for plot in make_plots(found)]) if found is not None else ""
+def show_plots(
+    found: FinishedComparison | None, *, name_of: Callable[[str, int], str | None] = lambda scene, instance: None
+) -> str:
+    """Return the plots as JSON text; `name_of` says what an object of a scene is called."""
+    return to_json_text([asdict(plot) for plot in make_plots(found, name_of=name_of)]) if found is not None else ""
 
 
 def show_changes(bench: Workbench, found: FinishedComparison | None, scene: str) -> str:

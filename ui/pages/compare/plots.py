@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,20 @@ class Plot:
     layout: dict[str, Any]
 
 
-def make_plots(found: FinishedComparison) -> list[Plot]:
-    """Return all plots of a comparison, over all its scenes; those without data are left out."""
+def make_plots(
+    found: FinishedComparison, *, name_of: Callable[[str, int], str | None] = lambda scene, instance: None
+) -> list[Plot]:
+    """Return all plots of a comparison, over all its scenes; those without data are left out.
+
+    Args:
+        found: The comparison.
+        name_of: What an object of a scene is called, None where that is unknown.
+    """
     pairs = [pair for scene in found.scenes for pair in scene.pairs]
     names = {"a": found.settings.model_a, "b": found.settings.model_b}
     plots = [*_confusions(pairs, names), *_reliability(pairs, names), *_curves(pairs, names)]
-    plots += [_bars(f"Accuracy by {dimension}", slices, names) for dimension, slices in break_down(pairs, found.facts).items()]
+    slices_of = break_down(pairs, found.facts, name_of=name_of)
+    plots += [_bars(f"Accuracy by {dimension}", slices, names) for dimension, slices in slices_of.items()]
     return plots
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import shlex
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import resources
@@ -94,7 +95,13 @@ def to_png(picture: Image.Image) -> bytes:
 
 
 def make_report(
-    found: FinishedComparison, judges: Judges, flips: dict[str, list[Flip]], *, scenes_dir: Path, figure: Image.Image
+    found: FinishedComparison,
+    judges: Judges,
+    flips: dict[str, list[Flip]],
+    *,
+    scenes_dir: Path,
+    figure: Image.Image,
+    name_of: Callable[[str, int], str | None] = lambda scene, instance: None,
 ) -> str:
     """Return one HTML page that needs no network and no other file.
 
@@ -104,10 +111,11 @@ def make_report(
         flips: The gallery's pairs under each heading.
         scenes_dir: Folder of scenes, for the commands.
         figure: The two-row figure.
+        name_of: What an object of a scene is called.
     """
     a, b = found.settings.model_a, found.settings.model_b
     script = (resources.files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
-    plots = make_plots(found)
+    plots = make_plots(found, name_of=name_of)
     return render(
         "pages/compare/report.html.j2",
         a=a,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from engine.errors import MaskgroupError
+from engine.exporting.write import find_format
 from engine.grouping.graph import Evidence
 from engine.types import MaskKey
 from ui.pages.grouping import corrections, words
@@ -15,6 +18,7 @@ from ui.pages.grouping import handlers as page
 from ui.pages.grouping.handlers import Order, Pick
 from ui.pages.grouping.room import show_room
 from ui.pages.grouping.views import ViewPictures
+from ui.services.group_exports import GroupExports
 from ui.services.grouping_result import Result
 from ui.services.grouping_runs import GroupingRuns
 from ui.services.workbench import Workbench
@@ -28,11 +32,13 @@ class GroupingActions:
     Args:
         bench: Opens scenes and names masks.
         runs: Holds the groups.
+        exports: Makes zips of them.
     """
 
-    def __init__(self, bench: Workbench, runs: GroupingRuns) -> None:
+    def __init__(self, bench: Workbench, runs: GroupingRuns, exports: GroupExports) -> None:
         self._bench = bench
         self._runs = runs
+        self._exports = exports
         self._pictures = ViewPictures(bench)
 
     def start(self, current: Pick, chosen: Evidence, judge: str) -> list[Any]:
@@ -123,6 +129,29 @@ class GroupingActions:
         self._check_shown(current, on_screen)
         self._runs.undo(current.scene)
         return self.show_all(replace(current, mask=None))
+
+    def start_export(self, current: Pick, chosen: str) -> list[Any]:
+        """Make a zip of the groups as they are now."""
+        # In the folder that is served already: Gradio would copy it there on its event loop.
+        self._exports.start(current.scene, find_format(chosen), Path(get_upload_folder()))
+        return self.show_export(current)
+
+    def stop_export(self, current: Pick) -> None:
+        """Stop making a zip."""
+        self._exports.cancel(current.scene)
+
+    def show_export(self, current: Pick) -> list[Any]:
+        """Give the values of `ExportSection.outputs`."""
+        state = self._exports.state(current.scene)
+        running = state is not None and state.is_running
+        path = None if state is None else state.path
+        return [
+            words.show_export(state, version=self._version(current)),
+            gr.update(interactive=not running),
+            gr.update(interactive=running),
+            gr.update(value=None if path is None else str(path), visible=path is not None),
+            gr.Timer(active=running),
+        ]
 
     # Dozens of pictures take longer than all the rest: they follow once the room, the words and the crops are there.
     def show_sheet(self, current: Pick) -> Any:

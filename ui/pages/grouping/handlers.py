@@ -98,7 +98,7 @@ def list_groups(bench: Workbench, runs: GroupingRuns, pick: Pick) -> list[ViewPi
     result = runs.result(pick.scene)
     listed: list[ViewPicture] = []
     for group in _listed(result, pick):
-        caption = f"{result.name(group.id)}: {count_masks(group)}, {group.confidence:.2f}"
+        caption = f"{result.short_title(group.id)}: {count_masks(group)}, {group.confidence:.2f}"
         listed.append(ViewPicture(_crop(bench, pick.scene, group.best_masks[0], THUMBNAIL), caption, group.best_masks[0]))
     return listed
 
@@ -238,7 +238,7 @@ def show_alike(bench: Workbench, runs: GroupingRuns, pick: Pick) -> list[ViewPic
     for alike in [] if group is None else find_alike(result, group.id):
         best = result.grouping.groups[alike.group].best_masks[0]
         away = "" if alike.distance_m is None else f", {alike.distance_m:.1f} m"
-        pictures.append(ViewPicture(_crop(bench, pick.scene, best, THUMBNAIL), f"{result.name(alike.group)}{away}", best))
+        pictures.append(ViewPicture(_crop(bench, pick.scene, best, THUMBNAIL), f"{result.short_title(alike.group)}{away}", best))
     return pictures
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import gradio as gr
 from gradio.components import Component
 
+from engine.exporting.write import ALL
 from engine.grouping.graph import Evidence
 from ui.pages.grouping import words
 from ui.pages.grouping.handlers import Order, Pick
@@ -27,6 +28,17 @@ COLORINGS: list[tuple[str, Coloring]] = [
     ("what it changed", "change"),
     ("photo", "photo"),
 ]
+EXPORTS: list[tuple[str, str]] = [
+    ("everything", ALL),
+    ("3D model: GLB, a named node a group", "glb"),
+    ("3D model: PLY, coloured", "ply"),
+    ("masks: PNG, 16 bits", "masks"),
+    ("masks: COCO with track_id", "coco"),
+    ("table: groups.json", "json"),
+    ("scene: photos, masks, depth, poses", "scene"),
+    ("predictions as ScanNet's benchmark reads them", "scannet"),
+]
+"""What groups can be taken away as; the values are formats of `engine.exporting.write`, or all."""
 ORDERS: list[tuple[str, Order]] = [("largest first", "largest"), ("least sure first", "least sure")]
 INTRODUCTION = (
     "Group **all masks of a scene** into objects. Click a group, a point of the room or a mask in a view: the group lights up "
@@ -51,6 +63,22 @@ class RunSection:
     def outputs(self) -> list[Component]:
         """Return what follows a run, in the order of `GroupingActions.show_run`."""
         return [self.progress, self.run, self.cancel, self.timer]
+
+
+@dataclass(frozen=True)
+class ExportSection:
+    """Taking the groups away."""
+
+    file_format: gr.Dropdown
+    download: gr.Button
+    stop: gr.Button
+    progress: gr.HTML
+    file: gr.File
+    timer: gr.Timer
+
+    def outputs(self) -> list[Component]:
+        """Return what follows an export, in the order of `GroupingActions.show_export`."""
+        return [self.progress, self.download, self.stop, self.file, self.timer]
 
 
 @dataclass(frozen=True)
@@ -93,6 +121,7 @@ class GroupingPage:
     run: RunSection
     room: RoomSection
     picked: PickSection
+    export: ExportSection
 
     def pick_outputs(self) -> list[Component]:
         """Return what follows the pick, in the order of `GroupingActions.show_pick`."""
@@ -112,7 +141,8 @@ def lay_out_page(bench: Workbench, runs: GroupingRuns) -> GroupingPage:
     pick, shown_version = gr.State(first), gr.State(0)
     shown_pick = gr.Textbox(visible="hidden", elem_id="mg-group-shown")
     gr.Markdown(INTRODUCTION)
-    return GroupingPage(pick, shown_version, shown_pick, _lay_out_run(bench), _lay_out_room(runs, first), _lay_out_picked())
+    run, export = _lay_out_run(bench), _lay_out_export()
+    return GroupingPage(pick, shown_version, shown_pick, run, _lay_out_room(runs, first), _lay_out_picked(), export)
 
 
 def _lay_out_run(bench: Workbench) -> RunSection:
@@ -171,6 +201,16 @@ def _lay_out_picked() -> PickSection:
         elem_id="mg-group-sheet",
     )
     return PickSection(merge, reject, undo, details, crops, alike, view, sheet)
+
+
+def _lay_out_export() -> ExportSection:
+    timer = gr.Timer(POLL_S, active=False)
+    with gr.Row(elem_classes="mg-bar-row"):
+        choice = gr.Dropdown(label="Take the groups away as", choices=EXPORTS, value=ALL, elem_id="mg-group-format", scale=3)
+        download = gr.Button("Download", elem_id="mg-group-download", scale=1)
+        stop = gr.Button("Stop", elem_id="mg-group-stop-export", scale=1, interactive=False)
+        file = gr.File(label="The zip", visible=False, elem_id="mg-group-file", scale=3)
+    return ExportSection(choice, download, stop, gr.HTML(elem_id="mg-group-export"), file, timer)
 
 
 def _gallery(label: str, *, columns: int, height: int, elem_id: str) -> gr.Gallery:

@@ -36,9 +36,9 @@ def show_room(runs: GroupingRuns, pick: Pick) -> str:
                 continue
             points = result.room.points[labels == lit.id]
             points = points[:: max(1, len(points) // MAX_LIT_POINTS)]
-            traces.append(mask_trace(points, MASK_COLORS[side], result.name(lit.id)))
+            traces.append(mask_trace(points, MASK_COLORS[side], result.title(lit.id)))
             if len(points):
-                places.append((np.median(points, axis=0).astype(np.float32), result.name(lit.id)))
+                places.append((np.median(points, axis=0).astype(np.float32), result.title(lit.id)))
         if places:
             traces.append(names_trace(np.stack([place for place, _ in places]), [name for _, name in places]))
     traces += _cameras(result, pick)

@@ -8,6 +8,7 @@ import gradio as gr
 
 from ui.pages.grouping.actions import GroupingActions
 from ui.pages.grouping.layout import GroupingPage, lay_out_page
+from ui.services.group_exports import GroupExports
 from ui.services.grouping_runs import GroupingRuns
 from ui.services.workbench import Workbench
 from ui.web.gradio_parts import event_of
@@ -28,11 +29,12 @@ DRAWING: dict[str, Any] = {
 def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns) -> None:
     """Lay out the page inside `tab`, in whose context this is called, and wire it to the workbench and the runs."""
     page = lay_out_page(bench, runs)
-    actions = GroupingActions(bench, runs)
+    actions = GroupingActions(bench, runs, GroupExports(bench, runs))
     _wire_run(page, actions)
     _wire_choosers(page, actions)
     _wire_picks(page, actions)
     _wire_corrections(page, actions)
+    _wire_export(page, actions)
     _wire_scene(tab, page, actions)
 
 
@@ -72,6 +74,13 @@ def _wire_corrections(page: GroupingPage, actions: GroupingActions) -> None:
         corrected.failure(actions.refresh, page.pick, page.outputs(), **NEWEST)
 
 
+def _wire_export(page: GroupingPage, actions: GroupingActions) -> None:
+    part = page.export
+    part.download.click(actions.start_export, [page.pick, part.file_format], part.outputs(), **PICKING)
+    part.stop.click(actions.stop_export, page.pick, None, **QUIET)
+    part.timer.tick(actions.show_export, page.pick, part.outputs(), **QUIET)
+
+
 def _wire_scene(tab: gr.Tab, page: GroupingPage, actions: GroupingActions) -> None:
     drawn = [page.room.groups, page.picked.sheet]
     tab.select(actions.open_page, page.pick, page.outputs(), **PICKING)
@@ -79,3 +88,6 @@ def _wire_scene(tab: gr.Tab, page: GroupingPage, actions: GroupingActions) -> No
     # Another scene's groups may have the same version as those before.
     opened.success(actions.show_list_and_sheet, page.pick, drawn, **DRAWING)
     page.shown_version.change(actions.show_list_and_sheet, page.pick, drawn, **DRAWING)
+    # An export goes on without the page, and says so when it is opened again.
+    for event in (tab.select, page.shown_version.change, opened.success):
+        event(actions.show_export, page.pick, page.export.outputs(), **QUIET)

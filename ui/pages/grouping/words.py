@@ -14,6 +14,7 @@ from engine.grouping.findings import tell_findings
 from engine.grouping.graph import Group
 from engine.types import MaskKey
 from ui.components.templates import render, render_line
+from ui.services.group_exports import ExportState
 from ui.services.grouping_result import Result, RunState
 from ui.services.workbench import Workbench
 from ui.view3d.pictures import COLOR_A, COLOR_B
@@ -82,6 +83,27 @@ def show_summary(result: Result, *, name: Callable[[MaskKey], str] = str) -> str
     )
 
 
+def show_export(state: ExportState | None, *, version: int) -> str:
+    """Return where an export stands, as HTML.
+
+    Args:
+        state: The export, None where there is none.
+        version: Version of the groups that the page shows.
+    """
+    if state is None:
+        return ""
+    if state.is_running:
+        source = "<p role='status'>{{ words }} … {{ done }}</p>"
+        return render_line(source, words=state.words, done=f"{state.share:.0%}")
+    if state.path is None:
+        return render_line("<p role='status'>{{ message }}</p>", message=state.message)
+    source = (
+        "<p role='status'>Made at {{ made }}{% if is_old %}, before the groups changed: press Download again for those of now"
+        "{% endif %}.{% for note in notes %} {{ note }}{% endfor %}</p>"
+    )
+    return render_line(source, made=state.made, is_old=state.version != version, notes=state.notes)
+
+
 def stale_html(labels: int, corrections: int) -> str:
     """Return a sentence on labels and corrections about masks that are not there any more, "" without any."""
     told = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((labels, "label"), (corrections, "correction")) if n]
@@ -99,7 +121,7 @@ def show_groups(bench: Workbench, scene: str, result: Result, group: Group | Non
     return render(
         "pages/grouping/groups.html.j2",
         colors=(COLOR_A, COLOR_B),
-        names=(result.name(group.id), "" if other is None else result.name(other.id)),
+        names=(result.title(group.id), "" if other is None else result.title(other.id)),
         sizes=(count_masks(group), "" if other is None else count_masks(other)),
         confidence=group.confidence,
         links=[(link.joined, bench.mask_name(scene, link.a), bench.mask_name(scene, link.b), link.evidence) for link in links],

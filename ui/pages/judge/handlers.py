@@ -172,7 +172,7 @@ def show_room(bench: Workbench, choice: Choice, *, clicked: tuple[float, float, 
         point = np.array(clicked, np.float32)
         instance, lit = bench.instance_at(choice.scene, point)
         near = [f"the {words} mask" for words, points in points_of.items() if len(points) and _distance(points, point) < 0.05]
-        sentence = point_html(instance, near)
+        sentence = point_html(instance, near, None if instance is None else bench.name_of(choice.scene, instance))
         if instance is not None:
             traces.append(mask_trace(lit, PICK_COLOR, f"instance {instance}"))
     return room_view(choice.scene, traces, permalink=permalink(bench, choice)), sentence

@@ -42,7 +42,7 @@ AIM_SCRIPT = """(scene, queue, only, annotator, blind, before, listed) => {
   return [isSame ? same : aim, reset, hidden === blind ? same : hidden, rest[2]];
 }"""
 # Only the field in which a person types is followed: two that followed each other would take back keys that come fast.
-FOLLOW_SCRIPT = """(typed, follows) => document.activeElement?.closest('#%s') ? typed : follows"""
+FOLLOW_SCRIPT = """(typed) => document.activeElement?.closest('#%s') ? typed : {__type__: 'update'}"""
 LIST_SCRIPT = """(listing, listed, scene, only, aim) => {
   const same = {__type__: 'update'};
   const got = listing ? JSON.parse(listing) : {};
@@ -136,7 +136,7 @@ def build_review_tab(demo: gr.Blocks, service: ReviewService, *, remembered: gr.
         chooser.input(**aiming)
     # A person has one name, whichever page it is typed on.
     for typed, follows in ((annotator, other_name), (other_name, annotator)):
-        typed.change(None, [typed, follows], follows, js=FOLLOW_SCRIPT % typed.elem_id, **quiet)
+        typed.change(None, typed, follows, js=FOLLOW_SCRIPT % typed.elem_id, **quiet)
         typed.submit(**aiming)
         typed.blur(**aiming)
     # In the browser too: it is kept also where the page is left at once.

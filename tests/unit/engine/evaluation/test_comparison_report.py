@@ -71,6 +71,10 @@ def test_breakdown_puts_pairs_where_they_belong() -> None:
     assert (first.a.value, first.b.value) == (1, 0)
     assert first.a.low < 1 == first.a.high
     assert {(s.label, s.pairs) for s in found["class"]} == {("class 12", 5), ("class 13", 3)}
+    named = break_down(
+        pairs, facts, name_of=lambda scene, instance: "blinds" if (scene, instance // 1000) == ("room", 12) else None
+    )
+    assert {(s.label, s.pairs) for s in named["class"]} == {("blinds", 5), ("class 13", 3)}
 
 
 def test_facts_of_a_tiny_room(tmp_path: Path) -> None:

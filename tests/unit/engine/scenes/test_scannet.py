@@ -38,6 +38,7 @@ def folder(tmp_path: Path) -> Path:
     groups = [
         {
             "objectId": number,
+            "label": f"box {number}",
             "segments": sorted({s for s, own in zip(segments, mesh.vertex_instances, strict=True) if own == label}),
         }
         for number, label in BOXES.items()
@@ -84,6 +85,15 @@ def test_objects_are_numbered_from_one_and_the_floor_has_none(folder: Path) -> N
     for number, label in BOXES.items():
         assert np.array_equal(scene.mesh.vertex_instances == number + 1, room.vertex_instances == label)
     assert np.array_equal(scene.mesh.vertex_instances == -1, room.vertex_instances == -1)
+
+
+def test_objects_are_called_as_their_labels_say(folder: Path) -> None:
+    scene = open_scene(folder)
+    assert (scene.name_of(1), scene.name_of(5), scene.name_of(2)) == ("box 0", "box 4", None)
+    (folder / f"{NAME}.aggregation.json").write_text("{")
+    broken = open_scene(folder)
+    assert broken.name_of(1) is None
+    assert any("aggregation.json" in note for note in broken.notes)
 
 
 def test_depth_is_seen_as_by_the_colour_camera(folder: Path) -> None:

@@ -133,7 +133,7 @@ def test_judge_that_cannot_load_is_a_sentence_and_keeps_the_groups(tiny_room: Pa
 
 def test_list_shows_each_group_once(bench: Workbench, runs: GroupingRuns) -> None:
     listed = page.list_groups(bench, runs, Pick(NAME))
-    assert [picture.caption.split(",")[0] for picture in listed] == ["group 1: 3 masks", "group 2: 3 masks"]
+    assert [picture.caption.rpartition(",")[0] for picture in listed] == ["bed 1: 3 masks", "bed 2: 3 masks"]
     assert {picture.key.mask for picture in listed} == {RED_BOX, BLUE_BOX}
     picked = page.pick_listed(runs, Pick(NAME), 1)
     assert picked.latest == listed[1].key
@@ -186,7 +186,7 @@ def test_room_gets_a_patch_of_colours_and_not_the_cloud(bench: Workbench, runs: 
     for coloring in ("group", "truth", "confidence", "disagreement"):
         value = json.loads(show_room(runs, Pick(NAME, coloring, both.latest, both.before)))
         assert len(base64.b64decode(value["paint"]["color"]["bdata"])) == len(room.points)
-        assert {"group 1", "group 2"} <= {trace["name"] for trace in value["traces"]}
+        assert {"bed, group 1", "bed, group 2"} <= {trace["name"] for trace in value["traces"]}
     assert json.loads(show_room(runs, Pick(NAME, "photo")))["paint"] is None
 
 
