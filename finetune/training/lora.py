@@ -16,6 +16,7 @@ from torch import Tensor
 
 from engine.errors import ModelError
 from engine.judging.base import Prompt, default_prompt, load_prompt
+from engine.judging.local.answer_logits import answer_log_probs
 from engine.judging.local.loading import pick_device
 from engine.judging.local.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids
 from engine.judging.local.vision_cache import encode_equal
@@ -184,8 +185,7 @@ class Answerer:
             use_cache=False,
         ).last_hidden_state
         last = states[torch.arange(len(questions), device=self._device), mask.sum(dim=1) - 1]
-        logs = self._core.lm_head(last).float().log_softmax(dim=-1)
-        yes, no = (logs[:, tokens].logsumexp(dim=-1) for tokens in self._answers)
+        yes, no = answer_log_probs(self._core.lm_head, last, self._answers).unbind(dim=-1)
         return yes, no
 
     def loss(self, questions: Sequence[Question]) -> Tensor:

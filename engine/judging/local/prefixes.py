@@ -63,7 +63,7 @@ class PairReader:
             question: Token ids with one image token for each crop.
 
         Yields:
-            Places in `pairs`, and the next token's logits there, (places, vocabulary); every place once, in no order.
+            Places in `pairs`, and the last token's hidden states there, (places, width); every place once, in no order.
         """
         image = self._core.config.image_token_id
         first, second = (place for place, token in enumerate(question) if token == image)
@@ -104,7 +104,7 @@ class PairReader:
                 taken.update(kept.keys[index], kept.values[index], layer)
             states = self._run(rows, taken, torch.cat([prefixes.mask[index], rows.mask], dim=1)).last_hidden_state
             last = rows.mask.sum(dim=1) - 1
-            yield [place for _, place in batch], self._core.lm_head(states[torch.arange(len(batch), device=self._device), last])
+            yield [place for _, place in batch], states[torch.arange(len(batch), device=self._device), last]
 
     def _rows(self, crops: Sequence[CropFeatures], question: Sequence[int], starts: Sequence[int]) -> _Rows:
         """Put one crop where each row's question has its image token."""

@@ -16,6 +16,7 @@ import torch
 from engine.errors import ModelError
 from engine.judging.base import AMBIGUOUS_ABOVE, DEFAULT_PROMPT, CropPair, Prompt, load_prompt
 from engine.judging.calibration.fit import Calibration, load_calibration
+from engine.judging.local.answer_logits import answer_log_probs, ask_for_log_probs
 from engine.judging.local.loading import load_model
 from engine.judging.local.prefixes import PairReader
 from engine.judging.local.tensors import to_list
@@ -63,13 +64,12 @@ class QwenVlJudge:
         self._model = model
         self._processor = processor
         self._batch_size = batch_size
-        self._yes_ids = answer_token_ids(processor.tokenizer, YES_WORDS)
-        self._no_ids = answer_token_ids(processor.tokenizer, NO_WORDS)
-        if not self._yes_ids or not self._no_ids:
+        self._answer_ids = [answer_token_ids(processor.tokenizer, words) for words in (YES_WORDS, NO_WORDS)]
+        if not all(self._answer_ids):
             raise ModelError(f"The tokenizer of {name!r} has no single tokens for yes and no; pick a Qwen3-VL model.")
         # Left padding keeps the answer at position -1 for every pair of a batch.
         processor.tokenizer.padding_side = "left"
-        core = _core(model)
+        self._core = core = _core(model)
         is_qwen3_vl = core.config.model_type == "qwen3_vl"
         self.vision = shared_cache(core.model.visual, processor.image_processor) if is_qwen3_vl else None
         self._reader = PairReader(core) if is_qwen3_vl else None
@@ -156,8 +156,8 @@ class QwenVlJudge:
         features = self.vision.features([crop for pair in pairs for crop in (pair.a, pair.b)])
         ids = self._processor.tokenizer.encode(text, add_special_tokens=False)
         answers = torch.empty((len(pairs), 2), device=self._model.device)
-        for places, logits in self._reader.read(list(zip(features[::2], features[1::2], strict=True)), ids):
-            answers[places] = self._yes_no(logits)
+        for places, states in self._reader.read(list(zip(features[::2], features[1::2], strict=True)), ids):
+            answers[places] = answer_log_probs(self._core.lm_head, states, self._answer_ids)
         return answers.cpu()
 
     def _plain_answers(self, pairs: Sequence[CropPair], text: str) -> torch.Tensor:
@@ -172,12 +172,8 @@ class QwenVlJudge:
                 padding=True,
                 return_tensors="pt",
             ).to(self._model.device)
-            answers.append(self._yes_no(self._model(**inputs, logits_to_keep=1, use_cache=False).logits[:, -1]))
+            answers.append(ask_for_log_probs(self._core, inputs, self._answer_ids))
         return torch.cat(answers)
-
-    def _yes_no(self, logits: torch.Tensor) -> torch.Tensor:
-        log_probs = logits.float().log_softmax(dim=-1)
-        return torch.stack([log_probs[:, ids].logsumexp(dim=-1) for ids in (self._yes_ids, self._no_ids)], dim=-1)
 
 
 def _mass_elsewhere(answers: torch.Tensor) -> torch.Tensor:
