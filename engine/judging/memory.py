@@ -98,11 +98,13 @@ def needed_bytes(values: int, dtype: torch.dtype, *, quantised: int = 0) -> int:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return the bytes that are free on a device now; a container's own limit counts."""
+    """Return the bytes that are free on a device now; a container's own limit counts, and what torch only keeps in reserve."""
     if device.type == "cuda":
         import torch
 
-        return torch.cuda.mem_get_info(device)[0]
+        free, _ = torch.cuda.mem_get_info(device)
+        # Blocks that torch keeps after their tensors are gone: it gives them to the next model.
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return min(psutil.virtual_memory().available, _left_in_container())
 
 

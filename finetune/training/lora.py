@@ -19,14 +19,13 @@ from engine.judging.base import Prompt, default_prompt, load_prompt
 from engine.judging.local.answer_logits import answer_log_probs
 from engine.judging.local.loading import pick_device
 from engine.judging.local.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids
-from engine.judging.local.vision_cache import encode_equal
+from engine.judging.local.tower import Grid, PatchedPicture, encode_pictures
 from engine.judging.sources import resolve_model
 from engine.types import UInt8Array
 from finetune.config import TrainConfig
 
 LANGUAGE_LAYERS = r".*language_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 VISION_LAYERS = r".*visual\..*\.(attn\.qkv|attn\.proj|linear_fc1|linear_fc2)"
-Grid = tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,14 +150,12 @@ class Answerer:
         """Return pictures with the tower's features instead of their patches, where the tower is not trained."""
         if self._trains_vision:
             return list(pictures)
-        done: dict[int, ProcessedCrop] = {}
-        for grid, members in _by_grid(pictures).items():
-            for start in range(0, len(members), batch):
-                chosen = members[start : start + batch]
-                levels = self._encode([pictures[i] for i in chosen], grid)
-                # Copied, because a view would keep its whole batch in memory.
-                done |= {i: ProcessedCrop(grid, None, levels[:, row].clone()) for row, i in enumerate(chosen)}
-        return [done[i] for i in range(len(pictures))]
+        done: list[ProcessedCrop] = []
+        for start in range(0, len(pictures), batch):
+            chosen = pictures[start : start + batch]
+            # Copied, because a view would keep its whole batch in memory.
+            done += [ProcessedCrop(p.grid, None, found.clone()) for p, found in zip(chosen, self._encode(chosen), strict=True)]
+        return done
 
     def log_odds(self, questions: Sequence[Question]) -> tuple[Tensor, Tensor]:
         """Return log P(yes) and log P(no) of the answer's token for each question, two (N,) float32 tensors."""
@@ -202,14 +199,12 @@ class Answerer:
     def _levels(self, pictures: Sequence[ProcessedCrop]) -> Mapping[int, Tensor]:
         found = {id(p): p.levels for p in pictures if p.levels is not None}
         missing = [p for p in pictures if p.levels is None]
-        for grid, members in _by_grid(missing).items():
-            levels = self._encode([missing[i] for i in members], grid)
-            found |= {id(missing[i]): levels[:, row] for row, i in enumerate(members)}
-        return found
+        return found | {id(p): levels for p, levels in zip(missing, self._encode(missing), strict=True)} if missing else found
 
-    def _encode(self, pictures: Sequence[ProcessedCrop], grid: Grid) -> Tensor:
-        patches = torch.stack([p.patches for p in pictures if p.patches is not None])
-        return encode_equal(self._core.model.visual, patches, grid)
+    def _encode(self, pictures: Sequence[ProcessedCrop]) -> list[Tensor]:
+        return encode_pictures(
+            self._core.model.visual, [PatchedPicture(p.grid, p.patches) for p in pictures if p.patches is not None]
+        )
 
     def _row(self, a: Grid, b: Grid) -> tuple[Tensor, Tensor]:
         """Return token ids (length,) and rotary positions (3, length) of a question about pictures of two grids."""
@@ -224,13 +219,6 @@ class Answerer:
             )
             self._rows[a, b] = row[0], where[:, 0]
         return self._rows[a, b]
-
-
-def _by_grid(pictures: Sequence[ProcessedCrop]) -> dict[Grid, list[int]]:
-    found: dict[Grid, list[int]] = {}
-    for i, picture in enumerate(pictures):
-        found.setdefault(picture.grid, []).append(i)
-    return found
 
 
 def prompt_of(config: TrainConfig) -> Prompt:

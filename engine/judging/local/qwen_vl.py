@@ -18,6 +18,7 @@ from engine.judging.base import AMBIGUOUS_ABOVE, DEFAULT_PROMPT, CropPair, Promp
 from engine.judging.calibration.fit import Calibration, load_calibration
 from engine.judging.local.answer_logits import answer_log_probs, ask_for_log_probs
 from engine.judging.local.loading import load_model
+from engine.judging.local.passes import PassLimit, attempt
 from engine.judging.local.prefixes import PairReader
 from engine.judging.local.tensors import to_list
 from engine.judging.local.vision_cache import shared_cache
@@ -63,7 +64,6 @@ class QwenVlJudge:
         self.calibration = calibration if calibration is not None and calibration.prompt == prompt.reference else None
         self._model = model
         self._processor = processor
-        self._batch_size = batch_size
         self._answer_ids = [answer_token_ids(processor.tokenizer, words) for words in (YES_WORDS, NO_WORDS)]
         if not all(self._answer_ids):
             raise ModelError(f"The tokenizer of {name!r} has no single tokens for yes and no; pick a Qwen3-VL model.")
@@ -72,7 +72,8 @@ class QwenVlJudge:
         self._core = core = _core(model)
         is_qwen3_vl = core.config.model_type == "qwen3_vl"
         self.vision = shared_cache(core.model.visual, processor.image_processor) if is_qwen3_vl else None
-        self._reader = PairReader(core) if is_qwen3_vl else None
+        self._reader = PairReader(core, make_room=self.vision.give_back) if self.vision is not None else None
+        self._plain_limit = PassLimit(batch_size, core.device)
 
     def leave_tower_out(self) -> bool:
         """Remove an adapter's part in the vision tower permanently; returns whether there was one."""
@@ -163,17 +164,26 @@ class QwenVlJudge:
     def _plain_answers(self, pairs: Sequence[CropPair], text: str) -> torch.Tensor:
         """The same without caches: every crop is encoded for every pair. Works with any architecture."""
         answers: list[torch.Tensor] = []
-        for start in range(0, len(pairs), self._batch_size):
-            batch = pairs[start : start + self._batch_size]
-            inputs = self._processor(
-                text=[text] * len(batch),
-                images=[image for pair in batch for image in (pair.a, pair.b)],
-                input_data_format="channels_last",
-                padding=True,
-                return_tensors="pt",
-            ).to(self._model.device)
-            answers.append(ask_for_log_probs(self._core, inputs, self._answer_ids))
+        waiting = list(pairs)
+        while waiting:
+            batch = waiting[: self._plain_limit.units]
+            found = attempt(self._ask_plainly, batch, text)
+            if found is None:
+                self._plain_limit.lower(len(batch), "one pair")
+                continue
+            answers.append(found)
+            waiting = waiting[len(batch) :]
         return torch.cat(answers)
+
+    def _ask_plainly(self, pairs: Sequence[CropPair], text: str) -> torch.Tensor:
+        inputs = self._processor(
+            text=[text] * len(pairs),
+            images=[image for pair in pairs for image in (pair.a, pair.b)],
+            input_data_format="channels_last",
+            padding=True,
+            return_tensors="pt",
+        ).to(self._model.device)
+        return ask_for_log_probs(self._core, inputs, self._answer_ids)
 
 
 def _mass_elsewhere(answers: torch.Tensor) -> torch.Tensor:
