@@ -17,7 +17,7 @@ from torch import Tensor
 from engine.errors import ModelError
 from engine.judging.base import Prompt, default_prompt, load_prompt
 from engine.judging.local.answer_logits import answer_log_probs
-from engine.judging.local.loading import pick_device
+from engine.judging.local.loading import four_bit_config, need_four_bit, pick_device, pick_dtype
 from engine.judging.local.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids
 from engine.judging.local.tower import Grid, PatchedPicture, encode_pictures
 from engine.judging.sources import resolve_model
@@ -75,12 +75,15 @@ def load_base(config: TrainConfig) -> tuple[Any, Any, torch.device]:
 
     device = pick_device(config.device)
     source = base_source(config.model)
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    dtype = training_dtype(config, device)
+    if config.four_bit:
+        need_four_bit(device)
+    extra = {"quantization_config": four_bit_config(dtype), "device_map": {"": device}} if config.four_bit else {}
     try:
         processors: Any = AutoProcessor  # transformers' types are partial
         processor: Any = processors.from_pretrained(source)
         models: Any = AutoModelForImageTextToText
-        model: Any = models.from_pretrained(source, dtype=dtype, use_safetensors=True)
+        model: Any = models.from_pretrained(source, dtype=dtype, use_safetensors=True, **extra)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         reason = str(error).strip().splitlines()[:1]
         raise ModelError(
@@ -88,7 +91,19 @@ def load_base(config: TrainConfig) -> tuple[Any, Any, torch.device]:
         ) from error
     if model.config.model_type != "qwen3_vl":
         raise ModelError(f"{config.model!r} is a {model.config.model_type}; only Qwen3-VL models can be trained, choose one.")
-    return model.to(device), processor, device
+    return model if config.four_bit else model.to(device), processor, device
+
+
+def training_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
+    """Return what a training computes in; never float16, in which small gradients vanish."""
+    picked = pick_dtype(config.dtype, device)
+    return torch.float32 if picked == torch.float16 else picked
+
+
+def keep_inputs_only(model: Any) -> None:
+    """Make a model's layers keep only their inputs in training, and run again for their gradients; those of the tower too."""
+    core = model.get_base_model() if hasattr(model, "get_base_model") else model
+    core.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 def lora_targets(config: TrainConfig) -> str:
@@ -191,6 +206,28 @@ class Answerer:
         same = torch.tensor([question.is_same for question in questions], device=yes.device)
         weights = torch.tensor([question.weight for question in questions], device=yes.device)
         return -(torch.where(same, yes, no) * weights).sum() / weights.sum()
+
+    def split(self, pairs: Sequence[Sequence[Question]], most_tokens: int) -> list[list[Question]]:
+        """Cut groups of questions into parts that fit into one pass each.
+
+        Args:
+            pairs: Questions that stay together, so that their pictures go through the tower once.
+            most_tokens: Padded tokens of a part; a group that has more is a part of its own.
+
+        Returns:
+            The parts, in order.
+        """
+        parts: list[list[Question]] = []
+        longest = 0
+        for group in pairs:
+            own = max(self.length(question) for question in group)
+            if parts and max(longest, own) * (len(parts[-1]) + len(group)) <= most_tokens:
+                parts[-1].extend(group)
+                longest = max(longest, own)
+            else:
+                parts.append(list(group))
+                longest = own
+        return parts
 
     def length(self, question: Question) -> int:
         """Return the number of tokens that a question becomes."""

@@ -236,7 +236,11 @@ def test_events_survive_a_kill_in_the_middle_of_a_line(tmp_path: Path) -> None:
 def test_unsloth_is_given_what_the_settings_say() -> None:
     config = replace(CONFIG, model="Qwen/Qwen3-VL-2B-Instruct", rank=8, alpha=32, dropout=0.1, language_only=True, seed=3)
     assert loading_arguments(config)["model_name"] == "Qwen/Qwen3-VL-2B-Instruct"
-    assert loading_arguments(config)["load_in_4bit"] is True
+    assert (loading_arguments(config)["load_in_4bit"], loading_arguments(config)["load_in_16bit"]) == (False, True)
+    four_bit = loading_arguments(replace(config, four_bit=True))
+    assert (four_bit["load_in_4bit"], four_bit["load_in_16bit"]) == (True, False)
+    # Else Unsloth trains on its own copy, and the adapter names that as its base.
+    assert four_bit["use_exact_model_name"] is True
     given = adapter_arguments(config)
     assert (given["r"], given["lora_alpha"], given["lora_dropout"], given["random_state"]) == (8, 32, 0.1, 3)
     assert given["finetune_vision_layers"] is False
