@@ -260,7 +260,7 @@ def test_unsloth_without_gpu_says_why() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="Unsloth cannot load a model without an NVIDIA driver")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="Unsloth cannot load a model without an NVIDIA driver; run with -m gpu")
 def test_unsloth_trains(pool: ScenePool, data: DataSet) -> None:
     trainer, _ = build_trainer(replace(CONFIG, backend="unsloth", device="cuda"), data, [pool], None)
     losses: list[float] = []

@@ -381,7 +381,7 @@ def test_unsloth_gets_its_switches_before_and_the_adapter_after(
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU; run with -m gpu")
 @pytest.mark.parametrize("options", [{"four_bit": True}, {"loader": "unsloth"}, {}])
 def test_on_a_gpu(options: dict[str, Any]) -> None:
     for package in {"four_bit": ["bitsandbytes"], "loader": ["unsloth"]}.get(next(iter(options), ""), []):
