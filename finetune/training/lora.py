@@ -20,6 +20,7 @@ from engine.judging.local.answer_logits import answer_log_probs
 from engine.judging.local.loading import four_bit_config, need_four_bit, pick_device, pick_dtype
 from engine.judging.local.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids
 from engine.judging.local.tower import Grid, PatchedPicture, encode_pictures
+from engine.judging.pixel_limits import fit_picture, own_limit_of
 from engine.judging.sources import resolve_model
 from engine.types import UInt8Array
 from finetune.config import TrainConfig
@@ -156,7 +157,8 @@ class Answerer:
     @torch.no_grad()
     def picture(self, crop: UInt8Array) -> ProcessedCrop:
         """Prepare a crop, (h, w, 3) uint8: its patches, or its features where the tower is not trained."""
-        prepared = self._processor.image_processor(images=[crop], input_data_format="channels_last", return_tensors="pt")
+        shown = fit_picture(crop, own_limit=own_limit_of(self._processor.image_processor))
+        prepared = self._processor.image_processor(images=[shown], input_data_format="channels_last", return_tensors="pt")
         time, rows, columns = (int(n) for n in prepared["image_grid_thw"][0])
         return ProcessedCrop((time, rows, columns), prepared["pixel_values"], None)
 

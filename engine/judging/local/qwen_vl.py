@@ -22,6 +22,7 @@ from engine.judging.local.passes import PassLimit, attempt
 from engine.judging.local.prefixes import PairReader
 from engine.judging.local.tensors import to_list
 from engine.judging.local.vision_cache import shared_cache
+from engine.judging.pixel_limits import fit_picture, own_limit_of
 from engine.judging.sources import LoadOptions
 from engine.types import Float32Array, UInt8Array, Verdict, no_probability
 
@@ -176,9 +177,10 @@ class QwenVlJudge:
         return torch.cat(answers)
 
     def _ask_plainly(self, pairs: Sequence[CropPair], text: str) -> torch.Tensor:
+        own_limit = own_limit_of(self._processor.image_processor)
         inputs = self._processor(
             text=[text] * len(pairs),
-            images=[image for pair in pairs for image in (pair.a, pair.b)],
+            images=[fit_picture(image, own_limit=own_limit) for pair in pairs for image in (pair.a, pair.b)],
             input_data_format="channels_last",
             padding=True,
             return_tensors="pt",

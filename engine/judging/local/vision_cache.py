@@ -19,6 +19,7 @@ import torch
 from engine.judging.local.passes import PassLimit, attempt
 from engine.judging.local.tower import Grid, PatchedPicture, encode_pictures
 from engine.judging.memory import free_bytes
+from engine.judging.pixel_limits import fit_picture, own_limit_of
 from engine.types import UInt8Array
 
 LEAST_CACHE_BYTES, MOST_CACHE_BYTES = 64 * 2**20, 8 * 2**30
@@ -111,7 +112,8 @@ class VisionCache:
     def _encode(self, crops: list[UInt8Array]) -> list[CropFeatures]:
         pictures: list[PatchedPicture] = []
         for crop in crops:
-            prepared = self._image_processor(images=[crop], input_data_format="channels_last", return_tensors="pt")
+            shown = fit_picture(crop, own_limit=own_limit_of(self._image_processor))
+            prepared = self._image_processor(images=[shown], input_data_format="channels_last", return_tensors="pt")
             time, rows, columns = (int(n) for n in prepared["image_grid_thw"][0])
             pictures.append(PatchedPicture((time, rows, columns), prepared["pixel_values"]))
         # By length, so that the pictures of a pass pad little.
