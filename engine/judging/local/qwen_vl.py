@@ -74,6 +74,7 @@ class QwenVlJudge:
         is_qwen3_vl = core.config.model_type == "qwen3_vl"
         self.vision = shared_cache(core.model.visual, processor.image_processor) if is_qwen3_vl else None
         self._reader = PairReader(core, make_room=self.vision.give_back) if self.vision is not None else None
+        self._chunk = PassLimit(CHUNK, core.device)
         self._plain_limit = PassLimit(batch_size, core.device)
 
     def leave_tower_out(self) -> bool:
@@ -90,12 +91,17 @@ class QwenVlJudge:
         """Return one verdict for each pair, in order; the time of a chunk is shared equally by its pairs.
 
         Raises:
-            ModelError: If the model answers with NaN or infinity.
+            ModelError: If the model answers with NaN or infinity, or memory runs out with a single pair.
         """
         both = self.both_orders if both_orders is None else both_orders
         verdicts: list[Verdict] = []
-        for start in range(0, len(pairs), CHUNK):
-            verdicts += self._judge_chunk(pairs[start : start + CHUNK], both_orders=both)
+        while len(verdicts) < len(pairs):
+            chunk = pairs[len(verdicts) : len(verdicts) + self._chunk.units]
+            found = attempt(self._judge_chunk, chunk, both_orders=both)
+            if found is None:
+                self._chunk.lower(len(chunk), "one pair")
+                continue
+            verdicts += found
         return verdicts
 
     @torch.inference_mode()

@@ -121,6 +121,20 @@ def test_features_are_forgotten_before_passes_get_smaller(judge: QwenVlJudge) ->
     assert judge._reader._limit.units == limit
 
 
+@pytest.mark.parametrize("most", [1, 4])
+def test_fewer_pairs_are_held_at_once_where_their_answers_do_not_fit(judge: QwenVlJudge, most: int) -> None:
+    """Memory may run out outside the passes too: the answers' own logits, or features that the cache cannot drop."""
+    made = crops(4)
+    pairs = [CropPair(a, b) for a in made for b in made]
+    expected = [verdict.p_same for verdict in judge.judge(pairs)]
+    short = Short(judge._core.lm_head, most, ERRORS[0], rows_of)
+    assert [verdict.p_same for verdict in judge.judge(pairs)] == pytest.approx(expected, abs=1e-5)
+    assert short.failures > 0
+    short.most = 0
+    with pytest.raises(ModelError, match="Memory ran out on cpu with only one pair at once"):
+        judge.judge(pairs)
+
+
 def test_nothing_left_to_halve_is_one_sentence(judge: QwenVlJudge) -> None:
     made = crops(2)
     Short(judge._core.model.language_model, 0, ERRORS[0], rows_of)
