@@ -27,6 +27,8 @@ RESERVE_BYTES = 700_000_000
 """CUDA's own context, the libraries' work space, and gaps between blocks."""
 QUESTION_TOKENS = 150
 """Tokens of a short question; each needs a row of logits."""
+LONGEST_QUESTION = 2200
+"""Tokens of a question about two pictures of the most pixels (`engine.judging.pixel_limits`)."""
 FEW_TOKENS = 1024
 
 
@@ -114,7 +116,9 @@ def needed_for_training(model: Footprint, config: TrainConfig, itemsize: int) ->
         config: The training's settings.
         itemsize: Bytes of a number that it computes with.
     """
-    shape, tokens = model.shape, config.pass_tokens
+    shape = model.shape
+    # No step has more, however much may go through at once.
+    tokens = min(config.pass_tokens, 2 * config.batch_pairs * LONGEST_QUESTION)
     quantised = model.quantised if config.four_bit else 0
     weights = (model.values - quantised) * itemsize + quantised * FOUR_BIT_BYTES
     adapter = adapter_values(shape, config.rank, language_only=config.language_only) * ADAPTER_BYTES

@@ -14,6 +14,7 @@ import torch
 
 from engine.assets import BUNDLED_MODEL
 from engine.errors import ModelError, RunError
+from engine.judging.adapters import base_of
 from engine.judging.base import CropPair
 from engine.judging.calibration.fit import fit_calibration, margin_of
 from engine.judging.registry import load_judge
@@ -261,11 +262,14 @@ def test_unsloth_without_gpu_says_why() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="Unsloth cannot load a model without an NVIDIA driver; run with -m gpu")
-def test_unsloth_trains(pool: ScenePool, data: DataSet) -> None:
+def test_unsloth_trains(pool: ScenePool, data: DataSet, tmp_path: Path) -> None:
     trainer, _ = build_trainer(replace(CONFIG, backend="unsloth", device="cuda"), data, [pool], None)
     losses: list[float] = []
     assert trainer.run(on_step=lambda report: losses.append(report.loss))
     assert sum(losses[-4:]) < sum(losses[:4])
+    save_adapter(trainer._answerer.model, tmp_path / "adapter", base=BUNDLED_MODEL)
+    # Not a quantised copy of Unsloth's own.
+    assert base_of(tmp_path / "adapter") == str(BUNDLED_MODEL)
 
 
 def test_adapter_is_fresh_for_each_run_and_the_same_for_one_seed() -> None:

@@ -23,6 +23,8 @@ from engine.judging.registry import load_judge
 from engine.judging.shapes import ModelShape
 from engine.strict_json import to_json_text
 from finetune.config import TrainConfig
+from finetune.run_folder import CONFIG_FILE
+from finetune.runs import stages
 from finetune.runs.stages import TrainingRun, save_adapter
 from finetune.training import memory_needs
 from finetune.training.loop import Trainer
@@ -45,6 +47,7 @@ from finetune.training.memory_needs import (
     needed_for_training,
 )
 from tests.published_configs import read_published
+from tests.training_room import write_training_room
 
 CONFIG = TrainConfig(scenes=("any",), device="cpu", batch_pairs=4, dropout=0.1)
 
@@ -231,10 +234,13 @@ def test_the_sizes_fit_the_cards_that_people_have() -> None:
     assert needed_for_training(two, usual, 2) < 10e9
     # As it was: every activation kept, the whole step at once (32 questions of about 300 tokens).
     assert needed_for_training(eight, replace(usual, gradient_checkpointing="off", pass_tokens=9600), 2) > 100e9
+    # "All at once" is no more than a step can have.
+    at_once = replace(usual, pass_tokens=10**12)
+    assert needed_for_training(two, at_once, 2) == needed_for_training(two, replace(at_once, pass_tokens=10**9), 2)
 
 
 def test_what_does_not_fit_is_refused_with_what_to_lower(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    config = replace(CONFIG, model=str(BUNDLED_MODEL), gradient_checkpointing="off", pass_tokens=10**6)
+    config = replace(CONFIG, model=str(BUNDLED_MODEL), gradient_checkpointing="off", pass_tokens=10**6, batch_pairs=1000)
     fit = examine_fit(config)
     assert fit.needed > examine_fit(replace(config, pass_tokens=1024)).needed
     monkeypatch.setattr(memory_needs, "free_bytes", lambda _: (fit.needed + fit.lowered["--pass-tokens 1024"]) // 2)
@@ -283,6 +289,35 @@ def test_an_adapter_trained_in_four_bits_is_judged_in_four_bits(tmp_path: Path, 
 
     assert margins(**loading) == pytest.approx(expected, abs=0.02)
     assert margins(device="cpu") != pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="needs bitsandbytes")
+def test_all_judges_of_a_run_are_loaded_as_it_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = write_training_room(tmp_path / "scenes")
+    config = TrainConfig(
+        scenes=(str(room),), pairs=8, epochs=1, evaluation_pairs=4, validation_pairs=4, batch_pairs=4, language_only=True,
+        use_labels=False, promotion="never", device="cpu", dtype="bfloat16", four_bit=True,
+    )  # fmt: skip
+    folder = tmp_path / "runs" / "small"
+    folder.mkdir(parents=True)
+    (folder / CONFIG_FILE).write_text(to_json_text(config.to_json()))
+    loaded: list[dict[str, Any]] = []
+    whole = stages.load_judge
+
+    def load(*args: Any, **given: Any) -> Any:
+        judge: Any = whole(*args, **given)
+        kinds = {type(layer).__name__ for layer in judge._model.modules()}
+        loaded.append({"given": given, "four": "Linear4bit" in kinds, "tower": judge._core.model.visual.dtype})
+        return judge
+
+    monkeypatch.setattr(stages, "load_judge", load)
+    verdict = TrainingRun(folder).run()
+    assert verdict["pairs"] > 0
+    assert len(loaded) == 2
+    for judge in loaded:
+        assert judge["four"]
+        assert judge["tower"] == torch.bfloat16
+        assert {name: judge["given"][name] for name in ("device", "dtype", "four_bit")} == TrainingRun(folder)._loading()
 
 
 @pytest.mark.gpu

@@ -382,6 +382,18 @@ def test_unsloth_gets_its_switches_before_and_the_adapter_after(
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU; run with -m gpu")
+@pytest.mark.parametrize("loader", ["transformers", "unsloth"])
+def test_an_adapter_on_a_gpu(adapter: Path, loader: str) -> None:
+    if loader == "unsloth" and find_spec("unsloth") is None:
+        pytest.skip("unsloth is not installed")
+    asked = pairs(4)
+    here = load_judge("base", adapter=adapter, device="cuda", loader=loader).judge(asked)
+    plain = load_judge("base", adapter=adapter, device="cpu").judge(asked)
+    assert [v.p_same for v in here] == pytest.approx([v.p_same for v in plain], abs=0.2)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU; run with -m gpu")
 @pytest.mark.parametrize("options", [{"four_bit": True}, {"loader": "unsloth"}, {}])
 def test_on_a_gpu(options: dict[str, Any]) -> None:
     for package in {"four_bit": ["bitsandbytes"], "loader": ["unsloth"]}.get(next(iter(options), ""), []):
