@@ -30,6 +30,8 @@ QUESTION_TOKENS = 150
 LONGEST_QUESTION = 2200
 """Tokens of a question about two pictures of the most pixels (`engine.judging.pixel_limits`)."""
 FEW_TOKENS = 1024
+LEAST_GAIN = 0.02
+"""Share of the memory that a change must save to be named."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,9 @@ def _lower(model: Footprint, config: TrainConfig, itemsize: int) -> dict[str, in
             four_bit=True,
         )
         changes["all of these"] = (lowest, 2)
-    return {words: needed_for_training(model, *change) for words, change in changes.items()}
+    lowered = {words: needed_for_training(model, *change) for words, change in changes.items()}
+    most = (1 - LEAST_GAIN) * needed_for_training(model, config, itemsize)
+    return {words: count for words, count in lowered.items() if count <= most}
 
 
 def _scaled(bytes_in_bfloat16: float, itemsize: int) -> float:

@@ -245,8 +245,11 @@ def test_what_does_not_fit_is_refused_with_what_to_lower(monkeypatch: pytest.Mon
     assert fit.needed > examine_fit(replace(config, pass_tokens=1024)).needed
     monkeypatch.setattr(memory_needs, "free_bytes", lambda _: (fit.needed + fit.lowered["--pass-tokens 1024"]) // 2)
     said = examine_fit(config).words()
-    for change in ("--checkpointing on", "--dtype bfloat16", "--pass-tokens 1024", "--language-only", "--four-bit"):
+    for change in ("--checkpointing on", "--dtype bfloat16", "--pass-tokens 1024", "--language-only"):
         assert change in said
+    # The bundled model's weights are nothing beside so many tokens.
+    assert "--four-bit" not in said
+    assert set(examine_fit(replace(config, pass_tokens=1, model=str(BUNDLED_MODEL))).lowered) <= {"--dtype bfloat16"}
     assert "it does not fit" in said
     assert f"--pass-tokens 1024: {fit.lowered['--pass-tokens 1024'] / 1e9:,.1f} GB, fits" in said
     with pytest.raises(RunError, match="it does not fit"):
