@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 # Several thread pools on few cores slow each other down; tests run in two processes instead.
 TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 GRADIO_ANALYTICS_ENABLED=False
 
-.PHONY: demo test soak lint format bench bench-real fuzz screenshots wheel clean
+.PHONY: demo test test-gpu soak lint format bench bench-real fuzz screenshots wheel clean
 
 demo: $(VENV)/.app-installed
 	$(BIN)/maskgroup app --port $(PORT)
@@ -17,6 +17,10 @@ test: $(VENV)/.dev-installed
 	bash tests/install_postgres.sh
 	$(MAKE) --no-print-directory lint
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# What needs an NVIDIA GPU; all other tests do not see one.
+test-gpu: $(VENV)/.dev-installed
+	$(TEST_ENV) $(BIN)/python -m pytest -m gpu
 
 # What takes too long for every day: the same assertions on more rounds and larger sizes.
 soak: $(VENV)/.dev-installed

@@ -15,6 +15,8 @@ from finetune.run_folder import CONFIG_FILE
 Backend = Literal["auto", "peft", "unsloth"]
 NegativeChoice = Literal["hard", "random"]
 PromotionRule = Literal["mcnemar", "interval", "always", "never"]
+Recomputing = Literal["auto", "on", "off"]
+TrainingDtype = Literal["auto", "float32", "bfloat16"]
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 RESERVED_NAMES = ("base", "tuned")
 BUNDLED_RATE = 5e-4
@@ -45,7 +47,12 @@ class TrainConfig:
         language_only: Leave the vision tower as it is, so that its features are computed once and shared with the base.
         augment: Pictures of each mask in training: 1 = as it is; more add variants with other light and ragged borders.
         backend: "peft", "unsloth" (NVIDIA only), or "auto" = unsloth where it can run, except for the bundled model.
-        device: "auto", "cpu", "cuda", "mps".
+        device: "auto", "cpu", "cuda", "cuda:1", "mps"; of the training and of its judges.
+        dtype: What both compute in: "auto" = bfloat16 on a GPU that has it, else float32.
+        four_bit: Load the language model's weights in 4 bits, in training and in judging.
+        gradient_checkpointing: Keep only each layer's input and compute the layer again for its gradient: far less memory, about a
+            third more time, the same gradients. "auto" = "on", except for the bundled model.
+        pass_tokens: Most tokens that go through the model at once; a step with more runs in parts, whose gradients add up.
         seed: Of the choice of pairs, the first weights of the adapter, the order of the pairs and the dropout.
         checkpoint_every: Steps between checkpoints.
         promotion: When the run becomes the tuned model: "mcnemar" = more right answers with p < `significance`; "interval" = the
@@ -75,6 +82,10 @@ class TrainConfig:
     augment: int = 1
     backend: Backend = "auto"
     device: str = "auto"
+    dtype: TrainingDtype = "auto"
+    four_bit: bool = False
+    gradient_checkpointing: Recomputing = "auto"
+    pass_tokens: int = 4096
     seed: int = 0
     checkpoint_every: int = 20
     promotion: PromotionRule = "mcnemar"
@@ -89,7 +100,7 @@ class TrainConfig:
         """
         least = {
             "pairs": 2, "epochs": 1, "evaluation_pairs": 2, "validation_pairs": 2, "rank": 1, "alpha": 1, "batch_pairs": 1,
-            "augment": 1, "checkpoint_every": 1, "seed": 0,
+            "augment": 1, "checkpoint_every": 1, "seed": 0, "pass_tokens": 1,
         }  # fmt: skip
         for name, low in least.items():
             if getattr(self, name) < low:
@@ -106,12 +117,20 @@ class TrainConfig:
                 raise RunError(f"{name} is {value}, expected 0 to {top:g}; correct it.")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise RunError(f"learning_rate is {self.learning_rate}, expected a number above 0; correct it.")
-        choices = {"negatives": NegativeChoice, "backend": Backend, "promotion": PromotionRule}
+        choices = {
+            "negatives": NegativeChoice, "backend": Backend, "promotion": PromotionRule, "dtype": TrainingDtype,
+            "gradient_checkpointing": Recomputing,
+        }  # fmt: skip
         for name, kinds in choices.items():
             if getattr(self, name) not in get_args(kinds):
                 raise RunError(f"{name} is {getattr(self, name)!r}, expected {', '.join(get_args(kinds))}; correct it.")
         if not self.scenes:
             raise RunError("No scene to train on was given; name at least one.")
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether layers are computed again for their gradients."""
+        return self.gradient_checkpointing == "on" or (self.gradient_checkpointing == "auto" and self.model != "base")
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -136,6 +155,11 @@ class TrainConfig:
             return cls(**ready)
         except TypeError as error:
             raise RunError(f"The training's settings are incomplete ({error}); start a new run.") from error
+
+
+def trainable_dtype(dtype: str) -> TrainingDtype:
+    """Return what to train in where judges are asked to compute in `dtype`: never float16, in which small gradients vanish."""
+    return "float32" if dtype == "float32" else "bfloat16" if dtype == "bfloat16" else "auto"
 
 
 def default_rate(model: str) -> float:

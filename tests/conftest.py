@@ -10,6 +10,7 @@ import pytest
 from engine.assets import SCENES_DIR
 from engine.scenes import open_scene
 from engine.types import Scene
+from tests.hidden_gpu import pytest_configure as pytest_configure
 from tests.not_tested import pytest_terminal_summary as pytest_terminal_summary
 from tests.tiny_room import write_tiny_room
 

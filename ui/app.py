@@ -38,7 +38,7 @@ from ui.pages.train.tab import TRAIN_TAB, build_train_tab
 from ui.services.comparison_runs import ComparisonRuns
 from ui.services.grouping_runs import GroupingRuns
 from ui.services.judges import Judges, name_models, shipped_models
-from ui.services.open_judge import database_setting, find_trained_on, loading_flags, open_judge
+from ui.services.open_judge import database_setting, find_trained_on, given_options, loading_flags, open_judge
 from ui.services.review_service import ReviewService
 from ui.services.thresholds import open_points
 from ui.services.workbench import Workbench
@@ -74,6 +74,7 @@ def build_workbench(settings: Settings) -> Workbench:
         sources=given,
         behind=lambda name: name_behind(name, settings.runs_folder),
         flags=loading_flags(settings),
+        loading=given_options(settings),
         environment=lambda name: database_setting(settings) if name in finished_runs(settings.runs_folder) else [],
         trained_on=lambda name: find_trained_on(given.get(name, name), settings),
     )

@@ -11,12 +11,19 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from engine.errors import ModelError
+from engine.judging.shapes import ModelShape
 
 if TYPE_CHECKING:
     import torch
 
 OVERHEAD = 1.15
-"""Memory at work by weights: activations of one pass, the vision cache's first crops."""
+"""Memory at work by weights, for architectures whose passes are not known in detail."""
+RESERVE_BYTES = 700_000_000
+"""A GPU's own context, its libraries' work space, and gaps between blocks."""
+SHORT_PASS, LONG_PASS = 1024, 16384
+"""Tokens of a pass of the language model: the shortest that is worth while, and the longest that is made."""
+CHUNK_TOKENS = 2048
+"""Image tokens whose features are held at once, besides those that the cache keeps."""
 FOUR_BIT_BYTES = 0.57
 """Bytes of a value in NF4 with double quantisation, its scales included (Dettmers et al. 2023, "QLoRA")."""
 KEPT_WHOLE = tuple(rf".*\b{part}\b" for part in ("visual", "vision_tower", "vision_model", "multi_modal_projector", "lm_head"))
@@ -86,23 +93,34 @@ def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
         raise ModelError(f"{file} is no safetensors file ({error}); copy or download it again.") from error
 
 
-def needed_bytes(values: int, dtype: torch.dtype, *, quantised: int = 0) -> int:
+def needed_bytes(
+    values: int, dtype: torch.dtype, *, quantised: int = 0, shape: ModelShape | None = None, pass_tokens: int = SHORT_PASS
+) -> int:
     """Return about how many bytes a model needs while judging.
 
     Args:
         values: How many numbers its weights hold.
         dtype: The type they are stored in.
         quantised: How many of them are stored in 4 bits instead.
+        shape: Its widths, from which its passes follow; None = unknown.
+        pass_tokens: Tokens of a pass.
     """
-    return round(((values - quantised) * dtype.itemsize + quantised * FOUR_BIT_BYTES) * OVERHEAD)
+    weights = (values - quantised) * dtype.itemsize + quantised * FOUR_BIT_BYTES
+    if shape is None:
+        return round(weights * OVERHEAD)
+    numbers = pass_tokens * shape.reading_values() + CHUNK_TOKENS * shape.feature_values()
+    reserve = min(RESERVE_BYTES, weights * (OVERHEAD - 1))
+    return round(weights + numbers * dtype.itemsize + reserve)
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return the bytes that are free on a device now; a container's own limit counts."""
+    """Return the bytes that are free on a device now; a container's own limit counts, and what torch only keeps in reserve."""
     if device.type == "cuda":
         import torch
 
-        return torch.cuda.mem_get_info(device)[0]
+        free, _ = torch.cuda.mem_get_info(device)
+        # Blocks that torch keeps after their tensors are gone: it gives them to the next model.
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return min(psutil.virtual_memory().available, _left_in_container())
 
 

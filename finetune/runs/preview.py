@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from engine.errors import RunError
 from engine.types import UInt8Array
 from finetune.config import TrainConfig
 from finetune.data.corrections import SettledLabel
@@ -13,6 +14,7 @@ from finetune.data.sample_sheet import draw_sheet
 from finetune.data.scene_pool import open_pool
 from finetune.runs.stages import build_trainer, data_settings, scenes_of
 from finetune.training.lora import prompt_of
+from finetune.training.memory_needs import examine_fit
 
 CALIBRATION_PAIRS = 64
 
@@ -26,20 +28,25 @@ class Preview:
         sheet: Some of the pairs, (H, W, 3) uint8.
         steps: Steps of the optimizer.
         seconds: Seconds that all steps take, from a few that were timed; reading scenes and judging come on top.
+        memory: What the training needs and what is free, in a sentence.
     """
 
     counts: dict[str, int]
     sheet: UInt8Array
     steps: int
     seconds: float
+    memory: str
 
 
 def preview_training(config: TrainConfig, labels: Sequence[SettledLabel]) -> Preview:
     """Look at a training before it is started; its hard negatives are chosen by class, because no judge is asked yet.
 
     Raises:
-        MaskgroupError: If it cannot be done.
+        MaskgroupError: If it cannot be done, or does not fit into the memory.
     """
+    memory = examine_fit(config)
+    if not memory.fits:
+        raise RunError(memory.words())
     pools = [open_pool(folder, role=role, style=prompt_of(config).picture) for folder, role in scenes_of(config)]
     data = build_data_set(pools, labels if config.use_labels else [], data_settings(config))
     by_name = {pool.name: pool for pool in pools}
@@ -48,4 +55,4 @@ def preview_training(config: TrainConfig, labels: Sequence[SettledLabel]) -> Pre
     trainer, _ = build_trainer(config, few, pools, None)
     seconds = trainer.time_steps()
     steps = -(-len(data.training) // config.batch_pairs) * config.epochs
-    return Preview(data.counts(), sheet, steps, seconds * steps)
+    return Preview(data.counts(), sheet, steps, seconds * steps, memory.words())

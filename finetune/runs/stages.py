@@ -27,8 +27,9 @@ from engine.files import write_atomically, writing_folder
 from engine.judging.adapters import ADAPTER_CONFIG, has_adapter, record_base
 from engine.judging.base import CropPair, Judge
 from engine.judging.calibration.fit import Calibration, fit_calibration, save_calibration
+from engine.judging.local.passes import release_memory
 from engine.judging.registry import load_judge
-from engine.judging.sources import ModelReference, resolve_model
+from engine.judging.sources import LoadOptions, ModelReference, resolve_model
 from engine.types import BoolArray, Float64Array, MaskKey, MaskPair
 from finetune.config import TrainConfig, read_config
 from finetune.data.augment import augment_crop
@@ -43,7 +44,17 @@ from finetune.runs.models import RunModels
 from finetune.runs.promotion import promote
 from finetune.training.before_and_after import compare_judged, decide, judge_frozen, report_verdict
 from finetune.training.loop import Held, StepReport, Trainer
-from finetune.training.lora import Answerer, ProcessedCrop, Question, add_adapter, base_source, load_base, prompt_of
+from finetune.training.lora import (
+    Answerer,
+    ProcessedCrop,
+    Question,
+    add_adapter,
+    base_source,
+    keep_inputs_only,
+    load_base,
+    prompt_of,
+)
+from finetune.training.memory_needs import check_fit
 from finetune.training.unsloth_backend import chooses_unsloth, load_for_training
 
 MIN_CALIBRATION_PAIRS = 100
@@ -80,17 +91,21 @@ class TrainingRun:
             Cancelled: If it was asked to stop.
             MaskgroupError: If it cannot be done.
         """
+        check_fit(self.config)
         pools = self._open_scenes()
         judge = self._judge_to_beat()
         data = self._data_set(pools, judge)
         self._judge_frozen(BEFORE, Stage.JUDGING_RIVAL, data, pools, judge)
         del judge
+        release_memory()
         self._train(data, pools)
+        release_memory()
         tuned = load_judge(
             str(base_source(self.config.model)),
             adapter=self.run_dir / ADAPTER,
             name=self.run_dir.name,
             prompt=prompt_of(self.config).name,  # as the judge to beat, and as the crops were cut
+            loading=self._loading(),
         )
         self._judge_frozen(AFTER, Stage.JUDGING_NEW, data, pools, tuned)
         return self._decide(data)
@@ -116,7 +131,11 @@ class TrainingRun:
     def _judge_to_beat(self) -> Judge:
         self.events.write("stage", Stage.LOADING_RIVAL)
         # Both get the same prompt, because the crops were cut for it.
-        return load_judge(self._parent(), prompt=prompt_of(self.config).name)
+        return load_judge(self._parent(), prompt=prompt_of(self.config).name, loading=self._loading())
+
+    def _loading(self) -> LoadOptions:
+        """Return how the run's judges are loaded: as its model is trained, or an adapter would be judged on other weights."""
+        return LoadOptions(device=self.config.device, dtype=self.config.dtype, four_bit=self.config.four_bit)
 
     def _parent(self) -> ModelReference:
         return resolve_model(self.config.parent, runs=RunModels(self.run_dir.parent))
@@ -279,6 +298,8 @@ def build_trainer(
     else:
         base, processor, _ = load_base(config)
         model = add_adapter(base, config)
+    if config.recomputes:
+        keep_inputs_only(model)
     answerer = Answerer(model, processor, prompt_of(config), trains_vision=not config.language_only)
     by_name = {pool.name: pool for pool in pools}
     style = prompt_of(config).picture

@@ -69,7 +69,10 @@ def explain(error: BaseException) -> str:
     text = str(error)
     is_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text
     if is_memory or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
-        return "Memory ran out; lower the pairs a step, train the language model only, or close other programs, then resume it."
+        return (
+            "Memory ran out; close other programs and resume it, or start a new run with fewer tokens at once (--pass-tokens), "
+            "in 4 bits (--four-bit), or with the language model only (--language-only)."
+        )
     if (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)) or "No space left on device" in text:
         return "The disk is full; free some space, then resume it from its last checkpoint."
     return f"The training failed by a mistake of the program ({type(error).__name__}); its log has the details. Please report it."

@@ -161,9 +161,8 @@ class Trainer:
         """Return (N,) margins, both orders averaged, and (2 N,) losses."""
         self._answerer.model.eval()
         margins, losses = [torch.zeros(0)], [torch.zeros(0)]
-        for start in range(0, len(questions), 32):
-            asked = questions[start : start + 32]
-            both = [*asked, *(_swapped(question) for question in asked)]
+        for part in self._answerer.split([[q, _swapped(q)] for q in questions], self._config.pass_tokens):
+            both = part[::2] + part[1::2]
             yes, no = self._answerer.log_odds(both)
             margins.append((yes - no).view(2, -1).mean(dim=0).float().cpu())
             self._need_finite(float(margins[-1].sum()), "The answer to a held-out pair")
@@ -234,12 +233,16 @@ class Trainer:
         rate = self._config.learning_rate * schedule(self.step, self.total, self._config.warmup)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        questions = self._batch(self.step)
-        loss = self._answerer.loss([*questions, *(_swapped(question) for question in questions)])
-        value = float(loss.detach())
-        self._need_finite(value, "The loss")
+        # Both orders of a pair go into one part, so that its pictures pass the tower once.
+        parts = self._answerer.split([[q, _swapped(q)] for q in self._batch(self.step)], self._config.pass_tokens)
+        weights = [sum(question.weight for question in part) for part in parts]
         self._optimizer.zero_grad()
-        loss.backward()  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
+        value = 0.0
+        for part, weight in zip(parts, weights, strict=True):
+            loss = self._answerer.loss(part[::2] + part[1::2]) * (weight / sum(weights))
+            value += float(loss.detach())
+            self._need_finite(value, "The loss")
+            loss.backward()  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
         # A loss may be finite while its gradient is not, and nothing checks the loss after the last step.
         self._need_finite(float(torch.nn.utils.clip_grad_norm_(list(self._weights.values()), MAX_GRADIENT)), "The gradient")
         self._optimizer.step()  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial

@@ -16,16 +16,17 @@ from torch import Tensor
 
 from engine.errors import ModelError
 from engine.judging.base import Prompt, default_prompt, load_prompt
-from engine.judging.local.loading import pick_device
+from engine.judging.local.answer_logits import answer_log_probs
+from engine.judging.local.loading import four_bit_config, need_four_bit, pick_device, pick_dtype
 from engine.judging.local.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids, question_ids
-from engine.judging.local.vision_cache import encode_equal
+from engine.judging.local.tower import Grid, PatchedPicture, encode_pictures
+from engine.judging.pixel_limits import fit_picture, own_limit_of
 from engine.judging.sources import resolve_model
 from engine.types import UInt8Array
 from finetune.config import TrainConfig
 
 LANGUAGE_LAYERS = r".*language_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 VISION_LAYERS = r".*visual\..*\.(attn\.qkv|attn\.proj|linear_fc1|linear_fc2)"
-Grid = tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,12 +76,15 @@ def load_base(config: TrainConfig) -> tuple[Any, Any, torch.device]:
 
     device = pick_device(config.device)
     source = base_source(config.model)
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    dtype = training_dtype(config, device)
+    if config.four_bit:
+        need_four_bit(device)
+    extra = {"quantization_config": four_bit_config(dtype), "device_map": {"": device}} if config.four_bit else {}
     try:
         processors: Any = AutoProcessor  # transformers' types are partial
         processor: Any = processors.from_pretrained(source)
         models: Any = AutoModelForImageTextToText
-        model: Any = models.from_pretrained(source, dtype=dtype, use_safetensors=True)
+        model: Any = models.from_pretrained(source, dtype=dtype, use_safetensors=True, **extra)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         reason = str(error).strip().splitlines()[:1]
         raise ModelError(
@@ -88,7 +92,19 @@ def load_base(config: TrainConfig) -> tuple[Any, Any, torch.device]:
         ) from error
     if model.config.model_type != "qwen3_vl":
         raise ModelError(f"{config.model!r} is a {model.config.model_type}; only Qwen3-VL models can be trained, choose one.")
-    return model.to(device), processor, device
+    return model if config.four_bit else model.to(device), processor, device
+
+
+def training_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
+    """Return what a training computes in; never float16, in which small gradients vanish."""
+    picked = pick_dtype(config.dtype, device)
+    return torch.float32 if picked == torch.float16 else picked
+
+
+def keep_inputs_only(model: Any) -> None:
+    """Make a model's layers keep only their inputs in training, and run again for their gradients; those of the tower too."""
+    core = model.get_base_model() if hasattr(model, "get_base_model") else model
+    core.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 def lora_targets(config: TrainConfig) -> str:
@@ -139,7 +155,8 @@ class Answerer:
     @torch.no_grad()
     def picture(self, crop: UInt8Array) -> ProcessedCrop:
         """Prepare a crop, (h, w, 3) uint8: its patches, or its features where the tower is not trained."""
-        prepared = self._processor.image_processor(images=[crop], input_data_format="channels_last", return_tensors="pt")
+        shown = fit_picture(crop, own_limit=own_limit_of(self._processor.image_processor))
+        prepared = self._processor.image_processor(images=[shown], input_data_format="channels_last", return_tensors="pt")
         time, rows, columns = (int(n) for n in prepared["image_grid_thw"][0])
         return ProcessedCrop((time, rows, columns), prepared["pixel_values"], None)
 
@@ -148,14 +165,12 @@ class Answerer:
         """Return pictures with the tower's features instead of their patches, where the tower is not trained."""
         if self._trains_vision:
             return list(pictures)
-        done: dict[int, ProcessedCrop] = {}
-        for grid, members in _by_grid(pictures).items():
-            for start in range(0, len(members), batch):
-                chosen = members[start : start + batch]
-                levels = self._encode([pictures[i] for i in chosen], grid)
-                # Copied, because a view would keep its whole batch in memory.
-                done |= {i: ProcessedCrop(grid, None, levels[:, row].clone()) for row, i in enumerate(chosen)}
-        return [done[i] for i in range(len(pictures))]
+        done: list[ProcessedCrop] = []
+        for start in range(0, len(pictures), batch):
+            chosen = pictures[start : start + batch]
+            # Copied, because a view would keep its whole batch in memory.
+            done += [ProcessedCrop(p.grid, None, found.clone()) for p, found in zip(chosen, self._encode(chosen), strict=True)]
+        return done
 
     def log_odds(self, questions: Sequence[Question]) -> tuple[Tensor, Tensor]:
         """Return log P(yes) and log P(no) of the answer's token for each question, two (N,) float32 tensors."""
@@ -182,8 +197,7 @@ class Answerer:
             use_cache=False,
         ).last_hidden_state
         last = states[torch.arange(len(questions), device=self._device), mask.sum(dim=1) - 1]
-        logs = self._core.lm_head(last).float().log_softmax(dim=-1)
-        yes, no = (logs[:, tokens].logsumexp(dim=-1) for tokens in self._answers)
+        yes, no = answer_log_probs(self._core.lm_head, last, self._answers).unbind(dim=-1)
         return yes, no
 
     def loss(self, questions: Sequence[Question]) -> Tensor:
@@ -193,6 +207,28 @@ class Answerer:
         weights = torch.tensor([question.weight for question in questions], device=yes.device)
         return -(torch.where(same, yes, no) * weights).sum() / weights.sum()
 
+    def split(self, pairs: Sequence[Sequence[Question]], most_tokens: int) -> list[list[Question]]:
+        """Cut groups of questions into parts that fit into one pass each.
+
+        Args:
+            pairs: Questions that stay together, so that their pictures go through the tower once.
+            most_tokens: Padded tokens of a part; a group that has more is a part of its own.
+
+        Returns:
+            The parts, in order.
+        """
+        parts: list[list[Question]] = []
+        longest = 0
+        for group in pairs:
+            own = max(self.length(question) for question in group)
+            if parts and max(longest, own) * (len(parts[-1]) + len(group)) <= most_tokens:
+                parts[-1].extend(group)
+                longest = max(longest, own)
+            else:
+                parts.append(list(group))
+                longest = own
+        return parts
+
     def length(self, question: Question) -> int:
         """Return the number of tokens that a question becomes."""
         return len(self._row(question.a.grid, question.b.grid)[0])
@@ -200,14 +236,12 @@ class Answerer:
     def _levels(self, pictures: Sequence[ProcessedCrop]) -> Mapping[int, Tensor]:
         found = {id(p): p.levels for p in pictures if p.levels is not None}
         missing = [p for p in pictures if p.levels is None]
-        for grid, members in _by_grid(missing).items():
-            levels = self._encode([missing[i] for i in members], grid)
-            found |= {id(missing[i]): levels[:, row] for row, i in enumerate(members)}
-        return found
+        return found | {id(p): levels for p, levels in zip(missing, self._encode(missing), strict=True)} if missing else found
 
-    def _encode(self, pictures: Sequence[ProcessedCrop], grid: Grid) -> Tensor:
-        patches = torch.stack([p.patches for p in pictures if p.patches is not None])
-        return encode_equal(self._core.model.visual, patches, grid)
+    def _encode(self, pictures: Sequence[ProcessedCrop]) -> list[Tensor]:
+        return encode_pictures(
+            self._core.model.visual, [PatchedPicture(p.grid, p.patches) for p in pictures if p.patches is not None]
+        )
 
     def _row(self, a: Grid, b: Grid) -> tuple[Tensor, Tensor]:
         """Return token ids (length,) and rotary positions (3, length) of a question about pictures of two grids."""
@@ -222,13 +256,6 @@ class Answerer:
             )
             self._rows[a, b] = row[0], where[:, 0]
         return self._rows[a, b]
-
-
-def _by_grid(pictures: Sequence[ProcessedCrop]) -> dict[Grid, list[int]]:
-    found: dict[Grid, list[int]] = {}
-    for i, picture in enumerate(pictures):
-        found.setdefault(picture.grid, []).append(i)
-    return found
 
 
 def prompt_of(config: TrainConfig) -> Prompt:

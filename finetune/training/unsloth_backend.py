@@ -1,27 +1,16 @@
-"""Unsloth's way of loading a base for training: 4 bits and its own kernels, on NVIDIA GPUs only.
+"""Unsloth's way of loading a base for training, with its own kernels, on NVIDIA GPUs only.
 
 Unsloth patches transformers when it is imported, so this module is imported within `load_for_training` alone.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 from engine.errors import ModelError
+from engine.judging.local.unsloth_import import import_fast_vision_model, why_no_unsloth
 from finetune.config import TrainConfig
 from finetune.training.lora import base_source
-
-
-def why_not() -> str | None:
-    """Return why Unsloth cannot train here, None if it can."""
-    import torch
-
-    if not torch.cuda.is_available():
-        return "Unsloth loads models on NVIDIA GPUs only, and PyTorch sees none here"
-    if importlib.util.find_spec("unsloth") is None:
-        return "Unsloth is not installed: pip install 'maskgroup[gpu]'"
-    return None
 
 
 def chooses_unsloth(config: TrainConfig) -> bool:
@@ -32,16 +21,25 @@ def chooses_unsloth(config: TrainConfig) -> bool:
     """
     if config.backend == "peft":
         return False
-    reason = why_not()
+    reason = why_no_unsloth()
     if config.backend == "unsloth" and reason is not None:
         raise ModelError(f"{reason}; train with --backend peft.")
-    # The bundled model is too small to gain from 4 bits and fused kernels.
+    # The bundled model is too small to gain from fused kernels.
     return reason is None and (config.backend == "unsloth" or config.model != "base")
 
 
 def loading_arguments(config: TrainConfig) -> dict[str, Any]:
     """Return what `FastVisionModel.from_pretrained` is given."""
-    return {"model_name": str(base_source(config.model)), "load_in_4bit": True, "use_gradient_checkpointing": "unsloth"}
+    return {
+        "model_name": str(base_source(config.model)),
+        "load_in_4bit": config.four_bit,
+        # Unsloth's default is 4 bits, so full precision must be requested.
+        "load_in_16bit": not config.four_bit,
+        # Otherwise it trains on its own quantised copy from the hub, and the adapter names that as its base.
+        "use_exact_model_name": True,
+        # Ours, which also covers the vision tower's batches, is set afterwards.
+        "use_gradient_checkpointing": False,
+    }
 
 
 def adapter_arguments(config: TrainConfig) -> dict[str, Any]:
@@ -57,23 +55,22 @@ def adapter_arguments(config: TrainConfig) -> dict[str, Any]:
         "bias": "none",
         "random_state": config.seed,
         "use_rslora": False,
+        "use_gradient_checkpointing": False,
         "loftq_config": None,
     }
 
 
 def load_for_training(config: TrainConfig) -> tuple[Any, Any]:
-    """Load a base in 4 bits with a fresh adapter; returns PEFT's model and the processor.
+    """Load a base with a fresh adapter; returns PEFT's model and the processor.
 
     Raises:
         ModelError: If Unsloth cannot run here.
     """
-    reason = why_not()
+    reason = why_no_unsloth()
     if reason is not None:
         raise ModelError(f"{reason}; train with --backend peft.")
-    # Imported before anything else of transformers is used, as it asks for.
-    from unsloth import FastVisionModel
-
-    model, processor = FastVisionModel.from_pretrained(**loading_arguments(config))
-    model = FastVisionModel.get_peft_model(model, **adapter_arguments(config))
-    FastVisionModel.for_training(model)
+    fast = import_fast_vision_model()
+    model, processor = fast.from_pretrained(**loading_arguments(config))
+    model = fast.get_peft_model(model, **adapter_arguments(config))
+    fast.for_training(model, use_gradient_checkpointing=False)
     return model, processor

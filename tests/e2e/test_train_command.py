@@ -40,6 +40,22 @@ def registry(tmp_path: Path) -> Registry:
     return Registry(RunStore(open_database(str(tmp_path / "labels.db"))), tmp_path / "runs")
 
 
+def test_a_training_that_does_not_fit_ends_before_anything_is_loaded(room: Path, tmp_path: Path) -> None:
+    """The bundled model with so many tokens at once that no machine holds them."""
+    flags = ["--pass-tokens", "1000000000", "--batch", "100000000", "--name", "huge", "--pairs", "16"]
+    environment = {**os.environ, "MASKGROUP_DB": str(tmp_path / "labels.db")}
+    command = [sys.executable, "-m", "ui", "train", str(room), *flags]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=WAIT_S, check=False)
+    assert done.returncode == 2, done.stderr
+    said = " ".join(done.stderr.split())
+    assert "at its peak" in said
+    assert "--pass-tokens 1024:" in said
+    assert "fits" in said
+    run = tmp_path / "runs" / "huge"
+    assert not (run / "before").exists()
+    assert not (run / "dataset.json").exists()
+
+
 def wait_for(registry: Registry, name: str, is_so: Callable[[Run], bool]) -> Run:
     deadline = time.monotonic() + WAIT_S
     while not is_so(run := registry.get(name)):

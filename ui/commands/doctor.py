@@ -5,19 +5,22 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 
 import psutil
+import torch
 import typer
 
 from engine.assets import BUNDLED_MODEL
 from engine.errors import MaskgroupError
-from engine.judging.local.published import PUBLISHED_SIZES
-from engine.judging.memory import free_bytes, in_gb, needed_bytes
+from engine.judging.local.published import PUBLISHED_SIZES, PublishedSize
+from engine.judging.memory import LONG_PASS, free_bytes, in_gb, needed_bytes
 from engine.judging.registry import load_judge
 from engine.scenes import list_scenes
 from engine.strict_json import to_json_text
+from finetune.config import TrainConfig
+from finetune.training.memory_needs import FEW_TOKENS, Footprint, needed_for_training
 from ui.commands.scene_options import JsonOption
 from ui.settings import Settings
 
@@ -68,8 +71,6 @@ def _packages() -> list[Finding]:
 
 
 def _gpu() -> Finding:
-    import torch
-
     if not torch.cuda.is_available():
         return Finding("GPU", False, False, "none that PyTorch can use; everything runs on the CPU")
     free, total = torch.cuda.mem_get_info()
@@ -118,19 +119,46 @@ def _bundled_model() -> Finding:
 
 def _real_sizes() -> list[Finding]:
     """Estimate whether the published sizes of Qwen3-VL fit into the memory that is free now."""
-    import torch
-
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     free = free_bytes(device)
     findings: list[Finding] = []
     for size in PUBLISHED_SIZES:
-        needed = {str(kind).removeprefix("torch."): needed_bytes(size.values, kind) for kind in (torch.float32, torch.bfloat16)}
-        needed["4 bits (NVIDIA)"] = needed_bytes(size.values, torch.bfloat16, quantised=size.quantised)
+        kinds = {"float32": (torch.float32, 0), "bfloat16": (torch.bfloat16, 0), "4 bits": (torch.bfloat16, size.quantised)}
+        needed = {
+            name: needed_bytes(size.values, kind, quantised=quantised, shape=size.shape)
+            for name, (kind, quantised) in kinds.items()
+        }
         sizes = ", ".join(f"{in_gb(count)} in {kind}" for kind, count in needed.items())
-        fits = needed[str(dtype).removeprefix("torch.")] <= free
-        default = f"the default on {device.type}, {str(dtype).removeprefix('torch.')}, {'fits' if fits else 'does not fit'}"
+        default = str(dtype).removeprefix("torch.")
+        fits = needed[default] <= free
+        verdict = f"the default on {device.type}, {default}, {'fits' if fits else 'does not fit'}"
+        if device.type == "cuda":
+            fastest = needed_bytes(size.values, dtype, shape=size.shape, pass_tokens=LONG_PASS)
+            verdict += f" ({in_gb(fastest)} at full speed)"
         findings.append(
-            Finding(size.model.removeprefix("Qwen/"), fits, False, f"needs about {sizes}; {in_gb(free)} are free: {default}")
+            Finding(
+                size.model.removeprefix("Qwen/"),
+                fits,
+                False,
+                f"judging needs about {sizes}; {in_gb(free)} are free: {verdict}. {_training(size, dtype, free)}",
+            )
         )
     return findings
+
+
+def _training(size: PublishedSize, dtype: torch.dtype, free: int) -> str:
+    """Say whether a size can be trained here with the usual settings, and if not, what would."""
+    usual = TrainConfig(scenes=("any",), model=size.model)
+    model = Footprint(size.shape, size.values, size.quantised)
+    tried = {
+        "as usual": usual,
+        "with --four-bit": replace(usual, four_bit=True),
+        f"with --four-bit --language-only --pass-tokens {FEW_TOKENS}": replace(
+            usual, four_bit=True, language_only=True, pass_tokens=FEW_TOKENS
+        ),
+    }
+    needed = {words: needed_for_training(model, config, dtype.itemsize) for words, config in tried.items()}
+    listed = ", ".join(f"{in_gb(count)} {words}" for words, count in needed.items())
+    fitting = next((words for words, count in needed.items() if count <= free), None)
+    return f"Training needs about {listed}: {'fits ' + fitting if fitting else 'does not fit'}"

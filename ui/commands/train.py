@@ -14,14 +14,26 @@ from db.schema.session import open_database
 from engine.errors import RunError
 from engine.scenes import find_scene, list_scenes
 from engine.strict_json import to_json_text
-from finetune.config import BUNDLED_RATE, Backend, NegativeChoice, PromotionRule, TrainConfig, default_rate
+from finetune.config import (
+    BUNDLED_RATE,
+    Backend,
+    NegativeChoice,
+    PromotionRule,
+    Recomputing,
+    TrainConfig,
+    TrainingDtype,
+    default_rate,
+    trainable_dtype,
+)
 from finetune.run_folder import ADAPTER, LOG_FILE
 from finetune.runs.base_choice import choose_models
 from finetune.runs.events import Event
 from finetune.runs.figures import COMPARE, HEADLINE, headline, warn_of_seen
 from finetune.runs.model_card import name_of
 from finetune.runs.registry import Registry
+from ui.commands.judge_options import DeviceOption, FourBitOption
 from ui.commands.scene_options import FollowLinksOption, ScenesOption
+from ui.services.open_judge import choose_options
 from ui.settings import Settings
 
 POLL_S = 0.3
@@ -30,6 +42,10 @@ IMPROVED_HELP = (
     "Default: the one in use (MASKGROUP_MODEL)."
 )
 AGAINST_HELP = "The judge to beat, which also finds hard negatives: base, tuned, a run, a folder or a hub id; default: --model."
+CHECKPOINTING_HELP = (
+    "Compute layers again for their gradients: less memory, a third more time; auto = except for the bundled model."
+)
+PASS_HELP = "Most tokens at once; a step with more runs in parts. Fewer need less memory."
 RATE_HELP = f"Learning rate; default: {TrainConfig.learning_rate:g}, for the bundled model {BUNDLED_RATE:g}."
 
 
@@ -56,7 +72,11 @@ def train(
     evaluation_pairs: Annotated[int, typer.Option(help="Pairs of the verdict.")] = TrainConfig.evaluation_pairs,
     promotion: Annotated[PromotionRule, typer.Option(help="What it takes to become the tuned model.")] = TrainConfig.promotion,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = TrainConfig.device,
+    device: DeviceOption = None,
+    dtype: Annotated[TrainingDtype | None, typer.Option(help="What training and judges compute in; default: auto.")] = None,
+    four_bit: FourBitOption = False,
+    checkpointing: Annotated[Recomputing, typer.Option(help=CHECKPOINTING_HELP)] = TrainConfig.gradient_checkpointing,
+    pass_tokens: Annotated[int, typer.Option(help=PASS_HELP)] = TrainConfig.pass_tokens,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run --name.")] = False,
     db: Annotated[str | None, typer.Option(help="SQLite file or SQLAlchemy URL of labels and runs.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
@@ -71,6 +91,7 @@ def train(
         run = registry.resume(name)
     else:
         models = choose_models(model or settings.model, against, settings.runs_folder)
+        loading = choose_options(settings, device, None, four_bit)
         root = scenes or settings.scenes
         held = [find_scene(one, root).folder for one in evaluate_on or []]
         chosen = [find_scene(one, root).folder for one in scene] if scene else [info.folder for info in list_scenes(root)]
@@ -92,7 +113,11 @@ def train(
             language_only=language_only,
             augment=augment,
             backend=backend,
-            device=device,
+            device=loading.device,
+            dtype=dtype or trainable_dtype(loading.dtype),
+            four_bit=loading.four_bit,
+            gradient_checkpointing=checkpointing,
+            pass_tokens=pass_tokens,
             seed=seed,
             promotion=promotion,
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 from engine.errors import ModelError
 from engine.evaluation.trained_on import UNKNOWN, TrainedOn
 from engine.judging.base import Judge
-from engine.judging.sources import BASE, TUNED, has_tuned_adapter
+from engine.judging.sources import BASE, TUNED, LoadOptions, has_tuned_adapter
 
 MAX_LOADED = 4
 """Judges kept in memory; the one not asked for longest is dropped first."""
@@ -46,6 +46,7 @@ class Judges:
         behind: Gives the name of what a name stands for now: "tuned" is another model once another run is promoted. That name
             stands for itself, and is one of all names.
         flags: What the command line needs besides the name to load them as here.
+        loading: How local models are loaded here, and trainings as well; None = the defaults.
         environment: Returns the settings (NAME=VALUE, quoted) that the command line needs to find a model.
         trained_on: Says what a judge was trained on, by its name.
     """
@@ -59,11 +60,13 @@ class Judges:
         sources: Mapping[str, str] | None = None,
         behind: Callable[[str], str] = str,
         flags: Sequence[str] = (),
+        loading: LoadOptions | None = None,
         environment: Callable[[str], Sequence[str]] = lambda _: (),
         trained_on: Callable[[str], TrainedOn] = lambda _: UNKNOWN,
     ) -> None:
         self.behind = behind
         self.flags = tuple(flags)
+        self.loading = loading or LoadOptions()
         self.environment = environment
         self.trained_on = trained_on
         self._open_judge = open_judge

@@ -20,6 +20,7 @@ from engine.judging.memory import (
     count_stored,
     needed_bytes,
 )
+from engine.judging.shapes import ModelShape
 from engine.judging.sources import Loader, LoadOptions
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -51,7 +52,7 @@ def load_model(source: str | Path, *, name: str, adapter: Path | None = None, op
     if options.loader not in get_args(Loader):
         raise ModelError(f"There is no loader {options.loader!r}; the loaders are {', '.join(get_args(Loader))}.")
     if options.four_bit:
-        _check_four_bit(device)
+        need_four_bit(device)
     # transformers takes seconds to import, and only judging needs it.
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
@@ -93,7 +94,8 @@ def _check_before(source: str | Path, adapter: Path | None, *, dtype: torch.dtyp
     if adapter is not None:
         check_adapter(adapter, source, build_empty(config))
     values = count_stored(Path(source)) if Path(source).is_dir() else count_configured(config)
-    return needed_bytes(values, dtype, quantised=count_quantised(config) if four_bit else 0)
+    shape = ModelShape.of(config) if config.model_type == "qwen3_vl" else None
+    return needed_bytes(values, dtype, quantised=count_quantised(config) if four_bit else 0, shape=shape)
 
 
 def _load_with_transformers(
@@ -164,7 +166,12 @@ def four_bit_config(dtype: torch.dtype) -> Any:
     )
 
 
-def _check_four_bit(device: torch.device) -> None:
+def need_four_bit(device: torch.device) -> None:
+    """Make sure that 4 bits work on a device.
+
+    Raises:
+        ModelError: If they do not.
+    """
     # On a CPU it works and saves memory, at a fraction of the speed.
     if device.type not in ("cuda", "cpu"):
         raise ModelError(f"4 bits need an NVIDIA GPU and this is {device.type}; leave --four-bit out, or run where there is one.")

@@ -7,18 +7,23 @@ that little is padded; padding is on the right and masked, which a causal model'
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers import DynamicCache
 
+from engine.judging.local.passes import PassLimit, attempt
 from engine.judging.local.tensors import to_list
 from engine.judging.local.vision_cache import CropFeatures
+from engine.judging.memory import free_bytes
+from engine.judging.shapes import ModelShape
 
 PASS_TOKENS = {"cpu": 2048, "cuda": 16384}
 """Most tokens, padding and prefixes included, in one pass of the language model: a CPU likes short passes, a GPU long ones."""
+PASS_SHARE = 0.6
+"""Share of the free memory that a pass may take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +48,17 @@ class PairReader:
 
     Args:
         core: `Qwen3VLForConditionalGeneration`, without a PEFT wrapper around it (adapters inside it are used).
-        pass_tokens: Most tokens in one pass; default: what suits the device.
+        pass_tokens: Most tokens in one pass; default: what suits the device. Where little memory is free they are fewer.
+        make_room: Called first when memory runs out; returns whether it gave any back.
     """
 
-    def __init__(self, core: Any, *, pass_tokens: int | None = None) -> None:
+    def __init__(self, core: Any, *, pass_tokens: int | None = None, make_room: Callable[[], bool] = lambda: False) -> None:
         self._core = core
-        self._device = core.get_input_embeddings().weight.device
-        self._pass_tokens = pass_tokens or PASS_TOKENS.get(self._device.type, PASS_TOKENS["cpu"])
+        embeddings = core.get_input_embeddings().weight
+        self._device: torch.device = embeddings.device
+        self._limit = PassLimit(pass_tokens or PASS_TOKENS.get(self._device.type, PASS_TOKENS["cpu"]), self._device)
+        self._token_bytes = ModelShape.of(core.config).reading_values() * embeddings.itemsize
+        self._make_room = make_room
         self.prefixes_read = 0
         """Prefixes computed so far."""
 
@@ -63,48 +72,84 @@ class PairReader:
             question: Token ids with one image token for each crop.
 
         Yields:
-            Places in `pairs`, and the next token's logits there, (places, vocabulary); every place once, in no order.
+            Places in `pairs`, and the last token's hidden states there, (places, width); every place once, in no order.
         """
         image = self._core.config.image_token_id
         first, second = (place for place, token in enumerate(question) if token == image)
         before, after = question[:second], question[second:]
         assert first < len(before)
+        waiting = list(range(len(pairs)))
+        while waiting:
+            limit = min(self._limit.units, fit_tokens(free_bytes(self._device), self._token_bytes))
+            answered: set[int] = set()
+            tried: list[int] = []
+            for found in self._read_within(pairs, waiting, (before, after), limit, tried):
+                answered.update(found[0])
+                yield found
+            waiting = [place for place in waiting if place not in answered]
+            if tried and not self._make_room():
+                self._limit.lower(limit if tried[0] > 1 else 1, "one pair")
+
+    def _read_within(
+        self,
+        pairs: Sequence[tuple[CropFeatures, CropFeatures]],
+        waiting: Sequence[int],
+        question: tuple[Sequence[int], Sequence[int]],
+        limit: int,
+        tried: list[int],
+    ) -> Iterator[tuple[list[int], torch.Tensor]]:
+        """Read the pairs at the places `waiting`; where memory runs out, stop and put into `tried` how many were read at once."""
+        before, after = question
         by_first: dict[int, list[int]] = {}
-        for place, (a, _) in enumerate(pairs):
-            by_first.setdefault(id(a), []).append(place)
+        for place in waiting:
+            by_first.setdefault(id(pairs[place][0]), []).append(place)
         groups = sorted(by_first.values(), key=lambda places: pairs[places[0]][0].tokens)
         sizes = [len(before) + pairs[places[0]][0].tokens for places in groups]
-        for start, stop in pack(sizes, self._pass_tokens):
+        for start, stop in pack(sizes, limit):
             prefixes = [pairs[places[0]][0] for places in groups[start:stop]]
-            rows = self._rows(prefixes, before, [0] * len(prefixes))
-            past = self._run(rows, None).past_key_values
+            read = attempt(self._read_prefixes, prefixes, before)
+            if read is None:
+                tried.append(len(prefixes))
+                return
+            rows, past = read
             self.prefixes_read += len(prefixes)
             members = [(row, place) for row, places in enumerate(groups[start:stop]) for place in places]
-            yield from self._continue(pairs, members, after, past, rows)
+            members.sort(key=lambda member: pairs[member[1]][1].tokens)
+            longest = rows.ids.shape[1]
+            for first, last in pack([longest + len(after) + pairs[place][1].tokens for _, place in members], limit):
+                batch = members[first:last]
+                places = [place for _, place in batch]
+                states = attempt(self._continue, pairs, batch, after, *read)
+                if states is None:
+                    tried.append(max(len(prefixes), len(batch)))
+                    return
+                yield places, states
+            del rows, past, read
+
+    def _read_prefixes(self, prefixes: Sequence[CropFeatures], question: Sequence[int]) -> tuple[_Rows, Any]:
+        rows = self._rows(prefixes, question, [0] * len(prefixes))
+        return rows, self._run(rows, None).past_key_values
 
     def _continue(
         self,
         pairs: Sequence[tuple[CropFeatures, CropFeatures]],
-        members: list[tuple[int, int]],
+        batch: Sequence[tuple[int, int]],
         question: Sequence[int],
-        past: Any,
         prefixes: _Rows,
-    ) -> Iterator[tuple[list[int], torch.Tensor]]:
-        members.sort(key=lambda member: pairs[member[1]][1].tokens)
-        sizes = [prefixes.ids.shape[1] + len(question) + pairs[place][1].tokens for _, place in members]
+        past: Any,
+    ) -> torch.Tensor:
+        """Return the last token's hidden state of each (row of its prefix, place in `pairs`), (batch, width)."""
         # Where a prefix ends, the next position is one more than its largest (its padding repeats position 0).
         next_position = to_list(prefixes.positions.amax(dim=(0, 2)).add(1))
-        for start, stop in pack(sizes, self._pass_tokens):
-            batch = members[start:stop]
-            own = [row for row, _ in batch]
-            rows = self._rows([pairs[place][1] for _, place in batch], question, [next_position[row] for row in own])
-            index = torch.tensor(own, device=self._device)
-            taken: Any = DynamicCache(config=self._core.config)
-            for layer, kept in enumerate(past.layers):
-                taken.update(kept.keys[index], kept.values[index], layer)
-            states = self._run(rows, taken, torch.cat([prefixes.mask[index], rows.mask], dim=1)).last_hidden_state
-            last = rows.mask.sum(dim=1) - 1
-            yield [place for _, place in batch], self._core.lm_head(states[torch.arange(len(batch), device=self._device), last])
+        own = [row for row, _ in batch]
+        rows = self._rows([pairs[place][1] for _, place in batch], question, [next_position[row] for row in own])
+        index = torch.tensor(own, device=self._device)
+        taken: Any = DynamicCache(config=self._core.config)
+        for layer, kept in enumerate(past.layers):
+            taken.update(kept.keys[index], kept.values[index], layer)
+        states = self._run(rows, taken, torch.cat([prefixes.mask[index], rows.mask], dim=1)).last_hidden_state
+        last = rows.mask.sum(dim=1) - 1
+        return states[torch.arange(len(batch), device=self._device), last]
 
     def _rows(self, crops: Sequence[CropFeatures], question: Sequence[int], starts: Sequence[int]) -> _Rows:
         """Put one crop where each row's question has its image token."""
@@ -140,6 +185,11 @@ class PairReader:
             deepstack_visual_embeds=list(rows.levels[1:]),
             use_cache=True,
         )
+
+
+def fit_tokens(free: int, token_bytes: int) -> int:
+    """Return how many tokens a pass may have where so many bytes are free; one at least."""
+    return max(int(PASS_SHARE * free) // token_bytes, 1)
 
 
 def pack(sizes: Sequence[int], limit: int) -> Iterator[tuple[int, int]]:

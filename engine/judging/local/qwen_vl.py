@@ -16,10 +16,13 @@ import torch
 from engine.errors import ModelError
 from engine.judging.base import AMBIGUOUS_ABOVE, DEFAULT_PROMPT, CropPair, Prompt, load_prompt
 from engine.judging.calibration.fit import Calibration, load_calibration, usable_with
+from engine.judging.local.answer_logits import answer_log_probs, ask_for_log_probs
 from engine.judging.local.loading import load_model
+from engine.judging.local.passes import PassLimit, attempt
 from engine.judging.local.prefixes import PairReader
 from engine.judging.local.tensors import to_list
 from engine.judging.local.vision_cache import shared_cache
+from engine.judging.pixel_limits import fit_picture, own_limit_of
 from engine.judging.sources import LoadOptions
 from engine.types import Float32Array, UInt8Array, Verdict, no_probability
 
@@ -62,17 +65,17 @@ class QwenVlJudge:
         self.calibration = usable_with(calibration, prompt)
         self._model = model
         self._processor = processor
-        self._batch_size = batch_size
-        self._yes_ids = answer_token_ids(processor.tokenizer, YES_WORDS)
-        self._no_ids = answer_token_ids(processor.tokenizer, NO_WORDS)
-        if not self._yes_ids or not self._no_ids:
+        self._answer_ids = [answer_token_ids(processor.tokenizer, words) for words in (YES_WORDS, NO_WORDS)]
+        if not all(self._answer_ids):
             raise ModelError(f"The tokenizer of {name!r} has no single tokens for yes and no; pick a Qwen3-VL model.")
         # Left padding keeps the answer at position -1 for every pair of a batch.
         processor.tokenizer.padding_side = "left"
-        core = _core(model)
+        self._core = core = _core(model)
         is_qwen3_vl = core.config.model_type == "qwen3_vl"
         self.vision = shared_cache(core.model.visual, processor.image_processor) if is_qwen3_vl else None
-        self._reader = PairReader(core) if is_qwen3_vl else None
+        self._reader = PairReader(core, make_room=self.vision.give_back) if self.vision is not None else None
+        self._chunk = PassLimit(CHUNK, core.device)
+        self._plain_limit = PassLimit(batch_size, core.device)
 
     def leave_tower_out(self) -> bool:
         """Remove an adapter's part in the vision tower permanently; returns whether there was one."""
@@ -88,12 +91,17 @@ class QwenVlJudge:
         """Return one verdict for each pair, in order; the time of a chunk is shared equally by its pairs.
 
         Raises:
-            ModelError: If the model answers with NaN or infinity.
+            ModelError: If the model answers with NaN or infinity, or memory runs out with a single pair.
         """
         both = self.both_orders if both_orders is None else both_orders
         verdicts: list[Verdict] = []
-        for start in range(0, len(pairs), CHUNK):
-            verdicts += self._judge_chunk(pairs[start : start + CHUNK], both_orders=both)
+        while len(verdicts) < len(pairs):
+            chunk = pairs[len(verdicts) : len(verdicts) + self._chunk.units]
+            found = attempt(self._judge_chunk, chunk, both_orders=both)
+            if found is None:
+                self._chunk.lower(len(chunk), "one pair")
+                continue
+            verdicts += found
         return verdicts
 
     @torch.inference_mode()
@@ -155,28 +163,34 @@ class QwenVlJudge:
         features = self.vision.features([crop for pair in pairs for crop in (pair.a, pair.b)])
         ids = question_ids(self._processor, question)
         answers = torch.empty((len(pairs), 2), device=self._model.device)
-        for places, logits in self._reader.read(list(zip(features[::2], features[1::2], strict=True)), ids):
-            answers[places] = self._yes_no(logits)
+        for places, states in self._reader.read(list(zip(features[::2], features[1::2], strict=True)), ids):
+            answers[places] = answer_log_probs(self._core.lm_head, states, self._answer_ids)
         return answers.cpu()
 
     def _plain_answers(self, pairs: Sequence[CropPair], text: str) -> torch.Tensor:
         """The same without caches: every crop is encoded for every pair. Works with any architecture."""
         answers: list[torch.Tensor] = []
-        for start in range(0, len(pairs), self._batch_size):
-            batch = pairs[start : start + self._batch_size]
-            inputs = self._processor(
-                text=[text] * len(batch),
-                images=[image for pair in batch for image in (pair.a, pair.b)],
-                input_data_format="channels_last",
-                padding=True,
-                return_tensors="pt",
-            ).to(self._model.device)
-            answers.append(self._yes_no(self._model(**inputs, logits_to_keep=1, use_cache=False).logits[:, -1]))
+        waiting = list(pairs)
+        while waiting:
+            batch = waiting[: self._plain_limit.units]
+            found = attempt(self._ask_plainly, batch, text)
+            if found is None:
+                self._plain_limit.lower(len(batch), "one pair")
+                continue
+            answers.append(found)
+            waiting = waiting[len(batch) :]
         return torch.cat(answers)
 
-    def _yes_no(self, logits: torch.Tensor) -> torch.Tensor:
-        log_probs = logits.float().log_softmax(dim=-1)
-        return torch.stack([log_probs[:, ids].logsumexp(dim=-1) for ids in (self._yes_ids, self._no_ids)], dim=-1)
+    def _ask_plainly(self, pairs: Sequence[CropPair], text: str) -> torch.Tensor:
+        own_limit = own_limit_of(self._processor.image_processor)
+        inputs = self._processor(
+            text=[text] * len(pairs),
+            images=[fit_picture(image, own_limit=own_limit) for pair in pairs for image in (pair.a, pair.b)],
+            input_data_format="channels_last",
+            padding=True,
+            return_tensors="pt",
+        ).to(self._model.device)
+        return ask_for_log_probs(self._core, inputs, self._answer_ids)
 
 
 def _mass_elsewhere(answers: torch.Tensor) -> torch.Tensor:

@@ -1,31 +1,27 @@
-"""Loads a model through Unsloth, on NVIDIA GPUs only. The one place in `engine` that imports it.
-
-`import unsloth` patches transformers in the whole process, so every model that is loaded later is patched too.
-"""
+"""Loads a model through Unsloth, on NVIDIA GPUs only."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from engine.errors import ModelError
+from engine.judging.local.unsloth_import import import_fast_vision_model, why_no_unsloth
 
 LONGEST = 4096
 """Tokens of a question: two large pictures and a sentence."""
 
 
-def unsloth_arguments(
-    source: str | Path, *, adapter: Path | None = None, device: torch.device, dtype: torch.dtype, four_bit: bool
-) -> dict[str, object]:
+def unsloth_arguments(source: str | Path, *, device: torch.device, dtype: torch.dtype, four_bit: bool) -> dict[str, object]:
     """Return what `FastVisionModel.from_pretrained` is called with.
 
-    Unsloth loads an adapter by its own folder and finds the base in the adapter's configuration.
+    It is always given whole weights: by an adapter's folder it would look for the base under the name in the adapter's
+    configuration, which may be a folder of another machine, or no folder at all.
     """
     return {
-        "model_name": str(adapter or source),
+        "model_name": str(source),
         "max_seq_length": LONGEST,
         "dtype": dtype,
         "load_in_4bit": four_bit,
@@ -49,12 +45,15 @@ def load_with_unsloth(
     """
     if device.type != "cuda":
         raise ModelError(f"Unsloth needs an NVIDIA GPU and this is {device.type}; leave --loader out.")
-    if find_spec("unsloth") is None:
-        raise ModelError("Unsloth is not installed; run pip install 'maskgroup[gpu]', or leave --loader out.")
-    from unsloth import FastVisionModel  # only where there is an NVIDIA GPU
+    if (reason := why_no_unsloth()) is not None:
+        raise ModelError(f"{reason}; or leave --loader out.")
+    fast = import_fast_vision_model()
+    model, processor = fast.from_pretrained(**unsloth_arguments(source, device=device, dtype=dtype, four_bit=four_bit))
+    if adapter is not None:
+        # After Unsloth, which patches PEFT as well.
+        from peft import PeftModel
 
-    model, processor = FastVisionModel.from_pretrained(
-        **unsloth_arguments(source, adapter=adapter, device=device, dtype=dtype, four_bit=four_bit)
-    )
-    FastVisionModel.for_inference(model)
+        peft_model: Any = PeftModel
+        model = peft_model.from_pretrained(model, str(adapter), torch_device=str(device), autocast_adapter_dtype=False)
+    fast.for_inference(model)
     return model, processor

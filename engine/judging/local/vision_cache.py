@@ -1,4 +1,4 @@
-"""Vision features of crops: each crop goes through the vision tower once, equal grids together, memory bounded.
+"""Vision features of crops: each crop goes through the vision tower once, many sizes in one pass, memory bounded.
 
 Models share a cache if and only if their towers hold the same numbers and their image processors the same settings: a language-only
 adapter shares with its base, an adapter that changes the tower shares with no other model.
@@ -15,12 +15,16 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
-from transformers import vision_utils
-from transformers.models.qwen3_vl import modeling_qwen3_vl as qwen3_vl
 
+from engine.judging.local.passes import PassLimit, attempt
+from engine.judging.local.tower import Grid, PatchedPicture, encode_pictures
+from engine.judging.memory import free_bytes
+from engine.judging.pixel_limits import fit_picture, own_limit_of
 from engine.types import UInt8Array
 
-CACHE_BYTES = 256 * 2**20
+LEAST_CACHE_BYTES, MOST_CACHE_BYTES = 64 * 2**20, 8 * 2**30
+CACHE_SHARE = 0.1
+"""Share of the device's free memory, once the weights are loaded, that features may take."""
 TOWER_PATCHES = 8192
 """Most patches in one pass of the tower."""
 
@@ -34,7 +38,7 @@ class CropFeatures:
         levels: (1 + deepstack levels, tokens, width): the embeddings, then what is added after the first layers.
     """
 
-    grid: tuple[int, int, int]
+    grid: Grid
     levels: torch.Tensor
 
     @property
@@ -54,15 +58,19 @@ class VisionCache:
     Args:
         visual: The vision tower of a Qwen3-VL.
         image_processor: Cuts images into patches.
-        limit: Bytes of features to keep.
+        limit: Bytes of features to keep; None = a share of the memory that is free now.
     """
 
-    def __init__(self, visual: Any, image_processor: Any, *, limit: int = CACHE_BYTES) -> None:
+    def __init__(self, visual: Any, image_processor: Any, *, limit: int | None = None) -> None:
         self.encoded = 0
         """Crops that went through the tower so far."""
         self.held = 0
         """Bytes of features held."""
-        self._visual, self._image_processor, self._limit = visual, image_processor, limit
+        self.passes = 0
+        """Passes of the tower so far."""
+        self._visual, self._image_processor = visual, image_processor
+        self._limit = choose_cache_bytes(free_bytes(visual.device)) if limit is None else limit
+        self._pass_patches = PassLimit(TOWER_PATCHES, visual.device)
         self._features: OrderedDict[bytes, CropFeatures] = OrderedDict()
         self._lock = Lock()
 
@@ -80,8 +88,17 @@ class VisionCache:
     def clear(self) -> None:
         """Forget all features."""
         with self._lock:
-            self._features.clear()
-            self.held = 0
+            self._forget()
+
+    def give_back(self) -> bool:
+        """Forget all features because memory is short; returns whether there were any."""
+        had = self.held > 0
+        self.clear()
+        return had
+
+    def _forget(self) -> None:
+        self._features.clear()
+        self.held = 0
 
     def _keep(self, key: bytes, features: CropFeatures) -> None:
         if key not in self._features:
@@ -93,27 +110,53 @@ class VisionCache:
             self.held -= dropped.size
 
     def _encode(self, crops: list[UInt8Array]) -> list[CropFeatures]:
-        patches: list[torch.Tensor] = []
-        by_grid: dict[tuple[int, int, int], list[int]] = {}
-        for index, crop in enumerate(crops):
-            prepared = self._image_processor(images=[crop], input_data_format="channels_last", return_tensors="pt")
-            patches.append(prepared["pixel_values"])
+        pictures: list[PatchedPicture] = []
+        for crop in crops:
+            shown = fit_picture(crop, own_limit=own_limit_of(self._image_processor))
+            prepared = self._image_processor(images=[shown], input_data_format="channels_last", return_tensors="pt")
             time, rows, columns = (int(n) for n in prepared["image_grid_thw"][0])
-            by_grid.setdefault((time, rows, columns), []).append(index)
+            pictures.append(PatchedPicture((time, rows, columns), prepared["pixel_values"]))
+        # By length, so that the pictures of a pass pad little.
+        waiting = sorted(range(len(crops)), key=lambda i: pictures[i].length)
         encoded: dict[int, CropFeatures] = {}
-        for grid, indices in by_grid.items():
-            step = max(1, TOWER_PATCHES // (grid[0] * grid[1] * grid[2]))
-            for start in range(0, len(indices), step):
-                batch = indices[start : start + step]
-                levels = encode_equal(self._visual, torch.stack([patches[i] for i in batch]), grid)
-                # Copied, because a view would keep its whole batch in memory.
-                encoded.update({i: CropFeatures(grid, levels[:, row].clone()) for row, i in enumerate(batch)})
+        while waiting:
+            batch = waiting[: _count_within([pictures[i].length for i in waiting], self._pass_patches.units)]
+            levels = attempt(encode_pictures, self._visual, [pictures[i] for i in batch])
+            if levels is None:
+                self._make_room(batch, pictures)
+                continue
+            self.passes += 1
+            waiting = waiting[len(batch) :]
+            # Copied, because a view would keep its whole pass in memory.
+            encoded |= {i: CropFeatures(pictures[i].grid, found.clone()) for i, found in zip(batch, levels, strict=True)}
         self.encoded += len(crops)
         return [encoded[index] for index in range(len(crops))]
+
+    def _make_room(self, batch: Sequence[int], pictures: Sequence[PatchedPicture]) -> None:
+        """After memory ran out: forget features that others may need again, then run fewer patches at once."""
+        if self.held:
+            self._forget()
+        else:
+            self._pass_patches.lower(sum(pictures[i].length for i in batch) if len(batch) > 1 else 1, "one picture")
 
 
 _SHARED: WeakValueDictionary[bytes, VisionCache] = WeakValueDictionary()
 _SHARED_LOCK = Lock()
+
+
+def choose_cache_bytes(free: int) -> int:
+    """Return how many bytes of features to keep where so many are free."""
+    return min(max(round(CACHE_SHARE * free), LEAST_CACHE_BYTES), MOST_CACHE_BYTES)
+
+
+def _count_within(lengths: Sequence[int], limit: int) -> int:
+    """Return how many of the first lengths add up to at most `limit`; one at least."""
+    total = 0
+    for count, length in enumerate(lengths):
+        total += length
+        if total > limit and count:
+            return count
+    return len(lengths)
 
 
 def shared_cache(visual: Any, image_processor: Any) -> VisionCache:
@@ -133,54 +176,6 @@ def tower_digest(visual: Any, image_processor: Any) -> bytes:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {tensor.device}".encode())
         digest.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).cpu().numpy())
     return digest.digest()
-
-
-def encode_equal(visual: Any, patches: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:
-    """Run images of one grid through the tower as one batch, each attending only to itself.
-
-    Args:
-        visual: `Qwen3VLVisionModel`.
-        patches: (images, patches, values) float, as the image processor makes them.
-        grid: (1, rows, columns) of every image.
-
-    Returns:
-        (1 + deepstack levels, images, tokens, width): merged embeddings, then the deepstack features.
-    """
-    count, length, _ = patches.shape
-    one = torch.tensor([grid], device=visual.device)
-    places, weights = vision_utils.get_vision_interpolation_indices_and_weights(  # pyright: ignore[reportUnknownMemberType]  # transformers' types are partial
-        one,
-        num_grid_per_side=visual.num_grid_per_side,
-        mode=visual.interpolation_mode,
-        align_corners=visual.interpolation_align_corners,
-        spatial_merge_size=visual.spatial_merge_size,
-        kwargs={},
-    )
-    states = visual.patch_embed(patches.flatten(0, 1).to(visual.device, visual.dtype)).view(count, length, -1)
-    states = states + (visual.pos_embed(places) * weights[:, :, None]).sum(1).to(states.dtype)
-    position_ids = vision_utils.get_vision_position_ids(  # pyright: ignore[reportUnknownMemberType]  # transformers' types are partial
-        one, visual.spatial_merge_size, kwargs={}
-    )
-    cos, sin = visual.rotary_pos_emb(states[0], position_ids)
-    rotary = cos.repeat(count, 1), sin.repeat(count, 1)
-    levels: list[torch.Tensor] = []
-    for layer, block in enumerate(visual.blocks):
-        states = states + _attend(block.attn, block.norm1(states), rotary)
-        states = states + block.mlp(block.norm2(states))
-        if layer in visual.deepstack_visual_indexes:
-            merger = visual.deepstack_merger_list[visual.deepstack_visual_indexes.index(layer)]
-            levels.append(merger(states.flatten(0, 1)).view(count, -1, visual.config.out_hidden_size))
-    merged = visual.merger(states.flatten(0, 1)).view(count, -1, visual.config.out_hidden_size)
-    return torch.stack([merged, *levels])
-
-
-def _attend(attention: Any, states: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    count, length, width = states.shape
-    q, k, v = attention.qkv(states).view(count * length, 3, attention.num_heads, -1).unbind(1)
-    q, k = qwen3_vl.apply_rotary_pos_emb_vision(q, k, *rotary)
-    q, k, v = (part.view(count, length, attention.num_heads, -1).transpose(1, 2) for part in (q, k, v))
-    mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v, scale=attention.scaling)
-    return attention.proj(mixed.transpose(1, 2).reshape(count, length, width))
 
 
 def _content_key(crop: UInt8Array) -> bytes:

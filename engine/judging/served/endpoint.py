@@ -22,6 +22,7 @@ from PIL import Image
 from engine.errors import ModelError
 from engine.judging.base import AMBIGUOUS_ABOVE, CropPair, Prompt
 from engine.judging.calibration.fit import Calibration, usable_with
+from engine.judging.pixel_limits import fit_picture
 from engine.judging.served.http_client import EndpointSettings, HttpClient, Refusal
 from engine.judging.served.parsing import UNCLEAR, AnswerMass, mass_from_logprobs, mass_from_text
 from engine.types import Float32Array, UInt8Array, Verdict, no_probability
@@ -136,7 +137,7 @@ class EndpointJudge:
         urls: dict[int, str] = {}
         for crop in (crop for pair in pairs for crop in (pair.a, pair.b)):
             if id(crop) not in urls:
-                urls[id(crop)] = png_data_url(crop)
+                urls[id(crop)] = png_data_url(fit_picture(crop))
         asked = [(urls[id(pair.a)], urls[id(pair.b)]) for pair in pairs]
         if both:
             asked += [(b, a) for a, b in asked]

@@ -14,6 +14,7 @@ import torch
 
 from engine.assets import BUNDLED_MODEL
 from engine.errors import ModelError, RunError
+from engine.judging.adapters import base_of
 from engine.judging.base import CropPair
 from engine.judging.calibration.fit import fit_calibration, margin_of
 from engine.judging.registry import load_judge
@@ -252,7 +253,11 @@ def test_who_waits_reads_the_end_of_the_events_only(tmp_path: Path) -> None:
 def test_unsloth_is_given_what_the_settings_say() -> None:
     config = replace(CONFIG, model="Qwen/Qwen3-VL-2B-Instruct", rank=8, alpha=32, dropout=0.1, language_only=True, seed=3)
     assert loading_arguments(config)["model_name"] == "Qwen/Qwen3-VL-2B-Instruct"
-    assert loading_arguments(config)["load_in_4bit"] is True
+    assert (loading_arguments(config)["load_in_4bit"], loading_arguments(config)["load_in_16bit"]) == (False, True)
+    four_bit = loading_arguments(replace(config, four_bit=True))
+    assert (four_bit["load_in_4bit"], four_bit["load_in_16bit"]) == (True, False)
+    # Else Unsloth trains on its own copy, and the adapter names that as its base.
+    assert four_bit["use_exact_model_name"] is True
     given = adapter_arguments(config)
     assert (given["r"], given["lora_alpha"], given["lora_dropout"], given["random_state"]) == (8, 32, 0.1, 3)
     assert given["finetune_vision_layers"] is False
@@ -272,12 +277,15 @@ def test_unsloth_without_gpu_says_why() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="Unsloth cannot load a model without an NVIDIA driver")
-def test_unsloth_trains(pool: ScenePool, data: DataSet) -> None:
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="Unsloth cannot load a model without an NVIDIA driver; run with -m gpu")
+def test_unsloth_trains(pool: ScenePool, data: DataSet, tmp_path: Path) -> None:
     trainer, _ = build_trainer(replace(CONFIG, backend="unsloth", device="cuda"), data, [pool], None)
     losses: list[float] = []
     assert trainer.run(on_step=lambda report: losses.append(report.loss))
     assert sum(losses[-4:]) < sum(losses[:4])
+    save_adapter(trainer._answerer.model, tmp_path / "adapter", base=BUNDLED_MODEL)
+    # Not a quantised copy of Unsloth's own.
+    assert base_of(tmp_path / "adapter") == str(BUNDLED_MODEL)
 
 
 def test_adapter_is_fresh_for_each_run_and_the_same_for_one_seed() -> None:

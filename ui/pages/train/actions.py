@@ -54,7 +54,7 @@ class TrainActions:
     def preview(self, *values: Any) -> list[Any]:
         """Show what would be trained on."""
         found = preview_training(read_form(values, self._bench, self._registry), self._bench.labels.settled())
-        return [page.show_counts(found.counts) + page.show_effort(found.steps, found.seconds), _picture(found.sheet)]
+        return [page.show_counts(found.counts) + page.show_effort(found.steps, found.seconds, found.memory), _picture(found.sheet)]
 
     def poll(self, current: str | None, had_sheet: str | None) -> list[Any]:
         """Bring the page up to date."""

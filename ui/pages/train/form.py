@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from finetune.config import TrainConfig
+from finetune.config import TrainConfig, trainable_dtype
 from finetune.runs.registry import Registry
 from ui.pages.train.handlers import models_for, rate_for
 from ui.services.workbench import Workbench
@@ -53,6 +53,8 @@ class TrainForm:
     alpha: gr.Number
     dropout: gr.Number
     batch_pairs: gr.Number
+    pass_tokens: gr.Number
+    four_bit: gr.Checkbox
     seed: gr.Number
 
     def inputs(self) -> list[Component]:
@@ -79,7 +81,14 @@ def read_form(values: Sequence[Any], bench: Workbench, registry: Registry) -> Tr
     def folders(names: Sequence[str]) -> tuple[str, ...]:
         return tuple(str(bench.open_scene(name).scene.folder) for name in names)
 
-    return TrainConfig(scenes=folders([name for name in on if name not in held]), evaluation_scenes=folders(held), **given)
+    loading = bench.judges.loading
+    return TrainConfig(
+        scenes=folders([name for name in on if name not in held]),
+        evaluation_scenes=folders(held),
+        device=loading.device,
+        dtype=trainable_dtype(loading.dtype),
+        **given,
+    )
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,8 @@ def lay_out_form(bench: Workbench, registry: Registry) -> FormSection:
             alpha = _whole("LoRA alpha", TrainConfig.alpha)
             dropout = gr.Number(TrainConfig.dropout, label="LoRA dropout", minimum=0, maximum=0.95)
             batch = _whole("Pairs a step", TrainConfig.batch_pairs)
+            tokens = _whole("Tokens at once", TrainConfig.pass_tokens)
+            four_bit = gr.Checkbox(bench.judges.loading.four_bit, label="4 bits (less memory)")
             seed = _whole("Seed", TrainConfig.seed, least=0)
     settings = TrainForm(
         model=model,
@@ -139,6 +150,8 @@ def lay_out_form(bench: Workbench, registry: Registry) -> FormSection:
         alpha=alpha,
         dropout=dropout,
         batch_pairs=batch,
+        pass_tokens=tokens,
+        four_bit=four_bit,
         seed=seed,
     )
     return FormSection(settings, name, start, preview)

@@ -185,10 +185,10 @@ def show_counts(counts: Mapping[str, int]) -> str:
     return render("pages/train/counts.html.j2", rows=rows)
 
 
-def show_effort(steps: int, seconds: float) -> str:
-    """Return how long a training would take."""
-    source = "<p>{{ steps }} steps, about {{ time }}, besides reading the scenes and judging.</p>"
-    return render_line(source, steps=steps, time=in_words(seconds))
+def show_effort(steps: int, seconds: float, memory: str) -> str:
+    """Return how long a training would take, and a sentence about its memory."""
+    source = "<p>{{ steps }} steps, about {{ time }}, besides reading the scenes and judging. {{ memory }}</p>"
+    return render_line(source, steps=steps, time=in_words(seconds), memory=memory)
 
 
 def find_counts(run: Run | None, events: Sequence[Event]) -> dict[str, int]:

@@ -17,7 +17,8 @@ from engine.evaluation.run import mean_in_logit_space
 from engine.judging.base import AMBIGUOUS_ABOVE, CropPair, load_prompt
 from engine.judging.local.prefixes import PairReader
 from engine.judging.local.qwen_vl import NO_WORDS, YES_WORDS, QwenVlJudge, answer_token_ids
-from engine.judging.local.vision_cache import VisionCache
+from engine.judging.local.tower import MOST_PADDING, _spans
+from engine.judging.local.vision_cache import LEAST_CACHE_BYTES, MOST_CACHE_BYTES, VisionCache, choose_cache_bytes
 from engine.types import UInt8Array
 
 UNFORCED = replace(load_prompt(), forced="")
@@ -97,6 +98,47 @@ def test_cached_equals_plain_however_passes_are_packed(
     assert np.ptp(expected) > 0.01
     assert [verdict.p_same for verdict in judge.judge(pairs)] == pytest.approx(expected, abs=1e-3)
     assert judge._reader.prefixes_read == 5
+
+
+@torch.inference_mode()
+def test_pictures_of_many_sizes_share_a_pass_and_answer_as_one_by_one(
+    model: Qwen3VLForConditionalGeneration, processor: Any
+) -> None:
+    """Against transformers' own forward pass of each picture alone."""
+    rng = np.random.default_rng(1)
+    crops = [rng.integers(0, 255, (32 * h, 32 * w, 3)).astype(np.uint8) for h in range(1, 5) for w in range(1, 5)] * 2
+    crops = [np.where(rng.random(crop.shape) < 0.5, crop, 0).astype(np.uint8) for crop in crops]
+    cache = VisionCache(model.model.visual, processor.image_processor)
+    found = cache.features(crops)
+    assert len({crop.grid for crop in found}) > 8
+    assert cache.passes == 1
+    for crop, features in zip(crops, found, strict=True):
+        one = processor.image_processor(images=[crop], input_data_format="channels_last", return_tensors="pt")
+        plain = model.model.visual(one["pixel_values"], grid_thw=one["image_grid_thw"])
+        expected = torch.stack([plain.pooler_output, *plain.deepstack_features])
+        torch.testing.assert_close(features.levels, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("most", [1, 3, 1000])
+def test_attention_pads_little(most: int) -> None:
+    rng = np.random.default_rng(most)
+    lengths = sorted(4 * rng.integers(1, most + 1, size=40))
+    spans = list(_spans([int(n) for n in lengths], torch.device("cpu")))
+    assert [span.first for span in spans[1:]] == [span.last for span in spans[:-1]]
+    assert (spans[0].first, spans[-1].last) == (0, sum(lengths))
+    assert sum(span.rows for span in spans) == 40
+    for span in spans:
+        if span.index is not None and span.is_real is not None:
+            assert span.index.numel() <= MOST_PADDING * (span.last - span.first)
+            assert span.index[span.is_real].tolist() == list(range(span.first, span.last))
+    if most == 1:
+        assert len(spans) == 1
+
+
+def test_the_cache_is_sized_by_the_free_memory() -> None:
+    assert choose_cache_bytes(0) == choose_cache_bytes(10**8) == LEAST_CACHE_BYTES
+    assert choose_cache_bytes(20 * 10**9) == 2 * 10**9
+    assert choose_cache_bytes(10**13) == MOST_CACHE_BYTES
 
 
 def test_an_ambiguous_answer_is_asked_for_again_without_the_truth(model: Any, processor: Any) -> None:

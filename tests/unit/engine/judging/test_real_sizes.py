@@ -19,6 +19,7 @@ from engine.judging.base import CropPair, load_prompt
 from engine.judging.local.published import PUBLISHED_SIZES
 from engine.judging.local.qwen_vl import NO_WORDS, YES_WORDS, QwenVlJudge, answer_token_ids
 from engine.judging.memory import build_empty, count_configured, count_quantised
+from engine.judging.shapes import ModelShape
 from finetune.training.lora import LANGUAGE_LAYERS, VISION_LAYERS
 from tests.published_configs import SIZES, read_published
 
@@ -29,6 +30,7 @@ def test_counts_are_those_of_the_published_models(size: str, published: Any) -> 
     assert f"-{size}-" in published.model
     assert count_configured(config) == published.values
     assert count_quantised(config) == published.quantised
+    assert ModelShape.of(config) == published.shape
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -13,12 +13,13 @@ import pytest
 from db.runs import RunStore
 from db.schema.session import open_database
 from engine.errors import RunError
+from engine.judging.sources import LoadOptions
 from finetune.config import TrainConfig
 from finetune.runs.registry import Registry
 from ui.pages.train.form import HELD_BACK, TrainForm, lay_out_form, read_form
 
 NOT_TYPED = {"scenes", "evaluation_scenes", "warmup", "weight_decay", "validation_pairs", "backend", "device", "checkpoint_every"}
-NOT_TYPED |= {"significance", "max_recall_loss"}
+NOT_TYPED |= {"significance", "max_recall_loss", "dtype", "gradient_checkpointing"}
 TYPED: dict[str, Any] = {
     "model": "base",
     "on": ["attic", "cellar"],
@@ -37,13 +38,15 @@ TYPED: dict[str, Any] = {
     "alpha": 6,
     "dropout": 0.25,
     "batch_pairs": 7,
+    "pass_tokens": 512,
+    "four_bit": True,
     "seed": 8,
 }
 
 
 @pytest.fixture
 def bench() -> Any:
-    judges = SimpleNamespace(names=lambda: ["base"], default="base", source=lambda name: name)
+    judges = SimpleNamespace(names=lambda: ["base"], default="base", source=lambda name: name, loading=LoadOptions())
 
     def open_scene(name: str) -> Any:
         return SimpleNamespace(scene=SimpleNamespace(folder=Path("/scenes") / name))
@@ -84,3 +87,16 @@ def test_a_scene_that_judges_is_not_trained_on(bench: Any, registry: Registry) -
     assert (config.scenes, config.evaluation_scenes) == (("/scenes/attic",), ("/scenes/cellar",))
     with pytest.raises(RunError, match="No scene to train on"):
         read_form([{**values, "on": ["cellar"]}[field.name] for field in fields(TrainForm)], bench, registry)
+
+
+@pytest.mark.parametrize(
+    ("given", "dtype"), [("auto", "auto"), ("bfloat16", "bfloat16"), ("float32", "float32"), ("float16", "auto")]
+)
+def test_a_training_and_its_judges_are_loaded_as_the_app_loads_models(
+    bench: Any, registry: Registry, given: str, dtype: str
+) -> None:
+    bench.judges.loading = LoadOptions("cuda:1", given, True)
+    with gr.Blocks():
+        form = lay_out_form(bench, registry).settings
+    config = read_form([component.value for component in form.inputs()], bench, registry)
+    assert (config.device, config.dtype, config.four_bit) == ("cuda:1", dtype, True)
