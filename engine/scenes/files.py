@@ -34,6 +34,7 @@ LABEL_BYTES = 32
 
 __all__ = [
     "MAX_ID",
+    "check_pose",
     "image_size",
     "plain_camera",
     "read_depth_scale",
@@ -54,7 +55,19 @@ def read_pose(path: Path) -> Float64Array:
     Raises:
         SceneError: If the matrix is missing, malformed, no rigid motion, transposed, or absurdly far away.
     """
-    pose = read_matrix(path, "a camera-to-world pose", ((4, 4),))
+    return check_pose(read_matrix(path, "a camera-to-world pose", ((4, 4),)), path)
+
+
+def check_pose(pose: Float64Array, path: Path) -> Float64Array:
+    """Return a camera-to-world pose, (4, 4) float64, as it is, after checking that it is one.
+
+    Args:
+        pose: Finite numbers.
+        path: Where it was read, for messages.
+
+    Raises:
+        SceneError: If it is no rigid motion, transposed, or absurdly far away.
+    """
     rotation = pose[:3, :3]
     if abs(pose[3] - (0, 0, 0, 1)).max() > ROTATION_TOLERANCE:
         transposed = abs(pose[:, 3] - (0, 0, 0, 1)).max() <= ROTATION_TOLERANCE
