@@ -57,7 +57,7 @@ def write_transforms(room: Path, folder: Path, *, edit: Callable[[dict], object]
 
 
 def write_colmap(room: Path, folder: Path, *, binary: bool, place: str = "sparse/0") -> Path:
-    """As COLMAP: world-to-camera quaternions; photos in images/, depth as in posed masks."""
+    """As COLMAP: world-to-camera quaternions; photos in images/, depth as in posed masks. pycolmap 4.2 reads both models too."""
     copy_pictures(room, folder, photos="images", depth="depth")
     (folder / place).mkdir(parents=True, exist_ok=True)
     images = [(number, *_world_to_camera(pose), f"{view}.png") for number, (view, pose) in enumerate(POSES.items(), start=1)]
@@ -68,20 +68,25 @@ def write_colmap(room: Path, folder: Path, *, binary: bool, place: str = "sparse
         data = struct.pack("<Q", len(images))
         for number, quaternion, translation, name in images:
             data += struct.pack("<i7di", number, *quaternion, *translation, 7) + name.encode() + b"\0"
-            data += struct.pack("<Q", 2) + struct.pack("<ddqddq", 1.5, 2.5, -1, 3.5, 4.5, 1)
+            data += struct.pack("<Q", 2) + struct.pack("<ddqddq", 1.5, 2.5, -1, 3.5, 4.5, number)
         (folder / place / "images.bin").write_bytes(data)
         data = struct.pack("<Q", len(points))
         for number, point in enumerate(points, start=1):
-            data += struct.pack("<Q3d3BdQ", number, *point, 1, 2, 3, 0.5, 1) + struct.pack("<ii", 1, 0)
+            data += struct.pack("<Q3d3Bd", number, *point, 1, 2, 3, 0.5)
+            data += struct.pack("<Qii", 1, number, 1) if number <= len(images) else struct.pack("<Q", 0)
         (folder / place / "points3D.bin").write_bytes(data)
     else:
         words = " ".join(f"{p:.17g}" for p in params)
         (folder / place / "cameras.txt").write_text(f"# Camera list\n7 PINHOLE 32 24 {words}\n")
         lines = ["# Image list with two lines of data per image"]
         for number, quaternion, translation, name in images:
-            lines += [f"{number} {' '.join(f'{n:.17g}' for n in (*quaternion, *translation))} 7 {name}", "1.5 2.5 -1 3.5 4.5 1"]
+            pose = " ".join(f"{n:.17g}" for n in (*quaternion, *translation))
+            lines += [f"{number} {pose} 7 {name}", f"1.5 2.5 -1 3.5 4.5 {number}"]
         (folder / place / "images.txt").write_text("\n".join(lines) + "\n")
-        rows = [f"{number} {x:.9g} {y:.9g} {z:.9g} 1 2 3 0.5 1 0" for number, (x, y, z) in enumerate(points, start=1)]
+        rows = [
+            f"{number} {x:.9g} {y:.9g} {z:.9g} 1 2 3 0.5{f' {number} 1' if number <= len(images) else ''}"
+            for number, (x, y, z) in enumerate(points, start=1)
+        ]
         (folder / place / "points3D.txt").write_text("# 3D point list\n" + "\n".join(rows) + "\n")
     return folder
 

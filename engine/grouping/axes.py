@@ -39,6 +39,8 @@ REMEDIES: dict[Convention, str] = {
 MIN_SHARE = 0.2
 CLEARLY = 2.0
 """Another convention is believed if it makes at least `MIN_SHARE` of the points agree, and this many times as many as ours."""
+EVIDENCE = 0.2
+"""And as many agreeing points as this share of all that are followed: views that hardly overlap may agree by accident."""
 LEAST_POINTS = 100
 SEEN_SHARE = 0.1
 """A convention by which views hardly see each other's points says little: its share is taken of this much of the most seen."""
@@ -106,6 +108,7 @@ def find_axes(table: MaskTable, factor: float = 1.0) -> AxesFinding | None:
     least = max(LEAST_POINTS, SEEN_SHARE * most)
     shares: dict[Convention, float] = {name: agreeing / max(seen, least) for name, (agreeing, seen) in counts.items()}
     best = max(shares, key=lambda name: shares[name])
-    if shares[best] < MIN_SHARE or shares[best] < CLEARLY * shares["as given"]:
+    is_proven = counts[best][0] >= EVIDENCE * sum(len(points) for points in local)
+    if not is_proven or shares[best] < MIN_SHARE or shares[best] < CLEARLY * shares["as given"]:
         best = "as given"
     return AxesFinding(best, shares, counts["as given"][1])

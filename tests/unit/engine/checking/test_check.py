@@ -225,6 +225,26 @@ def test_views_that_look_the_same_way_do_not_confuse_the_axes() -> None:
     assert found.best == "as given"
 
 
+@pytest.mark.parametrize("count", [3, 4, 5, 6, 8])
+@pytest.mark.parametrize("wide", [0.0, 0.3, 0.8])
+def test_views_that_look_out_all_around_are_not_taken_for_others_that_look_in(count: int, wide: float) -> None:
+    """Where they hardly overlap, cameras turned round see across each other, and may agree by accident."""
+    from engine.rendering import make_renderer, shade
+    from tests.grouping_rooms import CAMERA
+
+    mesh, _ = dining_room()
+    renderer = make_renderer(mesh, "embree")
+    frames: list[Frame] = []
+    for number in range(count):
+        out = np.array([np.cos(2 * np.pi * number / count), np.sin(2 * np.pi * number / count), 0.0])
+        eye = wide * out + (0, 0, 1.4)
+        pose = look_at(eye, eye + out - (0, 0, 0.2))
+        image = shade(renderer.rasterize(CAMERA, pose), mesh, CAMERA, pose)
+        frames.append(Frame(str(number), image.rgb, image.instance_map, image.depth, CAMERA, pose))
+    found = find_axes(tabulate_masks(frames))
+    assert found is None or found.best == "as given"
+
+
 @pytest.mark.parametrize("writer", LISTED)
 def test_rooms_of_other_tools_are_sound(writer: str, tmp_path: Path) -> None:
     room = write_tiny_room(tmp_path / "original")
