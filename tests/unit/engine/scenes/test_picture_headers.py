@@ -33,7 +33,7 @@ def move_exif_to_the_end(path: Path) -> None:
 def test_sizes_and_headers_take_no_decoding(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / name) if name.endswith("jpg") else _write_plain_png(tmp_path / name)
     decoded: list[object] = []
-    monkeypatch.setattr(ImageFile.ImageFile, "load", decoded.append)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: decoded.append(image))
     assert image_size(tmp_path / name) == (32, 24)
     header = read_header(tmp_path / name)
     assert (header.width, header.height, header.orientation) == (32, 24, 1)
