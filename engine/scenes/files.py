@@ -29,6 +29,8 @@ MAX_SIDE_PX = 16_384
 FOCAL_RANGE = (0.1, 100.0)
 """Focal lengths in widths of the picture: from a fisheye's to a telescope's."""
 MAX_JSON_BYTES = 32 * 2**20
+MAX_JSON_LISTS = 6_000_000
+"""Lists and objects in a JSON file: two characters of text become 70 bytes of memory."""
 LABEL_BYTES = 32
 """Bytes that a label may take in its file, with its line end: numpy.savetxt writes 25."""
 
@@ -268,6 +270,9 @@ def read_json(path: Path, what: str, *, limit: int = MAX_JSON_BYTES) -> dict[str
         SceneError: If the file is missing, too large, no JSON, or holds anything but an object.
     """
     text = read_text(path, what, limit=limit)
+    lists = text.count("{") + text.count("[")
+    if lists > MAX_JSON_LISTS:
+        raise SceneError(f"{path}: found {lists:,} lists and objects, expected {what}, with at most {MAX_JSON_LISTS:,}; split it.")
     try:
         content: Any = json.loads(text)
     except (ValueError, RecursionError, MemoryError) as error:

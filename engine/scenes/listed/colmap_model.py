@@ -9,6 +9,7 @@ import math
 import os
 import re
 import struct
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,12 +113,12 @@ def read_points(path: Path) -> Float32Array:
     Raises:
         SceneError: If the file is missing, broken or too large.
     """
-    points: list[tuple[float, float, float]] = []
-    for point in _points_from_text(path) if path.suffix == ".txt" else _points_from_binary(path):
-        if len(points) == MAX_POINTS:
+    numbers = array("d")
+    for count, point in enumerate(_points_from_text(path) if path.suffix == ".txt" else _points_from_binary(path)):
+        if count == MAX_POINTS:
             raise SceneError(f"{path}: found more than {MAX_POINTS:,} points, expected at most that; filter the model.")
-        points.append(point)
-    found = np.array(points, np.float64).reshape(-1, 3)
+        numbers.extend(point)
+    found = np.frombuffer(numbers, np.float64).reshape(-1, 3)
     return found[np.isfinite(found).all(axis=1) & (abs(found) < 1e9).all(axis=1)].astype(np.float32)
 
 

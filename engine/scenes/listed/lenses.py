@@ -24,6 +24,8 @@ class Lens:
 
 def corner_shift(lens: Lens, matrix: Float64Array, width: int, height: int) -> float:
     """Return how far the distortion moves the corner of a picture that it moves most, pixels; infinite if it is absurd."""
+    if not any((*lens.radial, *lens.tangential, *lens.denominator)):
+        return 0.0
     u, v = np.array([0.0, width, 0.0, width]), np.array([0.0, 0.0, height, height])
     x, y = (u - matrix[0, 2]) / matrix[0, 0], (v - matrix[1, 2]) / matrix[1, 1]
     with np.errstate(all="ignore"):

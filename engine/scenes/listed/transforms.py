@@ -7,6 +7,7 @@ camera-to-world with OpenGL axes (x right, y up, z backward), and its pixels' ce
 from __future__ import annotations
 
 import math
+import os.path
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +22,7 @@ from engine.scenes.listed.frames import ListedFrame, has_pose_folder, name_views
 from engine.scenes.listed.lenses import Lens, corner_shift, say_distortion
 from engine.scenes.masks_in.source import MaskFiles
 from engine.scenes.names import printable
-from engine.scenes.posed_views import GivenView
+from engine.scenes.posed_views import MAX_VIEWS, GivenView
 from engine.types import Float64Array, Scene
 
 NAME = "transforms"
@@ -54,6 +55,8 @@ def open_folder(root: SceneFolder) -> Scene:
     shared, listed = _read_list(root)
     place = root.path / root.actual(LIST)
     scale = _number(shared, "applied_scale")
+    if scale is not None and not 1e-6 <= scale <= 1e6:
+        raise SceneError(f"{place}: found applied_scale {scale:g}, expected the positive number that positions were multiplied by.")
     shifts: list[float] = []
     frames: list[ListedFrame] = []
     for number, fields in enumerate(listed):
@@ -83,6 +86,8 @@ def _read_list(root: SceneFolder) -> tuple[Fields, list[Fields]]:
     frames = shared.get("frames")
     if not isinstance(frames, list) or not frames:
         raise SceneError(f"{path}: found no list of frames, expected {WHAT}; export the scene again.")
+    if len(cast("list[Any]", frames)) > MAX_VIEWS:
+        raise SceneError(f"{path}: found more than {MAX_VIEWS:,} frames, expected at most that; keep every n-th.")
     return shared, [cast("Fields", one) if isinstance(one, dict) else {} for one in cast("list[Any]", frames)]
 
 
@@ -113,11 +118,11 @@ def _read_frame(
 
 def _find_photo(root: SceneFolder, parts: tuple[str, ...]) -> tuple[str, ...]:
     """Return the parts of a photo's path; some lists leave out its ending."""
-    if parts[-1].lower().endswith(pictures.PHOTOS) or root.file(*parts).is_file():
+    if parts[-1].lower().endswith(pictures.PHOTOS) or os.path.isfile(root.file(*parts)):
         return parts
     for ending in (".png", ".jpg", ".jpeg"):
         candidate = (*parts[:-1], parts[-1] + ending)
-        if root.file(*candidate).is_file():
+        if os.path.isfile(root.file(*candidate)):
             return candidate
     return parts
 

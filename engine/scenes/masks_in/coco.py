@@ -19,13 +19,15 @@ from engine.scenes.files import MAX_ID, MAX_SIDE_PX, read_json
 from engine.scenes.masks_in.overlaps import Layers
 from engine.scenes.names import fault_of, normal_form, printable
 from engine.scenes.pictures import MAX_PIXELS
-from engine.types import BoolArray, Int32Array
+from engine.types import Int32Array
 
 WHAT = 'COCO instance JSON: an object with "images" and "annotations"'
 AGAIN = "export the annotations again."
 MAX_COCO_BYTES = 64 * 2**20
+MAX_IMAGES, MAX_ANNOTATIONS = 200_000, 2_000_000
 MAX_MASKS_A_VIEW = 10_000
-MAX_POINTS_A_VIEW = 1_000_000
+MAX_CORNERS_A_VIEW = 1_000_000
+MAX_EDGES_A_VIEW_PX = 5_000_000
 MAX_OUTSIDE = 2.0
 """How far outside the picture a corner may lie, in its widths and heights: drawing takes memory for each pixel of an edge."""
 MAX_RUNS = 4_000_000
@@ -49,6 +51,12 @@ class CocoMasks:
         images, annotations = content.get("images"), content.get("annotations")
         if not isinstance(images, list) or not isinstance(annotations, list):
             raise SceneError(f"{path}: found no lists of images and annotations, expected {WHAT}; {AGAIN}")
+        listed, masks = len(cast("list[Any]", images)), len(cast("list[Any]", annotations))
+        if listed > MAX_IMAGES or masks > MAX_ANNOTATIONS:
+            raise SceneError(
+                f"{path}: found {listed:,} images and {masks:,} annotations, expected at most {MAX_IMAGES:,} and "
+                f"{MAX_ANNOTATIONS:,}; keep those of the scene."
+            )
         self._views: dict[str, _Picture] = {}
         self.faults: dict[str, str] = {}
         self._crowds = self._outlined = self._lost = self._unread = 0
@@ -86,19 +94,23 @@ class CocoMasks:
             )
         given = [annotation.get("id") for annotation in own.annotations]
         is_numbered = all(type(one) is int and 1 <= one <= MAX_ID for one in given) and len(set(given)) == len(given)
-        layers, points = Layers(own.width, own.height), 0
+        layers, corners, edges = Layers(own.width, own.height, str(self._path)), 0, 0.0
         for number, annotation in enumerate(own.annotations, start=1):
             where = f"{self._path}: annotation {number} of {printable(view)}"
             shape: Any = annotation["segmentation"]
             if isinstance(shape, list):
                 polygons = list(_polygons(where, cast("list[Any]", shape), own))
-                points += sum(len(polygon) // 2 for polygon in polygons)
-                if points > MAX_POINTS_A_VIEW:
-                    raise SceneError(f"{where}: found more than {MAX_POINTS_A_VIEW:,} corners, expected outlines; simplify them.")
-                mask = _draw(where, polygons, own)
+                corners += sum(len(polygon) // 2 for polygon in polygons)
+                edges += sum(_length(polygon) for polygon in polygons)
+                if corners > MAX_CORNERS_A_VIEW or edges > MAX_EDGES_A_VIEW_PX:
+                    raise SceneError(
+                        f"{where}: found more than {MAX_CORNERS_A_VIEW:,} corners or {MAX_EDGES_A_VIEW_PX:,} pixels of edges in a "
+                        "view, expected outlines of objects; simplify them."
+                    )
+                runs = _draw(polygons, own)
             else:
-                mask = _unroll(where, shape, own)
-            layers.add(cast("int", given[number - 1]) if is_numbered else number, mask)
+                runs = _read_runs(where, shape, own)
+            _add(layers, cast("int", given[number - 1]) if is_numbered else number, runs, own)
         return layers.flatten()
 
     def notes(self) -> tuple[str, ...]:
@@ -176,6 +188,8 @@ class _Picture:
             return None
         if type(width) is not int or type(height) is not int or min(width, height) < 1 or max(width, height) > MAX_SIDE_PX:
             return None
+        if width * height > MAX_PIXELS:
+            return None
         *folders, last = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")] or [""]
         stem = last.rpartition(".")[0] or last
         return cls(image_id, tuple(normal_form(part) for part in (*folders, stem)), width, height) if stem else None
@@ -198,18 +212,23 @@ def _polygons(where: str, shape: list[Any], own: _Picture) -> Iterator[list[floa
         yield [float(number) for number in numbers]
 
 
-def _draw(where: str, polygons: list[list[float]], own: _Picture) -> BoolArray:
-    if own.width * own.height > MAX_PIXELS:
-        raise SceneError(f"{where}: found a picture of {own.width}x{own.height}, expected at most {MAX_PIXELS:,} pixels; {AGAIN}")
-    drawn = drawing.merge(drawing.frPyObjects(polygons, own.height, own.width))["counts"].decode("ascii")
-    return _lay_out(unpack_runs(drawn) or [], own)
+def _length(polygon: list[float]) -> float:
+    """Return the length of a polygon's edges, pixels, as the larger of both directions: what drawing it takes."""
+    points = np.array(polygon).reshape(-1, 2)
+    return float(np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum())
 
 
-def _unroll(where: str, shape: Any, own: _Picture) -> BoolArray:
-    """Decode runs, which go down the columns and begin outside the mask; they must fill the picture exactly."""
+def _draw(polygons: list[list[float]], own: _Picture) -> list[int]:
+    """Return the run lengths of all polygons together."""
+    drawn = drawing.merge(drawing.frPyObjects(polygons, own.height, own.width))
+    return unpack_runs(drawn["counts"].decode("ascii")) or []
+
+
+def _read_runs(where: str, shape: Any, own: _Picture) -> list[int]:
+    """Return run lengths, which go down the columns and begin outside the mask; they must fill the picture exactly."""
     fields = cast("dict[str, Any]", shape) if isinstance(shape, dict) else {}
     counts, size = fields.get("counts"), fields.get("size")
-    if size != [own.height, own.width] or own.width * own.height > MAX_PIXELS:
+    if size != [own.height, own.width]:
         raise SceneError(
             f"{where}: found a mask of size {printable(str(size))}, expected [{own.height}, {own.width}] as its image has; {AGAIN}"
         )
@@ -218,11 +237,23 @@ def _unroll(where: str, shape: Any, own: _Picture) -> BoolArray:
         raise SceneError(f"{where}: found run lengths that are none, expected COCO's counts; {AGAIN}")
     if sum(runs) != own.width * own.height:
         raise SceneError(f"{where}: found runs of {sum(runs):,} pixels, expected {own.width * own.height:,}; {AGAIN}")
-    return _lay_out(runs, own)
+    return runs
 
 
-def _lay_out(runs: list[int], own: _Picture) -> BoolArray:
-    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(own.width, own.height).T
+def _add(layers: Layers, mask_id: int, runs: list[int], own: _Picture) -> None:
+    """Lay runs out, only the columns between the mask's first and last."""
+    stops = np.cumsum(np.array(runs, np.int64))
+    lengths, ends = np.array(runs[1::2], np.int64), stops[1::2]
+    ends = ends[lengths > 0]
+    if not len(ends):
+        return
+    first = int(ends[0] - lengths[lengths > 0][0]) // own.height
+    last = (int(ends[-1]) - 1) // own.height
+    begin, end = first * own.height, (last + 1) * own.height
+    layers.reserve(end - begin)
+    edges = np.clip(np.concatenate([[0], stops]), begin, end)
+    flat = np.repeat(np.arange(len(runs)) % 2 == 1, np.diff(edges))
+    layers.add(mask_id, flat.reshape(last - first + 1, own.height).T, column=first)
 
 
 def unpack_runs(text: str) -> list[int] | None:

@@ -89,7 +89,7 @@ def read_masks(path: Path) -> Int32Array:
         width, height = header.size
         if len(header.shape) == 2:
             return _to_ids(path, _read_values(stream, header, (height, width)))
-        layers = Layers(width, height)
+        layers = Layers(width, height, str(path))
         if header.is_fortran:
             whole = _read_values(stream, header, header.shape)
             for index in range(header.shape[0]):

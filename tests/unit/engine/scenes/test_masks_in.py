@@ -14,11 +14,13 @@ import pytest
 from engine.errors import LeftOutError, SceneError
 from engine.rle import encode_mask
 from engine.scenes import open_scene
+from engine.scenes.masks_in import overlaps
 from engine.scenes.masks_in.coco import CocoMasks, unpack_runs
 from engine.scenes.masks_in.mask_arrays import masks_size, read_masks
 from engine.scenes.masks_in.overlaps import Layers
 from engine.views.frames import FrameSource
 from tests.format_rooms import coco_of, write_posed_masks, write_room
+from tests.fuzz.probe import probe
 from tests.tiny_room import POSES, write_tiny_room
 
 NAMES = {view: view for view in POSES}
@@ -257,12 +259,50 @@ def test_an_annotation_that_is_none_leaves_out_its_view_only(kind: str, room: Pa
     assert len(frames.frame("2").mask_areas) == 2
 
 
+def test_edges_without_end_are_refused_before_they_are_drawn(tmp_path: Path) -> None:
+    image = {"id": 1, "file_name": "0.jpg", "width": 6000, "height": 6000}
+    zigzag = [number for k in range(50_000) for number in (12_000 * (k % 2), 12_000 * (k // 2 % 2))]
+    found = coco(tmp_path, {"images": [image], "annotations": [{"id": 1, "image_id": 1, "segmentation": [zigzag]}]})
+    with pytest.raises(SceneError, match="pixels of edges"):
+        found.read("0")
+
+
+def test_very_many_large_masks_are_refused_before_they_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlaps, "MAX_DRAWN_PX", 10_000_000)
+    image = {"id": 1, "file_name": "0.jpg", "width": 1000, "height": 1000}
+    whole = {"size": [1000, 1000], "counts": [0, 1_000_000]}
+    annotations = [{"id": k, "image_id": 1, "segmentation": whole} for k in range(1, 12)]
+    with pytest.raises(SceneError, match="expected fewer in a view"):
+        coco(tmp_path, {"images": [image], "annotations": annotations}).read("0")
+    small = {"size": [1000, 1000], "counts": [500_000, 10, 499_990]}
+    many = [{"id": k, "image_id": 1, "segmentation": small} for k in range(1, 2000)]
+    assert (coco(tmp_path, {"images": [image], "annotations": many}).read("0") >= 0).sum() == 10
+
+
+def test_a_picture_of_more_pixels_than_can_be_read_is_not_used(tmp_path: Path) -> None:
+    image = {"id": 1, "file_name": "0.jpg", "width": 16_000, "height": 16_000}
+    found = coco(tmp_path, {"images": [image], "annotations": []})
+    assert found.views == frozenset()
+    assert len(found.notes()) == 1
+
+
 @pytest.mark.parametrize("content", [[], {}, {"images": []}, {"images": {}, "annotations": []}, {"images": [], "annotations": {}}])
 def test_a_file_that_is_no_coco_file_is_one_sentence(content: object, room: Path, tmp_path: Path) -> None:
     folder = write_posed_masks(room, tmp_path / "there")
     (folder / "masks.json").write_text(json.dumps(content))
     with pytest.raises(SceneError, match="expected"):
         open_scene(folder)
+
+
+@pytest.mark.parametrize("filling", ["{},", "[],", "1.5,", '"a",'])
+def test_a_large_file_of_nothing_takes_at_most_a_gigabyte(filling: str, room: Path, tmp_path: Path) -> None:
+    folder = write_posed_masks(room, tmp_path / "there")
+    start = '{"images": [], "annotations": ['
+    count = (60 * 2**20 - len(start)) // len(filling)
+    (folder / "masks.json").write_text(start + filling * count + "0]}")
+    outcome = probe(folder)
+    assert outcome.ending == "refused", outcome
+    assert "expected" in outcome.said
 
 
 def test_an_image_of_another_size_is_left_out(room: Path, tmp_path: Path) -> None:

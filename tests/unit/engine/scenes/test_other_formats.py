@@ -123,6 +123,12 @@ LEFT_OUT: dict[str, tuple[Edit, str]] = {
     "path out of the scene": (lambda c: frame(c, file_path="../../secret.png"), "expected a path inside"),
     "path with zero": (lambda c: frame(c, file_path="a\0.png"), "expected a path from the folder"),
     "photo missing": (lambda c: frame(c, file_path="images/none.png"), "found no file"),
+    "path of very many letters": (lambda c: frame(c, file_path="images/" + "a" * 5000 + ".png"), "found no file"),
+    "path of very many letters without ending": (lambda c: frame(c, file_path="a" * 5000), "found no file"),
+    "path that is no text": (lambda c: frame(c, file_path="images/\ud800.png"), "expected"),
+    "path of a folder": (lambda c: frame(c, file_path="images/../images"), "found a folder"),
+    "focal length of thousands of digits": (lambda c: frame(c, fl_x=10**400, fl_y=10**400), "found no positive focal length"),
+    "tiny focal length": (lambda c: frame(c, fl_x=1e-290, fl_y=1e-290), "found a focal length"),
     "same photo twice": (lambda c: frame(c, file_path="images/frame_0.png"), "expected one frame for a photo"),
     "no pose": (drop_frame_field("transform_matrix"), "found no transform_matrix of 4x4 finite numbers"),
     "infinite pose": (set_matrix(0, 3, float("inf")), "found no transform_matrix of 4x4 finite numbers"),
@@ -220,6 +226,13 @@ def test_poses_that_were_scaled_are_scaled_back(room: Path, tmp_path: Path) -> N
     assert pose is not None
     assert np.allclose(pose, POSES["2"])
     assert any("applied_scale" in note for note in scene.notes)
+
+
+@pytest.mark.parametrize("scale", [0, -1, 1e-300, 1e200])
+def test_a_scale_that_is_none_is_one_sentence(scale: float, room: Path, tmp_path: Path) -> None:
+    folder = write_transforms(room, tmp_path / "there", edit=lambda content: content.update(applied_scale=scale))
+    with pytest.raises(SceneError, match="applied_scale"):
+        open_scene(folder)
 
 
 def test_a_distortion_that_matters_is_said_with_its_pixels(room: Path, tmp_path: Path) -> None:
