@@ -22,12 +22,12 @@ WIDTH, HEIGHT = 640, 480
 MANY_LEFT_OUT = 0.5
 
 
-def check_scene(scene: Scene, *, tick: Callable[[float], None] = lambda _: None) -> CheckReport:
+def check_scene(scene: Scene, *, on_progress: Callable[[int, int], None] = lambda done, total: None) -> CheckReport:
     """Look at a scene, and say what was found.
 
     Args:
         scene: The scene.
-        tick: Called with progress in [0, 1].
+        on_progress: Called after every view with the views looked at so far, and all that will be.
 
     Raises:
         SceneError: If a file of the whole scene is broken.
@@ -41,6 +41,7 @@ def check_scene(scene: Scene, *, tick: Callable[[float], None] = lambda _: None)
     lost: dict[str, str] = {}
     nothing: str | None = None
     for done, name in enumerate(names, start=1):
+        on_progress(done, len(names))
         try:
             photo = scene.color(name)
             views.append(_read_geometry(scene, name))
@@ -55,7 +56,6 @@ def check_scene(scene: Scene, *, tick: Callable[[float], None] = lambda _: None)
             lost[name] = str(error)
         except SceneError as error:
             nothing = str(error)  # neither stored masks nor a labelled mesh: the same for all views
-        tick(done / len(names))
     findings: list[Finding] = [*_check_views(scene, lost, len(names)), *check_pictures(sizes)]
     cameras = [scene.view(name).camera for name in scene.view_names]
     findings += check_cameras(cameras)

@@ -63,6 +63,14 @@ def _pick(rng: Random, folder: Path, *suffixes: str) -> Path:
     return rng.choice(_files(folder, *suffixes))
 
 
+def _pick_text(rng: Random, folder: Path, *suffixes: str) -> Path:
+    """Pick a file to be read as text, which takes many times its size."""
+    path = _pick(rng, folder, *suffixes)
+    if path.stat().st_size > 2**27:
+        raise ValueError("an earlier mutation made it too large to be read here")
+    return path
+
+
 def drop(rng: Random, folder: Path) -> None:
     _pick(rng, folder).unlink()
 
@@ -163,7 +171,7 @@ def add_files(rng: Random, folder: Path) -> None:
 
 
 def change_word(rng: Random, folder: Path) -> None:
-    path = _pick(rng, folder, ".txt")
+    path = _pick_text(rng, folder, ".txt")
     words = re.split(r"(\s+)", path.read_text())
     for _ in range(rng.choice((1, 1, 3))):
         words[rng.randrange(len(words))] = rng.choice(WORDS)
@@ -171,7 +179,7 @@ def change_word(rng: Random, folder: Path) -> None:
 
 
 def change_text_form(rng: Random, folder: Path) -> None:
-    path = _pick(rng, folder, ".txt", ".json")
+    path = _pick_text(rng, folder, ".txt", ".json")
     text = path.read_text()
     text = rng.choice((
         text.replace("\n", "\r\n"), text.replace("\n", "\r"), text.replace(" ", "\t"), text.replace(" ", ";"), text.replace(" ", ","),
@@ -182,7 +190,7 @@ def change_text_form(rng: Random, folder: Path) -> None:
 
 
 def change_matrix(rng: Random, folder: Path) -> None:
-    path = _pick(rng, folder, ".txt")
+    path = _pick_text(rng, folder, ".txt")
     matrix = np.atleast_2d(np.loadtxt(path))
     kind = rng.randrange(7)
     if kind == 0:

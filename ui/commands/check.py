@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from tqdm import tqdm
 
 from engine.checking.findings import CheckReport
 from engine.checking.run import check_scene
@@ -27,7 +28,14 @@ def check(
 
     Exit code 1 if something looks wrong that results would suffer from, 2 if it is no scene that can be opened.
     """
-    report = check_scene(find_scene(scene, folder or Settings().scenes))
+    opened = find_scene(scene, folder or Settings().scenes)
+    with tqdm(desc=f"looking at {opened.name}", unit="view", leave=False) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        report = check_scene(opened, on_progress=show)
     if as_json:
         typer.echo(to_json_text(to_json(report), indent=2))
     else:
