@@ -16,7 +16,7 @@ from engine.scenes.folders import Listing, SceneFolder
 from engine.scenes.masks_in.base import MaskSource
 from engine.scenes.masks_in.source import find_masks
 from engine.scenes.names import fault_of, normal_form, printable
-from engine.scenes.posed_masks import PosedMasksReader, list_truths
+from engine.scenes.posed_masks import LABELLED_MESHES, PosedMasksReader, list_truths
 from engine.scenes.posed_views import MAX_VIEWS, GivenView, PosedViews, ViewFiles
 from engine.scenes.scene_settings import read_settings
 from engine.types import Scene
@@ -40,8 +40,9 @@ class ListedFrame:
 
 
 def has_pose_folder(root: SceneFolder) -> bool:
-    """Whether the scene has poses in files of their own, which then count."""
-    return any(root.has_folder(name) for name in layouts.POSE_FOLDERS)
+    """Whether the scene has poses in files of their own, beside what other formats need; these then count."""
+    has_poses = any(root.has_folder(name) for name in layouts.POSE_FOLDERS)
+    return has_poses and (root.has_folder("color") or bool(root.ending(*LABELLED_MESHES)))
 
 
 def path_parts(written: object, base: tuple[str, ...] = ()) -> tuple[str, ...] | None:

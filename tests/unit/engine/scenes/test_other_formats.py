@@ -444,6 +444,12 @@ def test_poses_in_files_of_their_own_count_more_than_a_list(room: Path, tmp_path
     assert open_scene(folder).format == "posed masks"
 
 
+def test_a_folder_called_poses_alone_does_not_hide_a_list(room: Path, tmp_path: Path) -> None:
+    folder = write_room(room, tmp_path / "there", "transforms", "png")
+    (folder / "poses").mkdir()
+    assert open_scene(folder).format == "transforms"
+
+
 def test_a_coco_file_beside_a_labelled_mesh_changes_nothing(room: Path, tmp_path: Path) -> None:
     folder = write_tiny_room(tmp_path)
     put_coco(folder, {view: view for view in POSES}, kind="packed")
