@@ -13,11 +13,11 @@ from sqlalchemy import Engine, delete, insert, select, update
 from sqlmodel import col
 
 from db.schema.checks import MAX_LENGTHS, check_text, in_utc, is_row_id, shown
-from db.schema.faults import ConflictError
+from db.schema.faults import ConflictError, StoredValueError
 from db.schema.models import RunRow
 from db.schema.session import reading, writing
 from engine.errors import RunError
-from engine.strict_json import to_json_text
+from engine.strict_json import as_object, to_json_text
 
 RunKind = Literal["grouping", "training", "comparison"]
 RunOutcome = Literal["done", "failed", "cancelled"]
@@ -183,7 +183,7 @@ class RunStore:
 
 def _run_of(row: Any) -> Run:
     if row["kind"] not in KINDS or row["status"] not in STATUSES or not isinstance(row["name"], str):
-        raise ValueError(f"row {row['id']} of runs holds what is no run")
+        raise StoredValueError(f"row {row['id']} of runs holds what is no run")
     return Run(
         id=row["id"],
         uuid=row["uuid"],
@@ -205,10 +205,13 @@ def _check_known(value: object, known: Sequence[str], what: str) -> None:
 
 
 def _from_json(text: str) -> dict[str, Any]:
-    values = json.loads(text)
-    if not isinstance(values, dict):
-        raise ValueError(f"{shown(text)} is no JSON object")
-    return cast("dict[str, Any]", values)
+    try:
+        values = as_object(json.loads(text))
+    except (ValueError, TypeError):
+        values = None
+    if values is None:
+        raise StoredValueError(f"{shown(text)} is no JSON object")
+    return values
 
 
 def _to_json(values: Mapping[str, Any]) -> str:

@@ -18,8 +18,13 @@ class SceneError(MaskgroupError):
     """
 
     def __init__(self, message: str) -> None:
-        readable = message.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in readable))
+        super().__init__(on_one_line(message))
+
+
+def on_one_line(text: str) -> str:
+    """Return text that may hold anything, as names of files do, on one line; what cannot be printed is escaped."""
+    readable = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in readable)
 
 
 class MaskError(MaskgroupError):

@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 
 def as_object(value: object) -> dict[str, Any] | None:
     """Return a value that was read from JSON as the object that it is, None where it is no object."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
+def as_items(value: object) -> Sequence[Any]:
+    """Return the items of a list or tuple, none where a value is neither."""
+    return cast("Sequence[Any]", value) if isinstance(value, list | tuple) else ()
 
 
 def to_json_text(value: object, *, indent: int | None = None, escape: bool = True, nan_as_null: bool = True) -> str:

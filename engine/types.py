@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
@@ -29,6 +29,8 @@ NOTHING = -1
 
 Answer = Literal["same", "different"]
 Decision = Literal["same", "different", "unsure", "skip"]
+USUAL_THRESHOLD = 0.5
+"""P(same) from which a judge says "same", where nobody chose another threshold for it."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,19 @@ class Camera:
             cy=(self.cy + 0.5) * sy - 0.5,
         )
 
-    @cached_property
+    @property
     def rays(self) -> Float32Array:
-        """Ray directions in camera axes, (H, W, 3) float32 with z = 1, through each pixel centre."""
-        u, v = np.meshgrid(np.arange(self.width), np.arange(self.height))
-        return np.stack([(u - self.cx) / self.fx, (v - self.cy) / self.fy, np.ones_like(u)], axis=-1).astype(np.float32)
+        """Ray directions in camera axes, (H, W, 3) float32 with z = 1, through each pixel centre; not to be written to."""
+        return _make_rays(self)
+
+
+@lru_cache(maxsize=4)
+def _make_rays(camera: Camera) -> Float32Array:
+    """Return a camera's rays. All views of most scenes have equal cameras, each an object of its own."""
+    u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
+    rays = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones_like(u)], axis=-1).astype(np.float32)
+    rays.setflags(write=False)
+    return rays
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +153,8 @@ class Scene:
         format: Name of the format in the registry, e.g. "replica".
         view_names: All views that can be used, in numeric order (2 before 10).
         reader: Reads the parts; use the methods below rather than the reader.
-        mask_ids_are_instances: Whether equal mask ids in two views mean one object (ground truth), or ids are local to a view.
+        mask_ids_are_instances: Whether equal mask ids in two views mean one object (ground truth); False = ids are local to a view.
+            Every format says so itself.
         left_out: Views that the folder holds but that cannot be used, in the same order.
     """
 
@@ -152,7 +163,7 @@ class Scene:
     format: str
     view_names: tuple[str, ...]
     reader: SceneReader = field(repr=False)
-    mask_ids_are_instances: bool = True
+    mask_ids_are_instances: bool
     left_out: tuple[LeftOutView, ...] = ()
 
     def view(self, name: str) -> View:
@@ -278,7 +289,7 @@ class Verdict:
     model: str
     prompt: str
     latency_s: float
-    threshold: float = 0.5
+    threshold: float = USUAL_THRESHOLD
     swap_disagreement: float | None = None
     forced: bool = False
     uncalibrated: float | None = None

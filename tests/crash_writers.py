@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,27 @@ class Writer:
         """Kill it; returns the rest of what it said."""
         self.process.kill()
         return self.rest()
+
+
+def in_turn(rounds: int, start: Callable[[int], Writer]) -> Iterator[Writer]:
+    """Yield writers one after the other, each to be killed before the next; that one starts up meanwhile, so it is under load.
+
+    Args:
+        rounds: How many.
+        start: Starts one, by its number.
+    """
+    waiting = [start(i) for i in range(min(2, rounds))]
+    for i in range(rounds):
+        yield waiting.pop(0)
+        if i + 2 < rounds:
+            waiting.append(start(i + 2))
+
+
+def kill_at_work(writer: Writer, after_s: float) -> None:
+    """Kill a writer some time after it has said the first thing."""
+    writer.next()
+    time.sleep(after_s)
+    writer.kill()
 
 
 def add_labels(say: Connection, place: str, count: int, annotator: str) -> None:

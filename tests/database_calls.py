@@ -19,6 +19,7 @@ from db.labels.store import LabelStore, NewLabel
 from db.labels.tallies import tally
 from db.runs import RunStore
 from engine.types import MaskKey, MaskPair
+from tests.label_records import label_record
 
 STORES = (LabelStore, LeaseStore, RunStore, ChoiceStore)
 PAIR = MaskPair(MaskKey("2", 5), MaskKey("10", 7))
@@ -27,17 +28,14 @@ LABEL = NewLabel("Ada", "room", PAIR, "same", model="base", p_same=0.25)
 
 def imported() -> str:
     """Return a file of one row that no database holds."""
-    row = {"uuid": str(uuid4()), "created_at": "2026-01-31T12:00:00+01:00", "annotator": "Ada", "scene": "room"}
-    masks = {"view_a": "1", "mask_a": 5, "view_b": "2", "mask_b": 6}
-    return json.dumps(row | masks | {"decision": "same", "queue": "q", "source": "s"})
+    return json.dumps(label_record(uuid=str(uuid4())))
 
 
 WRITES: dict[str, Callable[[Engine], Any]] = {
     "LabelStore.add": lambda engine: LabelStore(engine).add(LABEL),
     "LabelStore.undo": lambda engine: LabelStore(engine).undo(1, "Bob"),
-    "LeaseStore.lease": lambda engine: LeaseStore(engine).lease("room", PAIR, "Ada", seconds=60),
     "LeaseStore.lease_all": lambda engine: LeaseStore(engine).lease_all("room", [PAIR], "Ada", seconds=60),
-    "LeaseStore.release": lambda engine: LeaseStore(engine).release("room", PAIR, "Ada"),
+    "LeaseStore.release_all": lambda engine: LeaseStore(engine).release_all("room", [PAIR], "Ada"),
     "LeaseStore.forget_expired": lambda engine: LeaseStore(engine).forget_expired(),
     "RunStore.add": lambda engine: RunStore(engine).add("training", str(uuid4())),
     "RunStore.update": lambda engine: RunStore(engine).update(1, note="a note"),
@@ -77,6 +75,6 @@ def fill(engine: Engine, labels: int = 1) -> None:
     store = LabelStore(engine)
     for i in range(labels):
         store.add(NewLabel("Ada", "room", MaskPair(MaskKey("2", i), MaskKey("10", 7)), "same", model="m" * 100))
-    LeaseStore(engine).lease("room", PAIR, "Ada", seconds=600)
+    LeaseStore(engine).lease_all("room", [PAIR], "Ada", seconds=600)
     RunStore(engine).add("grouping", "first", scene="room", config={"budget": 5})
     ChoiceStore(engine).set_number("overlap_share", 0.25)

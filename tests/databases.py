@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
+from db.schema.session import open_database
+from tests.database_calls import fill
 from tests.postgres_server import fresh_database, running_server, why_no_postgres
 
 
@@ -28,6 +31,15 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return str(tmp_path / "new folder" / "labels.db")
     return fresh_database(request.getfixturevalue("postgres_host"))
+
+
+@pytest.fixture
+def filled(database: str) -> Iterator[Engine]:
+    """A database with a row in every table, opened."""
+    engine = open_database(database)
+    fill(engine)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def without_geometry(frames: Sequence[Frame]) -> list[Frame]:
 
 def components(graph: MaskGraph) -> np.ndarray:
     """Threshold at even odds, then connected components, the baseline: (N,) int32 group of each mask."""
-    count, attracting = len(graph.keys), graph.evidence.pairs[graph.weights() > 0]
+    count, attracting = len(graph.keys), graph.evidence.pairs[graph.weights > 0]
     links = coo_matrix((np.ones(len(attracting)), tuple(attracting.T)), shape=(count, count))
     return connected_components(links, directed=False)[1]
 

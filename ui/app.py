@@ -10,18 +10,16 @@ import threading
 from importlib import resources
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import gradio as gr
 from fastapi import Depends, FastAPI, Response
 from fastapi.responses import FileResponse, JSONResponse
-from gradio.themes import Default
 
 from db.labels.store import LabelStore
 from db.runs import RunStore
 from db.schema.private_files import PRIVATE_FOLDER, tighten
 from db.schema.session import open_database
-from engine.assets import ASSETS_DIR
+from engine.assets import SHIPPED_COMPARISON
 from engine.errors import MaskgroupError
 from engine.strict_json import to_json_text
 from finetune.runs.promotion import finished_runs, judge_names, name_behind
@@ -44,10 +42,11 @@ from ui.services.open_judge import database_setting, find_trained_on, loading_fl
 from ui.services.review_service import ReviewService
 from ui.services.thresholds import open_points
 from ui.services.workbench import Workbench
-from ui.settings import Settings, default_database
+from ui.settings import Settings
 from ui.stores.blind_votes import FILE as VOTES_FILE
 from ui.stores.blind_votes import VoteBox
 from ui.stores.groupings import GroupingStore
+from ui.theme import make_theme
 from ui.view3d.plotly_view import CLOUD_ROUTE, PLOTLY_ROUTE, cloud_trace
 from ui.web.gradio_parts import leave_as_is, read_query
 from ui.web.guard import Guard
@@ -57,11 +56,10 @@ from ui.web.permissions import ask_for_route, check_routes, guard_handlers
 from ui.web.served_folder import make_served_folder, use_for_gradio
 from ui.web.uploads import UploadQuota
 
-JUDGE_TAB = "judge"
-SHIPPED_COMPARISON = ASSETS_DIR / "comparisons" / "shipped"
-"""Made by `python -m ui.commands.make_shipped_comparison`."""
-ADDRESSED_TABS = (COMPARE_TAB, REVIEW_TAB, HISTORY_TAB, PEOPLE_TAB, TRAIN_TAB)
+JUDGE_TAB, GROUPING_TAB = "judge", "grouping"
+ADDRESSED_TABS = (REVIEW_TAB, HISTORY_TAB, PEOPLE_TAB, GROUPING_TAB, TRAIN_TAB, COMPARE_TAB)
 """What `?tab=` of an address may open (Gradio keeps `page` for itself)."""
+PAGE_SCRIPT = (Path(__file__).parent / "components" / "page.js").read_text(encoding="utf-8")
 MAX_UPLOAD = "10mb"
 STYLE = Path(__file__).parent / "style.css"
 
@@ -87,6 +85,7 @@ def build_blocks(bench: Workbench, settings: Settings, groupings: GroupingRuns, 
     """Lay out all pages."""
     with gr.Blocks(title="maskgroup", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as blocks:
         gr.HTML("<h1 class='mg-title'>maskgroup <small>which masks are the same object?</small></h1>")
+        gr.HTML(js_on_load=PAGE_SCRIPT, visible="hidden")
         # Outside the tabs: what lies in a tab that is not open yet has not read the browser's storage when the page loads.
         remembered = gr.BrowserState(settings.annotator, storage_key="maskgroup-annotator", secret="not-a-secret")
         with gr.Tabs(selected=JUDGE_TAB) as tabs:
@@ -99,7 +98,7 @@ def build_blocks(bench: Workbench, settings: Settings, groupings: GroupingRuns, 
                 build_history_tab(blocks, history_tab, service, annotator)
             with gr.Tab("People", id=PEOPLE_TAB) as people_tab:
                 build_people_tab(people_tab, service, annotator)
-            with gr.Tab("3D grouping", id="grouping") as grouping_tab:
+            with gr.Tab("3D grouping", id=GROUPING_TAB) as grouping_tab:
                 build_grouping_tab(grouping_tab, bench, groupings)
             build_train_tab(blocks, bench, Registry(RunStore(bench.labels.database), settings.runs_folder))
             build_compare_tab(bench, comparisons)
@@ -120,7 +119,7 @@ def build_app(settings: Settings) -> Guard:
     """
     hosts = allowed_hosts(settings.host, settings.allowed_host)
     bench = build_workbench(settings)
-    if settings.data_folder == Path(default_database()).parent:
+    if settings.is_in_usual_folder:
         tighten(settings.data_folder, PRIVATE_FOLDER)
     served = make_served_folder(settings.data_folder)
     use_for_gradio(served)
@@ -147,13 +146,11 @@ def mount_pages(app: FastAPI, blocks: gr.Blocks, sessions: PageSessions) -> None
     guard_handlers(blocks, sessions)
     # Mounting does not set it, and as long as it is false Gradio takes any path in a request for a file of its own.
     blocks.has_launched = True
-    # Strings are names of fonts of the machine: nothing is fetched from the internet.
-    theme = Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     gr.mount_gradio_app(  # pyright: ignore[reportUnknownMemberType]  # gradio's types are partial
         app,
         blocks.queue(default_concurrency_limit=8, api_open=False),
         path="/",
-        theme=theme,
+        theme=make_theme(),
         css_paths=STYLE,
         footer_links=[],
         run_history=False,
@@ -175,24 +172,25 @@ def add_routes(app: FastAPI, bench: Workbench) -> None:
     @app.get(CLOUD_ROUTE + "{scene:path}")
     def send_cloud(scene: str) -> Response:
         try:
-            cloud = bench.room(unquote(scene))
+            cloud = bench.room(scene)
         except MaskgroupError as error:
             return JSONResponse({"error": str(error)}, status_code=404)
         if cloud is None:
-            return JSONResponse({"error": "This scene has no geometry."}, status_code=404)
+            return JSONResponse({"error": "This scene has no mesh, depth or poses, so there is no 3D view."}, status_code=404)
         return Response(to_json_text(cloud_trace(cloud)), media_type="application/json")
 
 
 def _warm_up(bench: Workbench, groupings: GroupingRuns) -> None:
     """Load the model, the first room and its groups while the browser is still opening, so that the first click does not wait."""
     try:
-        bench.room(bench.scene_names()[0])
+        first = bench.scene_names()[0]
+        bench.room(first)
         bench.judge()
         rival = bench.judges.rival()
         if rival is not None:
             bench.judge(rival)
-        if bench.is_bundled(bench.scene_names()[0]):
-            groupings.open_or_start(bench.scene_names()[0])
+        if bench.is_bundled(first):
+            groupings.open_or_start(first)
     except MaskgroupError:
         # The page says so itself when the person gets there.
         return

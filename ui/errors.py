@@ -16,7 +16,10 @@ R = TypeVar("R")
 
 
 def shown_as_toast(handler: Callable[P, R]) -> Callable[P, R]:
-    """Wrap a handler so that a `MaskgroupError` becomes a toast with the same sentence; the page stays as it was."""
+    """Wrap a handler so that a `MaskgroupError` becomes a toast with the same sentence; the page stays as it was.
+
+    `ui.web.permissions` wraps every handler of the app so: the handlers themselves just raise.
+    """
 
     @functools.wraps(handler)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:

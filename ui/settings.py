@@ -99,9 +99,18 @@ class Settings(BaseSettings):
     @property
     def data_folder(self) -> Path:
         """Where the app keeps comparisons, votes and thresholds: beside a SQLite file, else the user's data folder."""
-        return Path(default_database() if "://" in self.db else self.db).expanduser().resolve().parent
+        return _folder_of(default_database() if "://" in self.db else self.db)
+
+    @property
+    def is_in_usual_folder(self) -> bool:
+        """Whether the data folder is the user's own one, which holds nothing but the app's files."""
+        return self.data_folder == _folder_of(default_database())
 
     @property
     def runs_folder(self) -> Path:
         """Where trainings write: beside the labels that they learn from."""
         return self.data_folder / "runs"
+
+
+def _folder_of(file: str) -> Path:
+    return Path(file).expanduser().resolve().parent

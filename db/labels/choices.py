@@ -8,7 +8,7 @@ import math
 from sqlalchemy import Engine
 
 from db.schema.checks import check_text, is_a, shown
-from db.schema.faults import ConflictError
+from db.schema.faults import ConflictError, StoredValueError
 from db.schema.models import ChoiceRow
 from db.schema.session import read_session, write_session
 from engine.errors import LabelError
@@ -33,7 +33,7 @@ class ChoiceStore:
         check_text(name, "A choice's name", MAX_CHOICE_NAME)
         with read_session(self._engine) as session:
             row = session.get(ChoiceRow, name)
-            return default if row is None else float(json.loads(row.value))
+            return default if row is None else _read_number(row.value)
 
     def set_number(self, name: str, value: float) -> None:
         """Choose a number, for everybody from now on.
@@ -54,3 +54,10 @@ class ChoiceStore:
         with write_session(self._engine) as session:
             session.merge(ChoiceRow(name=name, value=to_json_text(value)))
             session.commit()
+
+
+def _read_number(text: str) -> float:
+    try:
+        return float(json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise StoredValueError(f"{shown(text)} is no number") from error

@@ -8,19 +8,19 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from sqlalchemy import Engine, select
-from sqlmodel import col
+from sqlalchemy import Engine, insert, select
+from sqlmodel import Session, col
 
 from db.labels.lines import TRUTH, csv_records, decimal_number, json_records, read_lines, split_lines, whole_number
-from db.labels.rows import EPOCH, Label, NewLabel, ShownVerdict, check_label, is_number, label_of, read_beside, row_of
-from db.schema.checks import shown, shown_name
-from db.schema.models import DecisionRow
+from db.labels.rows import EPOCH, Label, NewLabel, ShownVerdict, check_label, is_number, label_of, read_beside, read_pair, row_of
+from db.schema.checks import is_whole, shown, shown_name
+from db.schema.models import DecisionRow, metadata
 from db.schema.session import write_session
 from engine.errors import LabelError
 from engine.strict_json import as_object, to_json_text
@@ -38,6 +38,10 @@ MAY_BE_MISSING = (*OPTIONAL_TEXTS, *OPTIONAL_NUMBERS, "undoes", "is_gold", "besi
 MAX_UUID = 36
 MAX_BAD = 10_000
 """Bad lines after which a file is given up: it is another sort of file."""
+BATCH_ROWS = 1000
+"""Rows that are written at once."""
+DECISIONS = metadata.tables["decisions"]
+"""As a table: SQLite writes objects one at a time."""
 LATEST = datetime(3000, 1, 1, tzinfo=UTC)
 """The store dates a new label after the one that it replaces: there must be room for that in what a time can be."""
 
@@ -142,20 +146,28 @@ def import_rows(engine: Engine, source: str | Path, file_format: FileFormat, *, 
     with write_session(engine) as session:
         stored = {row.uuid: row for row in session.scalars(select(DecisionRow).order_by(col(DecisionRow.id)))}
         undone = {row.undoes for row in stored.values()}
+        waiting: list[DecisionRow] = []
+
+        def find(uuid: str) -> DecisionRow | None:
+            row = stored.get(uuid)
+            if row is not None and row.id is None:
+                # A row gets its number when it is written; only one that a later line names needs it.
+                _write(session, waiting)
+                row.id = session.scalar(select(col(DecisionRow.id)).where(col(DecisionRow.uuid) == uuid))
+            return row
+
         for line, record in _records(source, file_format):
             try:
                 if isinstance(record, str):
                     raise LabelError(record)
-                row = read_record(record, stored)
-                if row.uuid in stored:
-                    _check_equal(row, stored[row.uuid])
+                row = read_record(record, find)
+                same = find(row.uuid)
+                if same is not None:
+                    _check_equal(row, same)
                     known += 1
                     continue
                 if row.undoes is not None and row.undoes in undone:
                     raise LabelError(f"The row {record['undoes']} was undone before; a row is undone once.")
-                session.add(row)
-                # Flushed at once for its number, because later rows may undo this one.
-                session.flush()
             except LabelError as error:
                 bad.append(BadLine(line, str(error)))
                 if len(bad) > MAX_BAD:
@@ -167,15 +179,30 @@ def import_rows(engine: Engine, source: str | Path, file_format: FileFormat, *, 
             stored[row.uuid] = row
             undone |= {row.undoes}
             added += 1
+            waiting.append(row)
+            if len(waiting) == BATCH_ROWS:
+                _write(session, waiting)
         if strict and bad:
             session.rollback()
             return ImportReport(0, known, tuple(bad))
+        _write(session, waiting)
         session.commit()
     return ImportReport(added, known, tuple(bad))
 
 
-def read_record(record: dict[str, Any], stored: dict[str, DecisionRow]) -> DecisionRow:
-    """Return the row of a record; `stored` holds the rows, by uuid, that it may undo.
+def _write(session: Session, waiting: list[DecisionRow]) -> None:
+    """Write rows in their order, many with one statement, and take them off the list."""
+    if waiting:
+        session.connection().execute(insert(DECISIONS), [row.model_dump(exclude={"id"}) for row in waiting])
+    waiting.clear()
+
+
+def read_record(record: dict[str, Any], find: Callable[[str], DecisionRow | None]) -> DecisionRow:
+    """Return the row of a record.
+
+    Args:
+        record: The fields of a line.
+        find: Gives a row that the record may undo, by its uuid; None if there is none.
 
     Raises:
         LabelError: If a field is missing, unknown or malformed.
@@ -194,7 +221,7 @@ def read_record(record: dict[str, Any], stored: dict[str, DecisionRow]) -> Decis
         if record.get(name) is not None and not is_number(record[name]):
             raise LabelError(f"{name} is {shown(record[name])}, expected a number or null.")
     for name in ("mask_a", "mask_b"):
-        if not isinstance(record[name], int) or isinstance(record[name], bool):
+        if not is_whole(record[name]):
             raise LabelError(f"{name} is {shown(record[name])}, expected a whole number.")
     # Files from versions without gold labels lack this field.
     is_gold = record.get("is_gold", False)
@@ -203,7 +230,8 @@ def read_record(record: dict[str, Any], stored: dict[str, DecisionRow]) -> Decis
     if not 0 < len(record["uuid"]) <= MAX_UUID or not record["uuid"].isprintable():
         raise LabelError(f"uuid is {shown(record['uuid'])}, expected 1 to {MAX_UUID} printable characters.")
     undone = record.get("undoes")
-    if undone is not None and (undone not in stored or stored[undone].undoes is not None):
+    taken_back = None if undone is None else find(undone)
+    if undone is not None and (taken_back is None or taken_back.undoes is not None):
         raise LabelError(f"It undoes the row {shown(undone)}, which is no label of this file before it or of the database.")
     label = NewLabel(
         pair=MaskPair(MaskKey(record["view_a"], record["mask_a"]), MaskKey(record["view_b"], record["mask_b"])),
@@ -215,9 +243,9 @@ def read_record(record: dict[str, Any], stored: dict[str, DecisionRow]) -> Decis
     )
     check_label(label)
     row = row_of(label, _moment(record["created_at"]), identity=record["uuid"])
-    if undone is not None:
-        row.undoes = stored[undone].id
-        if (row.scene, row.pair_key) != (stored[undone].scene, stored[undone].pair_key):
+    if taken_back is not None:
+        row.undoes = taken_back.id
+        if (row.scene, row.pair_key) != (taken_back.scene, taken_back.pair_key):
             raise LabelError(f"It undoes the row {undone!r}, which is about another pair.")
     return row
 
@@ -260,7 +288,7 @@ def _check_equal(row: DecisionRow, stored: DecisionRow) -> None:
 
 def _field(row: DecisionRow, name: str) -> object:
     if name == "pair":
-        return MaskPair(MaskKey(row.view_a, row.mask_a), MaskKey(row.view_b, row.mask_b))
+        return read_pair(row.view_a, row.mask_a, row.view_b, row.mask_b)
     return read_beside(row.beside) if name == "beside" else getattr(row, name)
 
 

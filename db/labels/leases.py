@@ -29,33 +29,10 @@ class LeaseStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def lease(self, scene: str, pair: MaskPair, annotator: str, *, seconds: float) -> bool:
-        """Lease a pair, in either order, for some seconds; a lease that the annotator already has is renewed.
-
-        Returns:
-            False if somebody else has it.
-
-        Raises:
-            LabelError: If a name, the pair or the time is malformed or the database cannot be written.
-        """
-        _check(scene, annotator, [pair], seconds)
-        now = time.time()
-        key = {"scene": scene, "pair_key": pair_key(pair)}
-        mine = {"annotator": annotator, "expires_at": now + seconds}
-        free = or_(col(LeaseRow.annotator) == annotator, col(LeaseRow.expires_at) <= now)
-        try:
-            with writing(self._engine) as connection:
-                taken = connection.execute(update(LeaseRow).where(*_is_pair(scene, pair), free).values(**mine))
-                if taken.rowcount == 0:
-                    connection.execute(insert(LeaseRow).values(**key, **mine))
-        except ConflictError:
-            return False
-        return True
-
     def lease_all(
         self, scene: str, pairs: Sequence[MaskPair], annotator: str, *, seconds: float, among: str = ""
     ) -> list[MaskPair]:
-        """Take several pairs in one transaction; see `lease`.
+        """Lease pairs for some seconds, in one transaction; a lease that the annotator already has is renewed.
 
         Args:
             scene: Name of the scene of all the pairs.
@@ -68,7 +45,7 @@ class LeaseStore:
             The pairs that nobody else has, in order.
 
         Raises:
-            LabelError: As for `lease`; then nothing is leased.
+            LabelError: If a name, a pair or the time is malformed or the database cannot be written; then nothing is leased.
         """
         _check(scene, annotator, pairs, seconds)
         now = time.time()
@@ -95,14 +72,16 @@ class LeaseStore:
             return [pair for got in each for pair in got]
         return got
 
-    def release(self, scene: str, pair: MaskPair, annotator: str, *, among: str = "") -> None:
-        """Give back a pair, including leases of a circle; leases of others are not affected.
+    def release_all(self, scene: str, pairs: Sequence[MaskPair], annotator: str, *, among: str = "") -> None:
+        """Give pairs back, including leases of a circle; leases of others are not affected.
 
         Raises:
-            NotSavedError: If the database cannot be written; the lease then expires by itself.
+            NotSavedError: If the database cannot be written; the leases then expire by themselves.
         """
-        _check(scene, annotator, [pair], 0)
-        keys = {lease_key(pair, ""), lease_key(pair, among)}
+        _check(scene, annotator, pairs, 0)
+        keys = {lease_key(pair, circle) for pair in pairs for circle in ("", among)}
+        if not keys:
+            return
         mine = (col(LeaseRow.scene) == scene, col(LeaseRow.pair_key).in_(keys), col(LeaseRow.annotator) == annotator)
         with writing(self._engine) as connection:
             connection.execute(delete(LeaseRow).where(*mine))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from db.schema.checks import shown, shown_name
+from db.schema.checks import has_half_character, shown, shown_name
 from engine.errors import LabelError
 
 MAX_LINE = 1_000_000
@@ -154,7 +154,7 @@ def _until_too_long(lines: Lines) -> Iterator[tuple[int, str]]:
 def _wrong_text(line: str) -> str | None:
     if len(line) > MAX_LINE:
         return f"The line is longer than {MAX_LINE} characters, which no row is."
-    return "The line is no text in UTF-8." if any("\ud800" <= character <= "\udfff" for character in line) else None
+    return "The line is no text in UTF-8." if has_half_character(line) else None
 
 
 def _wrong_header(header: list[str], required: Sequence[str], known: Sequence[str]) -> str | None:

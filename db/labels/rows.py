@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import cast, get_args
 
-from db.schema.checks import MAX_LENGTHS, check_text, in_utc, is_a, shown
+from db.schema.checks import MAX_LENGTHS, check_text, in_utc, is_a, is_whole, shown
+from db.schema.faults import StoredValueError
 from db.schema.models import DecisionRow
 from engine.errors import LabelError
 from engine.strict_json import to_json_text
@@ -147,7 +148,7 @@ def check_pair(pair: MaskPair) -> None:
     """
     for key in (pair.a, pair.b):
         check_text(key.view, "A view's name", MAX_VIEW)
-        if not is_a(key.mask, int) or key.mask not in MASK_RANGE:
+        if not is_whole(key.mask) or key.mask not in MASK_RANGE:
             raise LabelError(f"Mask {shown(key.mask)} is no 32-bit number; mask ids are int32.")
     if pair.a == pair.b:
         raise LabelError(f"Both masks are {pair.a}: a mask needs no comparison with itself; pick two.")
@@ -158,12 +159,7 @@ def check_pair(pair: MaskPair) -> None:
 def is_number(value: object) -> bool:
     """Return whether a value is a number that a float can hold; True is not a number."""
     # A longer whole number does not fit into a float.
-    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63)
-
-
-def is_storable(text: str) -> bool:
-    """Return whether every database keeps a text: PostgreSQL refuses NUL, and all refuse lone surrogates."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return isinstance(value, float) or (is_whole(value) and abs(value) < 2**63)
 
 
 def row_of(label: NewLabel, created_at: datetime, *, identity: str | None = None, undoes: int | None = None) -> DecisionRow:
@@ -198,22 +194,42 @@ def write_beside(beside: Sequence[ShownVerdict]) -> str | None:
 
 
 def read_beside(text: str | None) -> tuple[ShownVerdict, ...]:
-    """Return what the column holds."""
-    return () if text is None else tuple(ShownVerdict(**values) for values in json.loads(text))
+    """Return what the column holds.
+
+    Raises:
+        StoredValueError: If that is no list of verdicts.
+    """
+    if text is None:
+        return ()
+    try:
+        return tuple(ShownVerdict(**values) for values in json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise StoredValueError(f"{shown(text)} is no list of verdicts") from error
+
+
+def read_pair(view_a: object, mask_a: object, view_b: object, mask_b: object) -> MaskPair:
+    """Return what the four columns hold.
+
+    Raises:
+        StoredValueError: If that is no pair of masks.
+    """
+    if not (isinstance(view_a, str) and isinstance(view_b, str) and is_whole(mask_a) and is_whole(mask_b)):
+        raise StoredValueError(f"{shown(view_a)}, {shown(mask_a)}, {shown(view_b)}, {shown(mask_b)} are no pair of masks")
+    return MaskPair(MaskKey(view_a, mask_a), MaskKey(view_b, mask_b))
 
 
 def label_of(row: DecisionRow) -> Label:
     """Return a stored row as a value.
 
     Raises:
-        ValueError: If a cell holds a value that was never stored, as in a damaged database.
+        StoredValueError: If a cell holds a value that was never stored, as in a damaged database.
     """
     assert row.id is not None
     _check_cells(row)
     return Label(
         annotator=row.annotator,
         scene=row.scene,
-        pair=MaskPair(MaskKey(row.view_a, row.mask_a), MaskKey(row.view_b, row.mask_b)),
+        pair=read_pair(row.view_a, row.mask_a, row.view_b, row.mask_b),
         decision=cast("Decision", row.decision),
         model=row.model,
         prompt=row.prompt,
@@ -232,15 +248,13 @@ def label_of(row: DecisionRow) -> Label:
 
 
 def _check_cells(row: DecisionRow) -> None:
-    whole = (row.mask_a, row.mask_b)
-    texts = (row.uuid, row.annotator, row.scene, row.view_a, row.view_b, row.queue, row.source)
+    texts = (row.uuid, row.annotator, row.scene, row.queue, row.source)
     numbers = (row.p_same, row.ambiguity, row.seconds)
     if not (
         row.decision in DECISIONS
-        and all(is_a(value, int) for value in whole)
         and all(is_a(value, str) for value in texts)
         and all(value is None or isinstance(value, float) for value in numbers)
         and all(value is None or is_a(value, str) for value in (row.model, row.prompt))
-        and (row.undoes is None or is_a(row.undoes, int))
+        and (row.undoes is None or is_whole(row.undoes))
     ):
-        raise ValueError(f"row {row.id} of decisions holds what is no label")
+        raise StoredValueError(f"row {row.id} of decisions holds what is no label")

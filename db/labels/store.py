@@ -23,6 +23,7 @@ from db.labels.rows import (
     in_utc,
     label_of,
     pair_key,
+    read_pair,
     row_of,
 )
 from db.labels.settling import Settled, settle
@@ -31,7 +32,7 @@ from db.schema.faults import ConflictError
 from db.schema.models import DecisionRow
 from db.schema.session import read_session, reading, write_session
 from engine.errors import LabelError
-from engine.types import Decision, MaskKey, MaskPair
+from engine.types import Decision, MaskPair
 
 __all__ = ["MAX_NAME", "Label", "LabelStore", "NewLabel", "Settled", "ShownVerdict"]
 
@@ -106,11 +107,11 @@ class LabelStore:
                 row = session.get(DecisionRow, label_id)
                 if row is None or row.undoes is not None:
                     raise LabelError(f"There is no label {label_id} to undo; look its number up in the history.")
-                if session.scalar(select(_column("id")).where(_column("undoes") == label_id)) is not None:
-                    # Perhaps by the same request, since we looked.
-                    stored = self._sent_before(session, identity)
-                    if stored is not None and stored.undoes == label_id:
-                        return stored
+                undo = session.scalar(select(DecisionRow).where(_column("undoes") == label_id))
+                if undo is not None and undo.uuid == identity:
+                    # By the same request, since we looked.
+                    return label_of(undo)
+                if undo is not None:
                     raise _undone_before(label_id)
                 label = label_of(row)
                 values = {name: getattr(label, name) for name in NewLabel.__dataclass_fields__ if name != "annotator"}
@@ -154,20 +155,15 @@ class LabelStore:
 
     def pairs_labelled(self, scene: str) -> set[MaskPair]:
         """Return the pairs of a scene with a label that counts, in canonical order."""
-        columns = [_column(name) for name in ("view_a", "mask_a", "view_b", "mask_b")]
-        with reading(self._engine) as connection:
-            rows = map(tuple, connection.execute(select(*columns).where(counts_now(), *_filters(scene, None))))
-            return {MaskPair(MaskKey(view_a, a), MaskKey(view_b, b)).canonical() for view_a, a, view_b, b in rows}
+        return set(self.people_by_pair(scene))
 
     def people_by_pair(self, scene: str) -> dict[MaskPair, set[str]]:
         """Return who has a label that counts on each pair of a scene; pairs in canonical order."""
         columns = [_column(name) for name in ("view_a", "mask_a", "view_b", "mask_b", "annotator")]
         people: dict[MaskPair, set[str]] = {}
         with reading(self._engine) as connection:
-            rows = map(tuple, connection.execute(select(*columns).where(counts_now(), *_filters(scene, None))))
-            for view_a, a, view_b, b, annotator in rows:
-                pair = MaskPair(MaskKey(view_a, a), MaskKey(view_b, b)).canonical()
-                people.setdefault(pair, set()).add(annotator)
+            for *pair, annotator in connection.execute(select(*columns).where(counts_now(), *_filters(scene, None))):
+                people.setdefault(read_pair(*pair).canonical(), set()).add(annotator)
         return people
 
     def newest_id(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sized
 from datetime import UTC, datetime
-from typing import cast
+from typing import TypeGuard, cast
 
 from engine.errors import LabelError, MaskgroupError
 
@@ -13,9 +13,14 @@ MAX_LENGTHS = {"scene": 200, "model": 200, "prompt": 80, "queue": 80, "source": 
 """Characters of the texts that go with labels and runs."""
 
 
+def is_whole(value: object) -> TypeGuard[int]:
+    """Return whether a value is a whole number; True is not 1."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def is_row_id(value: object) -> bool:
     """Return whether a value can be the number of a row: True is not 1, and row numbers have at most 31 bits."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_ID
+    return is_whole(value) and 0 < value <= MAX_ID
 
 
 def check_text(value: object, what: str, longest: int | None = None, *, error: type[MaskgroupError] = LabelError) -> None:
@@ -31,8 +36,18 @@ def check_text(value: object, what: str, longest: int | None = None, *, error: t
         raise error(f"{what} is {shown(value)}, expected text; correct it.")
     if longest is not None and not 0 < len(value) <= longest:
         raise error(f"{what} has 1 to {longest} characters, this one has {len(value)}; shorten it.")
-    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+    if not is_storable(value):
         raise error(f"{what} holds a NUL or half a character, which no database keeps; remove it.")
+
+
+def is_storable(text: str) -> bool:
+    """Return whether every database keeps a text: PostgreSQL refuses NUL, and all refuse lone surrogates."""
+    return "\0" not in text and not has_half_character(text)
+
+
+def has_half_character(text: str) -> bool:
+    """Return whether a text holds a lone surrogate: half a character, or a byte that was no UTF-8."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def check_limit(value: object, what: str) -> None:
@@ -41,7 +56,7 @@ def check_limit(value: object, what: str) -> None:
     Raises:
         LabelError: If it is not a whole number, or negative.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_ID:
+    if not is_whole(value) or not 0 <= value <= MAX_ID:
         raise LabelError(f"{what} is {shown(value)}, expected a whole number from 0; correct it.")
 
 
@@ -58,7 +73,7 @@ def shown(value: object) -> str:
     kind = type(value).__name__
     if isinstance(value, str):
         return repr(value) if len(value) <= 60 else f"{value[:50]!r}... ({len(value)} characters)"
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
+    if is_whole(value) and value.bit_length() > 200:
         return f"a number of {value.bit_length()} bits"
     if isinstance(value, list | dict | tuple | set | bytes):
         return f"a {kind} of {len(cast('Sized', value))}"

@@ -20,13 +20,17 @@ class DatabaseError(NotSavedError, RunError):
     """The database cannot be opened, read or written: whoever handles labels or runs handles this too."""
 
 
+class StoredValueError(ValueError):
+    """A stored value that this package cannot have written, so the database is damaged; `in_words` says so."""
+
+
 class ConflictError(DatabaseError):
     """A row is already there, or what it names is not."""
 
 
 @contextmanager
 def in_words(engine: Engine, *, writes: bool) -> Generator[None]:
-    """Turn every database error in the block into a `DatabaseError`.
+    """Turn every database error in the block into a `DatabaseError`; what else goes wrong in it is no fault of the database.
 
     Args:
         engine: The database that the statement was for.
@@ -40,8 +44,8 @@ def in_words(engine: Engine, *, writes: bool) -> Generator[None]:
         ) from cause_to_show(error, engine.url)
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise DatabaseError(explain(error, engine.url, writes=writes)) from cause_to_show(error, engine.url)
-    except (ValueError, TypeError) as error:
-        # Arguments were checked before, so this is a stored value that this package cannot have written.
+    except (StoredValueError, UnicodeDecodeError) as error:
+        # The second comes from the driver, where SQLite quotes damaged bytes in its message.
         what, advice = _DAMAGED
         raise DatabaseError(
             _sentence(engine.url, f"{what} (a stored value cannot be read: {_first_line(error)})", writes, advice)

@@ -5,10 +5,15 @@ Decisions are append-only: an undo or a change of mind is a new row, so nothing 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import CheckConstraint, DateTime, Index, MetaData, Text, UniqueConstraint, false
+from sqlalchemy import CheckConstraint, DateTime, Dialect, Index, MetaData, Text, TypeDecorator, UniqueConstraint, false
 from sqlmodel import Field, SQLModel
+
+from db.schema.checks import shown
+from db.schema.faults import StoredValueError
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -20,6 +25,27 @@ NAMING = {
 """Every constraint has a name, without which SQLite tables cannot be migrated."""
 
 metadata = MetaData(naming_convention=NAMING)
+
+
+class StoredTime(TypeDecorator[datetime]):
+    """A time with its zone, read from a column that holds text in SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[..., Any] | None:
+        """Return what reads a stored value; it raises `StoredValueError` for one that is no time."""
+        read = super().result_processor(dialect, coltype)
+        if read is None:
+            return None
+
+        def read_time(value: Any) -> datetime | None:
+            try:
+                return read(value)
+            except (ValueError, TypeError) as error:
+                raise StoredValueError(f"{shown(value)} is no time") from error
+
+        return read_time
 
 
 class DecisionRow(SQLModel, table=True):
@@ -36,7 +62,7 @@ class DecisionRow(SQLModel, table=True):
 
     id: int | None = Field(default=None, primary_key=True)
     uuid: str = Field(max_length=36, unique=True)
-    created_at: datetime = Field(sa_type=DateTime(timezone=True))  # pyright: ignore[reportArgumentType]
+    created_at: datetime = Field(sa_type=StoredTime)
     annotator: str = Field(max_length=80)
     scene: str = Field(max_length=200)
     pair_key: str = Field(max_length=500, description="Both masks in canonical order: (a, b) and (b, a) are one pair.")
@@ -95,8 +121,8 @@ class RunRow(SQLModel, table=True):
     kind: str = Field(max_length=20)
     name: str = Field(max_length=120)
     status: str = Field(max_length=16)
-    created_at: datetime = Field(sa_type=DateTime(timezone=True))  # pyright: ignore[reportArgumentType]
-    updated_at: datetime = Field(sa_type=DateTime(timezone=True))  # pyright: ignore[reportArgumentType]
+    created_at: datetime = Field(sa_type=StoredTime)
+    updated_at: datetime = Field(sa_type=StoredTime)
     scene: str | None = Field(default=None, max_length=200)
     config: str = Field(sa_type=Text)
     result: str = Field(sa_type=Text)

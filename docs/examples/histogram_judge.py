@@ -10,7 +10,7 @@ import numpy as np
 from engine.errors import ModelError
 from engine.judging.backends import Backend, JudgeOptions
 from engine.judging.base import CropPair, Judge, Prompt
-from engine.judging.calibration.fit import Calibration
+from engine.judging.calibration.fit import Calibration, usable_with
 from engine.judging.sources import LoadOptions, ModelReference
 from engine.types import Float32Array, UInt8Array, Verdict
 
@@ -27,8 +27,7 @@ class HistogramJudge:
 
     def __init__(self, levels: int, *, name: str, prompt: Prompt, calibration: Calibration | None = None) -> None:
         self.name, self.prompt = name, prompt
-        # A calibration fitted on other pictures would spoil the answers.
-        self.calibration = calibration if calibration is not None and calibration.prompt == prompt.reference else None
+        self.calibration = usable_with(calibration, prompt)
         self._levels = levels
 
     def judge(self, pairs: Sequence[CropPair], *, both_orders: bool | None = None) -> list[Verdict]:

@@ -27,7 +27,7 @@ class PairFacts:
     """What is known of a pair besides the answers.
 
     Attributes:
-        crop_px: Pixels of the smaller mask.
+        crop_px: Pixels of the smaller mask; 0 where a mask is not there any more, or its view is broken.
         visible_share: Of the object's surface that any view of the scene sees, the share that this view sees; the smaller one of
             the two masks, [0, 1]. None without mesh, poses or ground truth.
         view_angle_deg: Angle between the directions from which the two masks are seen, degrees; None without depth or poses.
@@ -48,7 +48,7 @@ def collect_facts(
     """Return the facts of pairs, in order.
 
     Args:
-        frames: Gives the scene's frames.
+        frames: Gives the scene's frames; views with a broken file are passed over.
         pairs: Masks of this scene; the facts come in their order.
         mesh: The scene's mesh with instances on its vertices, where there is one: without it, nothing is known of visibility.
         on_progress: Told "looking at views" after every view.
@@ -60,8 +60,8 @@ def collect_facts(
     directions: dict[MaskKey, Float64Array | None] = {}
     seen: dict[str, dict[int, int]] = {}
     ever = np.zeros(0 if surface is None else len(surface[0]), bool)
-    for done, name in enumerate(names, start=1):
-        frame = frames.frame(name)
+    for done, frame in enumerate(frames.usable(names), start=1):
+        name = frame.view
         for key in (key for key in needed if key.view == name):
             areas[key] = frame.mask_areas.get(key.mask, 0)
             directions[key] = view_direction(frame, key.mask)
@@ -82,9 +82,9 @@ def collect_facts(
 
     return [
         PairFacts(
-            crop_px=min(areas[pair.a], areas[pair.b]),
+            crop_px=min(areas.get(pair.a, 0), areas.get(pair.b, 0)),
             visible_share=_least(share(pair.a), share(pair.b)),
-            view_angle_deg=angle_deg(directions[pair.a], directions[pair.b]),
+            view_angle_deg=angle_deg(directions.get(pair.a), directions.get(pair.b)),
         )
         for pair in pairs
     ]

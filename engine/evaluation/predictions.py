@@ -21,7 +21,7 @@ from filelock import lock_descriptor
 from engine.errors import MaskgroupError
 from engine.evaluation.pair_sampling import NEGATIVE_KINDS, NegativeKind
 from engine.strict_json import to_json_text
-from engine.types import BoolArray, Float64Array, MaskKey, MaskPair
+from engine.types import USUAL_THRESHOLD, BoolArray, Float64Array, MaskKey, MaskPair
 
 BATCH = 2
 """Pairs in a batch of the original; only numbers the lines."""
@@ -61,7 +61,7 @@ class Prediction:
     p_same: float | None = None
     p_same_ab: float | None = None
     p_same_ba: float | None = None
-    threshold: float = 0.5
+    threshold: float = USUAL_THRESHOLD
     ambiguity: float | None = None
     negative_kind: NegativeKind | None = None
     twin: int | None = None

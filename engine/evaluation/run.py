@@ -22,11 +22,12 @@ from engine.evaluation.predictions import EvaluationError, Prediction, Predictio
 from engine.evaluation.result_files import METRICS_FILE, PREDICTIONS, SETTINGS
 from engine.evaluation.trained_on import UNKNOWN, TrainedOn
 from engine.files import write_atomically
+from engine.grouping.pipeline import find_truth
 from engine.judging.base import AMBIGUOUS_ABOVE, DEFAULT_PROMPT, CropPair, Judge, load_prompt
 from engine.judging.calibration.fit import margin_of
-from engine.judging.calibration.operating_point import USUAL_THRESHOLD
+from engine.scenes import scene_settings
 from engine.strict_json import as_object
-from engine.types import Float32Array, LeftOutView, MaskKey, Scene, Verdict
+from engine.types import NOTHING, USUAL_THRESHOLD, Float32Array, Frame, LeftOutView, MaskKey, Scene, Verdict
 from engine.views.crops import select_mask, show_mask
 from engine.views.frames import DEFAULT_HEIGHT, DEFAULT_WIDTH, FrameSource
 from engine.views.identical_copies import find_identical_copies
@@ -148,20 +149,32 @@ def sample_scene(
     """Sample pairs of a scene's masks.
 
     Raises:
-        SceneError: If its mask ids mean nothing across views.
+        SceneError: If nothing says which masks are of one object.
         MaskError: If no pairs can be sampled.
     """
-    if not scene.mask_ids_are_instances:
-        raise SceneError(
-            f"{scene.folder} has no ground truth: its mask ids are local to a view, so nothing says which pairs are the same; "
-            "evaluate a scene with instance ids."
-        )
     masks: list[SeenMask] = []
     for done, frame in enumerate(frames.usable(scene.view_names), start=1):
-        masks += [SeenMask(MaskKey(frame.view, mask), mask, area) for mask, area in frame.mask_areas.items()]
+        masks += _masks_of_objects(scene, frame)
         on_progress("reading views", done, len(scene.view_names))
+    if not masks and not scene.mask_ids_are_instances:
+        raise SceneError(
+            f"{scene.folder} has no ground truth: its mask ids are local to a view, so nothing says which pairs are the same; "
+            f"add gt_masks/, set {scene_settings.IDS_SETTING} in {scene_settings.SETTINGS} if equal ids do mean one object, "
+            "or evaluate another scene."
+        )
     copies = {} if scene.mesh is None else find_identical_copies(scene.mesh)
     return sample_pairs(masks, settings, copies=copies, embed=lambda key: color_embedding(frames, key))
+
+
+def _masks_of_objects(scene: Scene, frame: Frame) -> list[SeenMask]:
+    """Return the masks of a view whose object is known; of stored ground truth, the object that most of a mask's pixels show."""
+    if scene.mask_ids_are_instances:
+        return [SeenMask(MaskKey(frame.view, mask), mask, area) for mask, area in frame.mask_areas.items()]
+    truth = find_truth(scene, [frame])
+    if truth is None:
+        return []
+    named = zip(sorted(frame.mask_areas), truth.tolist(), strict=True)
+    return [SeenMask(MaskKey(frame.view, mask), one, frame.mask_areas[mask]) for mask, one in named if one != NOTHING]
 
 
 def color_embedding(frames: FrameSource, key: MaskKey) -> Float32Array:

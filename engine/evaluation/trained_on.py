@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.errors import ModelError
+from engine.errors import ModelError, SceneError
 from engine.evaluation.result_files import METRICS_FILE
 from engine.files import write_text_atomically
+from engine.scenes.regular_files import require_file
 from engine.strict_json import to_json_text
 
 FILE = "trained_on.json"
@@ -80,15 +82,21 @@ UNKNOWN = TrainedOn()
 
 
 def mark_scene(folder: Path, *, held_back: bool = False) -> SceneMark:
-    """Look at a scene's pictures and meshes; the first bytes of each are read."""
+    """Look at a scene's pictures and meshes; the first bytes of each are read. Those that cannot be read are passed over."""
     prints: set[str] = set()
-    for path in folder.rglob("*"):
-        inside = path.relative_to(folder)
-        is_hidden = any(part.startswith(".") for part in inside.parts)
-        if path.suffix.lower() in SEEN and not is_hidden and not NOT_SEEN & set(inside.parts[:-1]) and path.is_file():
-            with path.open("rb") as stream:
-                content = stream.read(HASHED_BYTES)
-            prints.add(hashlib.sha256(f"{path.stat().st_size} ".encode() + content).hexdigest()[:16])
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in NOT_SEEN]
+        for name in names:
+            path = Path(place, name)
+            if name.startswith(".") or path.suffix.lower() not in SEEN:
+                continue
+            try:
+                size = require_file(path, "a picture or a mesh")
+                with path.open("rb") as stream:
+                    content = stream.read(HASHED_BYTES)
+            except (SceneError, OSError):
+                continue
+            prints.add(hashlib.sha256(f"{size} ".encode() + content).hexdigest()[:16])
     return SceneMark(folder.resolve().name, tuple(sorted(prints)[:SAMPLE]), held_back)
 
 

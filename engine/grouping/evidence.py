@@ -11,7 +11,7 @@ import numpy as np
 from engine.grouping.candidates import PairEvidence, physical_sizes, propose_by_appearance
 from engine.grouping.continuation import find_continuations
 from engine.grouping.geometry import MaskTable, follow_masks, sample_masks
-from engine.grouping.graph import SPLIT_MAX_ERROR_M, MaskGraph, build_graph, cut
+from engine.grouping.graph import SPLIT_MAX_ERROR_M, MaskGraph, build_graph, cut_labels
 from engine.grouping.placement import NO_PLACEMENTS, Placements, find_depthless, lay_out, place_masks
 from engine.grouping.similarity import MIN_KNOWN, find_look_alikes, likeness_of, weigh_likeness
 from engine.grouping.sound_links import propose_sound_links
@@ -96,22 +96,32 @@ def gather_by_geometry(table: MaskTable, colors: Sequence[UInt8Array], *, pose_e
         likeness=None,
         sizes_m=physical_sizes(table),
     )
-    parts = cut(found.build(use_geometry=True)).labels
+    parts = cut_labels(found.build(use_geometry=True))
     continued = find_continuations(table, points, parts, colors=colors, pose_error_m=pose_error_m)
-    found = replace(found, pairs=found.pairs.with_continuations(continued.pairs, continued.gaps_m))
-    return _place(found)
+    pairs = found.pairs.with_continuations(continued.pairs, continued.gaps_m)
+    if pairs is not found.pairs:
+        found, parts = replace(found, pairs=pairs), None
+    return _place(found, parts)
 
 
-def _place(found: MaskEvidence) -> MaskEvidence:
-    """Link masks without depth, and those over several objects, to the groups that other views show in their place."""
+def _place(found: MaskEvidence, parts: Int32Array | None) -> MaskEvidence:
+    """Link masks without depth, and those over several objects, to the groups that other views show in their place.
+
+    Args:
+        found: The masks and the links so far.
+        parts: (N,) int32 groups by these links, where they are known.
+    """
     apart = found.depthless | found.undersegmented
     if not apart.any():
         return found
     layout = lay_out(found.table, apart, pose_error_m=found.pose_error_m)
     placed = found.placed
     for _ in range(PLACING_ROUNDS):  # groups that a placed mask shows as one fill more places once they are joined
-        placed = place_masks(layout, cut(found.build(use_geometry=True)).labels)
+        placed = place_masks(layout, cut_labels(found.build(use_geometry=True)) if parts is None else parts)
+        if len(placed.joins) == 0:
+            break  # another round would cut the same links
         found = replace(found, pairs=found.pairs.with_witnesses(placed.joins, placed.agree, placed.witnesses))
+        parts = None
     return replace(found, pairs=found.pairs.with_placements(placed.pairs, placed.fits), placed=placed)
 
 

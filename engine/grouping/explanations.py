@@ -48,7 +48,7 @@ def explain_group(
         constraints: What people said.
         limit: Links at most.
     """
-    pairs, weights = graph.evidence.pairs, graph.weights()
+    pairs, weights = graph.evidence.pairs, graph.weights
     a, b = grouping.labels[pairs[:, 0]] == group, grouping.labels[pairs[:, 1]] == group
     inside = np.flatnonzero(a & b)
     outside = np.flatnonzero((a ^ b) & (weights > 0))
@@ -103,4 +103,4 @@ def explain_link(graph: MaskGraph, grouping: Grouping, link: int, *, constraints
         if {constraint.a, constraint.b} == {a, b}:
             words.append(_say(constraint))
     joined = bool(grouping.labels[first] == grouping.labels[second])
-    return Link(a, b, float(graph.weights()[link]), joined, ", ".join(words) or "no evidence")
+    return Link(a, b, float(graph.weights[link]), joined, ", ".join(words) or "no evidence")

@@ -264,7 +264,6 @@ class Projections:
         visible: (N, V) float32 share of the mask's points that the view sees, [0, 1].
         dominant: (N, V) int32 mask on which most visible points landed, -1 where the view does not see enough of them,
             -2 where no mask takes the majority.
-        followed: (N,) int32 points that were followed.
     """
 
     rows: Int32Array
@@ -272,7 +271,6 @@ class Projections:
     shares: Float32Array
     visible: Float32Array
     dominant: Int32Array
-    followed: Int32Array
 
 
 MIN_VISIBLE_SHARE = 0.01
@@ -307,7 +305,6 @@ def follow_masks(
         assert pose is not None
         worlds[i] = to_world(points[i].local, pose)
     neighbours = find_neighbours([worlds[i] for i in posed], limit=limit)
-    followed = np.zeros(count, np.int32)
     visible = np.zeros((count, view_count), np.float32)
     dominant = np.full((count, view_count), -1, np.int32)
     first = np.searchsorted(table.view_of, np.arange(view_count + 1))
@@ -317,8 +314,7 @@ def follow_masks(
         size = int(stop - start)
         if size == 0:
             continue
-        followed[start:stop] = np.bincount(own, minlength=size)
-        enough = np.maximum(followed[start:stop], 1)
+        enough = np.maximum(np.bincount(own, minlength=size).astype(np.int32), 1)
         for other in neighbours[position]:
             j = posed[int(other)]
             seen, width = _land(points[i].rows - start, worlds[i], table.views[j], int(first[j]), int(first[j + 1]), pose_error_m)
@@ -343,7 +339,7 @@ def follow_masks(
             )
     empty = (np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32))
     rows, onto, shares = (np.concatenate(column) for column in zip(*(parts or [empty]), strict=True))
-    return Projections(rows, onto, shares, visible, dominant, followed)
+    return Projections(rows, onto, shares, visible, dominant)
 
 
 def min_visible_share(pose_error_m: float) -> float:

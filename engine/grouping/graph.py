@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal, cast
 
 import numpy as np
@@ -106,8 +107,9 @@ class MaskGraph:
         """(E,) whether the judge was asked about a link."""
         return ~np.isnan(self.p_same)
 
+    @cached_property
     def weights(self) -> Float64Array:
-        """Return the log-odds of each link, (E,) float64."""
+        """Log-odds of each link, (E,) float64; computed at first use, not to be written to."""
         total = self.geometry_scale * self.geometry if self.use_geometry else np.zeros(len(self.evidence))
         asked = self.asked
         if not self.use_geometry and self.likeness is not None:
@@ -120,6 +122,7 @@ class MaskGraph:
             prior = np.clip(self.reliability.prior, 0.02, 0.98)
             total[asked] += np.log(prior / (1 - prior))
         total[self.is_same_view] -= self.same_view_repulsion
+        total.setflags(write=False)
         return total
 
     def with_answers(self, links: Int32Array, p_same: Float32Array) -> MaskGraph:
@@ -247,8 +250,39 @@ def cut(graph: MaskGraph, *, constraints: Sequence[Constraint] = ()) -> Grouping
         graph: Masks, links and evidence.
         constraints: What people said, oldest first. One that contradicts older ones is reported and set aside.
     """
-    weights = graph.weights()
-    pairs = graph.evidence.pairs
+    found = _solve(graph, constraints)
+    confidences = _confide(found.labels, found.pairs, np.clip(found.weights, -2 * SAME_VIEW_CLEAN, 2 * SAME_VIEW_CLEAN))
+    groups = _describe(graph, found.labels, confidences)
+    energy = cut_energy(found.labels, found.pairs[: found.measured], found.weights[: found.measured])
+    return Grouping(found.labels, confidences, groups, found.contradictions, energy)
+
+
+def cut_labels(graph: MaskGraph) -> Int32Array:
+    """Return the group of each mask alone, (N,) int32, where nobody asks how sure it is."""
+    return _solve(graph, ()).labels
+
+
+@dataclass(frozen=True, eq=False)
+class _Solution:
+    """Groups, and what they were cut by.
+
+    Attributes:
+        labels: (N,) int32 group of each mask, the largest first.
+        pairs: (E, 2) int32 rows of all links: measured ones, constraints, rivals of one view.
+        weights: (E,) float64 their log-odds.
+        measured: How many of them, at the beginning, come from the graph.
+        contradictions: Constraints that could not hold together.
+    """
+
+    labels: Int32Array
+    pairs: Int32Array
+    weights: Float64Array
+    measured: int
+    contradictions: tuple[ConstraintConflict, ...]
+
+
+def _solve(graph: MaskGraph, constraints: Sequence[Constraint]) -> _Solution:
+    pairs, weights = graph.evidence.pairs, graph.weights
     held, contradictions = settle_constraints(constraints, known=set(graph.keys))
     rows = {key: row for row, key in enumerate(graph.keys)}
     hard = np.asarray([(rows[c.a], rows[c.b]) for c in held], np.int32).reshape(-1, 2)
@@ -261,11 +295,8 @@ def cut(graph: MaskGraph, *, constraints: Sequence[Constraint] = ()) -> Grouping
     rivals = _same_view_rivals(graph, all_pairs, all_weights)
     all_pairs = np.concatenate([all_pairs, rivals])
     all_weights = np.concatenate([all_weights, np.full(len(rivals), -graph.same_view_repulsion)])
-    labels = solve_multicut(len(graph.keys), all_pairs, all_weights)
-    labels = _largest_first(labels)
-    confidences = _confide(labels, all_pairs, np.clip(all_weights, -2 * SAME_VIEW_CLEAN, 2 * SAME_VIEW_CLEAN))
-    groups = _describe(graph, labels, confidences)
-    return Grouping(labels, confidences, groups, contradictions, cut_energy(labels, pairs, weights))
+    labels = _largest_first(solve_multicut(len(graph.keys), all_pairs, all_weights))
+    return _Solution(labels, all_pairs, all_weights, len(pairs), contradictions)
 
 
 def _same_view_rivals(graph: MaskGraph, pairs: Int32Array, weights: Float64Array) -> Int32Array:

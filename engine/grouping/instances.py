@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from engine.grouping.geometry import MaskTable, depth_tolerance, project, to_world
-from engine.types import NOTHING, Float32Array, Float64Array, Int32Array, SceneMesh, UInt8Array
+from engine.grouping.geometry import MaskTable, depth_tolerance, project
+from engine.grouping.voxels import lift_grid, thin_to_voxels
+from engine.types import NOTHING, Float32Array, Int32Array, SceneMesh, UInt8Array
 
 CLOUD_VOXEL_M = 0.02
 MIN_FRAGMENT_SHARE = 0.02
@@ -88,14 +89,13 @@ def fuse_cloud(table: MaskTable, labels: Int32Array, *, colors: list[UInt8Array]
         step = max(1, view.camera.width // 320)
         depth, rows = view.depth[::step, ::step], view.index_map[::step, ::step]
         valid = depth > 0
-        points.append(to_world((view.camera.rays[::step, ::step][valid] * depth[valid, None]).astype(np.float32), view.pose))
+        points.append(lift_grid(view, valid, step=step))
         groups.append(np.where(rows[valid] >= 0, labels[np.maximum(rows[valid], 0)] if len(labels) else NOTHING, NOTHING))
         tints.append(colors[index][::step, ::step][valid] if colors else np.full((int(valid.sum()), 3), 160, np.uint8))
     if not points or sum(len(p) for p in points) == 0:
         return None
     world, group, tint = np.concatenate(points), np.concatenate(groups).astype(np.int64), np.concatenate(tints)
-    cells = np.floor(world / CLOUD_VOXEL_M).astype(np.int64) + (1 << 20)
-    _, first, voxel = np.unique(cells @ np.asarray([1, 1 << 21, 1 << 42]), return_index=True, return_inverse=True)
+    first, voxel = thin_to_voxels(world, CLOUD_VOXEL_M)
     winner = name_majority(voxel, group, len(first))
     kept = world[first]
     boxes = make_boxes(kept, winner)
@@ -202,8 +202,3 @@ def write_instances_ply(cloud: InstanceCloud, path: Path) -> None:
         file.write(("\n".join([*header, "end_header"]) + "\n").encode("ascii"))
         file.write(vertex.tobytes())
         file.write(face.tobytes())
-
-
-def box_array(boxes: tuple[InstanceBox, ...]) -> Float64Array:
-    """Return boxes as (B, 2, 3) float64: lower and upper corners."""
-    return np.asarray([[box.minimum, box.maximum] for box in boxes], np.float64).reshape(-1, 2, 3)

@@ -56,12 +56,10 @@ class Asked:
     Attributes:
         graph: The graph with the answers and the measured reliability.
         calls: Pairs that were asked.
-        rounds: Rounds in which at least one pair was asked.
     """
 
     graph: MaskGraph
     calls: int
-    rounds: int
 
 
 def ask_in_rounds(
@@ -85,7 +83,7 @@ def ask_in_rounds(
         tick: Called with (calls so far, budget) before each round and after each batch; may raise to cancel.
     """
     total = round(DEFAULT_CALLS_PER_MASK * len(graph.keys)) if budget is None else max(0, budget)
-    calls = used = 0
+    calls = 0
 
     def ask(links: Int32Array) -> MaskGraph:
         return calibrate(_ask(graph, judge, links, tick=lambda done: tick(calls + done, total)))
@@ -108,9 +106,8 @@ def ask_in_rounds(
             break
         graph = ask(chosen)
         calls += len(chosen)
-        used += 1
     tick(calls, total)
-    return Asked(graph, calls, used)
+    return Asked(graph, calls)
 
 
 def _spread(count: int, picks: int) -> list[int]:
@@ -199,7 +196,7 @@ def _calibration(graph: MaskGraph) -> Int32Array:
 
 def _choose(graph: MaskGraph, count: int) -> Int32Array:
     """Pick the links whose answers may change the cut: most doubtful first, each mask in turn."""
-    weights = graph.weights()
+    weights = graph.weights
     open_links: BoolArray = ~graph.asked & ~graph.is_same_view & (np.abs(weights) < FLIPPABLE)
     links = np.flatnonzero(open_links).astype(np.int32)
     if count <= 0 or len(links) == 0:

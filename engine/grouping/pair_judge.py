@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from engine.judging.base import CropPair, Judge
-from engine.judging.calibration.operating_point import USUAL_THRESHOLD, shift_probability
-from engine.types import Float32Array, MaskKey, MaskPair, UInt8Array, no_probability
+from engine.judging.calibration.operating_point import shift_probability
+from engine.types import USUAL_THRESHOLD, Float32Array, MaskKey, MaskPair, UInt8Array, no_probability
 from engine.views.crops import PictureStyle, show_mask
 from engine.views.frames import FrameSource
 

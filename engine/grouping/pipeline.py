@@ -38,7 +38,6 @@ MANY_UNDERSEGMENTED = 0.005
 """Share of masks over several objects that is worth a warning; fewer are listed only."""
 LEFT_OUT_SAID = 3
 """Left-out views that a warning names; the result lists all."""
-PLACING_ROUNDS = 2
 VISION_WEIGHT = 0.25
 """What a judge's embeddings count for beside colours among the neighbours of a mask without geometry; see docs/grouping.md."""
 
@@ -90,7 +89,7 @@ class GroupingRun:
         point_scores: Scores over the mesh's vertices, None without their ground truth.
         undersegmented: Masks that seem to cover several objects.
         left_out: Views of the scene that could not be used, and why.
-        findings: What was found out about depth, poses and masks; None where a kept run was opened.
+        findings: What was found out about depth, poses and masks; None in a kept run of an earlier version.
         calls: Pairs that the judge was asked.
         seconds: Wall-clock time of each stage.
         warnings: Sentences about what looks wrong with the scene.
@@ -183,9 +182,8 @@ def group_scene(
             loaded.append(frame)
             clock.tick(len(loaded) / len(scene.view_names))
     with clock.time("scores"):
-        truth = find_truth(scene, loaded)
-        reader = scene.reader
-        truth_maps = [_read_truth(reader, frame) for frame in loaded] if isinstance(reader, HasGroundTruth) else None
+        truth_maps = _read_truth_maps(scene, loaded)
+        truth = _name_objects(scene, loaded, truth_maps)
     return group_frames(
         loaded,
         scene=scene,
@@ -348,28 +346,34 @@ def _tell_left_out(scene: Scene | None, left_out: Sequence[LeftOutView], used: i
 def find_truth(scene: Scene, frames: Sequence[Frame]) -> Int32Array | None:
     """Return the object of each mask, (N,) int32 in table order, -1 = unknown; None where the scene has no ground truth.
 
-    Rendered masks carry the object's id; masks of other origin take the object most of their pixels show.
+    Masks of most formats carry the object's id; where ids are local to a view, a mask is the object most of its pixels show.
     """
-    reader = scene.reader
+    return _name_objects(scene, frames, _read_truth_maps(scene, frames))
+
+
+def _name_objects(scene: Scene, frames: Sequence[Frame], maps: Sequence[Int32Array | None] | None) -> Int32Array | None:
+    """Return the object of each mask as `find_truth` does, given what `_read_truth_maps` gave."""
+    if maps is None:
+        return (
+            np.asarray([i for frame in frames for i in sorted(frame.mask_areas)], np.int32)
+            if scene.mask_ids_are_instances
+            else None
+        )
     truth: list[int] = []
-    found = False
-    for frame in frames:
-        ids = sorted(frame.mask_areas)
-        if isinstance(reader, HasGroundTruth):
-            objects = _read_truth(reader, frame)
+    for frame, objects in zip(frames, maps, strict=True):
+        for mask in sorted(frame.mask_areas):
             if objects is None:
-                truth.extend([NOTHING] * len(ids))
+                truth.append(NOTHING)
                 continue
-            for mask in ids:
-                under, counts = np.unique(objects[frame.instance_map == mask], return_counts=True)
-                truth.append(int(under[counts.argmax()]))
-            found = True
-        elif scene.format == "processed" or (scene.mesh is not None and scene.mesh.vertex_instances is not None):
-            truth.extend(ids)
-            found = True
-        else:
-            return None
-    return np.asarray(truth, np.int32) if found else None
+            under, counts = np.unique(objects[frame.instance_map == mask], return_counts=True)
+            truth.append(int(under[counts.argmax()]))
+    return None if all(objects is None for objects in maps) else np.asarray(truth, np.int32)
+
+
+def _read_truth_maps(scene: Scene, frames: Sequence[Frame]) -> list[Int32Array | None] | None:
+    """Return the objects of each frame's pixels, (H, W) int32 or None; None where the scene keeps no such maps."""
+    reader = scene.reader
+    return [_read_truth(reader, frame) for frame in frames] if isinstance(reader, HasGroundTruth) else None
 
 
 def _read_truth(reader: HasGroundTruth, frame: Frame) -> Int32Array | None:

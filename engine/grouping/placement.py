@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from engine.grouping.geometry import MaskTable, PosedView, depth_tolerance, to_world
+from engine.grouping.geometry import MaskTable, PosedView, depth_tolerance
+from engine.grouping.voxels import lift_grid, thin_to_voxels
 from engine.types import NOTHING, BoolArray, Float32Array, Int32Array
 
 VOXEL_M = 0.04
@@ -70,14 +71,12 @@ class Layout:
     """Which voxel fills each place under the wanted masks; it depends on no grouping, so one serves many.
 
     Attributes:
-        wanted: (N,) bool masks to place.
         voxel: (P,) int32 voxel of each point of the other masks.
         rows: (P,) int32 row of each such point's mask.
         places: For each view with wanted masks, (Q,) int32 rows of those and (Q,) int32 voxels, -1 = none, one for each place.
         others: For each such view, (R,) int32 rows of the masks that are not wanted, one for each place under them.
     """
 
-    wanted: BoolArray
     voxel: Int32Array
     rows: Int32Array
     places: list[tuple[Int32Array, Int32Array]]
@@ -124,7 +123,7 @@ def lay_out(table: MaskTable, wanted: BoolArray, *, pose_error_m: float = 0.0) -
         hit = seen.ravel()[is_wanted]
         places.append((under[is_wanted], np.where(hit >= 0, np.append(some, NOTHING)[hit], NOTHING).astype(np.int32)))
         others.append(under[(under >= 0) & ~is_wanted])
-    return Layout(wanted, voxel, rows, places, others)
+    return Layout(voxel, rows, places, others)
 
 
 def place_masks(layout: Layout, labels: Int32Array) -> Placements:
@@ -228,21 +227,17 @@ def _gather_voxels(table: MaskTable, lends: BoolArray) -> tuple[Float32Array, In
     rows: list[Int32Array] = []
     lending = np.append(lends, False)
     for view in table.views:
-        if not view.is_posed:
+        if view.depth is None or view.camera is None or view.pose is None:
             continue
-        assert view.depth is not None
-        assert view.camera is not None
-        assert view.pose is not None
         step = max(1, round(STEP_PX * view.camera.width / 640))
         own, depth = view.index_map[::step, ::step], view.depth[::step, ::step]
         valid = (depth > 0) & lending[own]
-        points.append(to_world((view.camera.rays[::step, ::step][valid] * depth[valid][:, None]).astype(np.float32), view.pose))
+        points.append(lift_grid(view, valid, step=step))
         rows.append(own[valid])
     if not points or sum(map(len, points)) == 0:
         return np.zeros((0, 3), np.float32), np.zeros(0, np.int32), np.zeros(0, np.int32)
     world = np.concatenate(points)
-    cells = np.floor(world / VOXEL_M).astype(np.int64) + (1 << 20)
-    _, first, voxel = np.unique(cells @ np.asarray([1, 1 << 21, 1 << 42]), return_index=True, return_inverse=True)
+    first, voxel = thin_to_voxels(world, VOXEL_M)
     return world[first], voxel.astype(np.int32), np.concatenate(rows)
 
 

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.grouping.geometry import MaskTable, to_world
+from engine.grouping.geometry import MaskTable
 from engine.grouping.graph import Grouping
 from engine.grouping.instances import CLOUD_VOXEL_M, name_majority
 from engine.grouping.metrics import PointScores, score_points
+from engine.grouping.voxels import lift_grid, thin_to_voxels
 from engine.types import NOTHING, Float32Array, Int32Array
 
 ACROSS = 320
@@ -45,14 +46,13 @@ def score_mask_points(table: MaskTable, truth: Int32Array | Sequence[Int32Array 
             whole = truth[index]
             true = np.full(rows.shape, NOTHING, np.int32) if whole is None else whole[::step, ::step]
         valid = (depth > 0) & ((rows >= 0) | (true >= 0))
-        points.append(to_world((view.camera.rays[::step, ::step][valid] * depth[valid][:, None]).astype(np.float32), view.pose))
+        points.append(lift_grid(view, valid, step=step))
         objects.append(true[valid])
         groups.append(np.append(grouping.labels, NOTHING).astype(np.int32)[rows[valid]])
     if not points or sum(map(len, points)) == 0:
         return None
-    cells = np.floor(np.concatenate(points) / CLOUD_VOXEL_M).astype(np.int64) + (1 << 20)
-    _, voxel = np.unique(cells @ np.asarray([1, 1 << 21, 1 << 42]), return_inverse=True)
-    count = int(voxel.max()) + 1
+    first, voxel = thin_to_voxels(np.concatenate(points), CLOUD_VOXEL_M)
+    count = len(first)
     confidences = [group.confidence for group in grouping.groups]
     return score_points(
         name_majority(voxel, np.concatenate(objects), count), name_majority(voxel, np.concatenate(groups), count), confidences

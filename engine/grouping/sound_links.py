@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from engine.grouping.candidates import PairEvidence, add_rivals, propose_by_geometry
 from engine.grouping.geometry import MaskTable, Projections
-from engine.grouping.graph import build_graph, cut, weigh_geometry
+from engine.grouping.graph import MaskGraph, build_graph, cut_labels, weigh_geometry
 from engine.grouping.undersegmented import BRIDGE_CONFLICT, Bridges, find_bridges, find_glue, without_observations
-from engine.types import BoolArray, Int32Array
+from engine.types import BoolArray
 
 
 def propose_sound_links(
@@ -25,11 +25,13 @@ def propose_sound_links(
     """
     sound = without_observations(table, projections, undersegmented)
     evidence = propose_by_geometry(table, sound, pose_error_m=pose_error_m)
-    bridges = None
+    bridges, is_new = None, True
     for least in BRIDGE_CONFLICT:
-        bridges = find_bridges(table, sound, evidence, attracts=weigh_geometry(evidence, pose_error_m=pose_error_m) > 0)
+        if bridges is None or is_new:
+            bridges = find_bridges(table, sound, evidence, attracts=weigh_geometry(evidence, pose_error_m=pose_error_m) > 0)
         more = bridges.conflict >= least
-        if more.any():
+        is_new = bool(more.any())
+        if is_new:
             undersegmented = undersegmented | more
             sound = without_observations(table, projections, undersegmented)
             evidence = propose_by_geometry(table, sound, pose_error_m=pose_error_m)
@@ -56,10 +58,10 @@ def _with_rivals(
 def _find_glue(table: MaskTable, evidence: PairEvidence, suspects: BoolArray, pose_error_m: float) -> BoolArray:
     """Cut with and without the suspects, and return those that hold parts together, (N,) bool."""
 
-    def cut_links(some: PairEvidence) -> Int32Array:
-        return cut(build_graph(table.keys, table.view_of, table.areas, some, pose_error_m=pose_error_m)).labels
+    def build(some: PairEvidence) -> MaskGraph:
+        return build_graph(table.keys, table.view_of, table.areas, some, pose_error_m=pose_error_m)
 
     sound = ~(suspects[evidence.pairs[:, 0]] | suspects[evidence.pairs[:, 1]])
-    without = cut_links(evidence.select(sound))
-    weights = weigh_geometry(evidence, pose_error_m=pose_error_m)
-    return find_glue(cut_links(evidence), without, suspects, evidence.pairs, weights)
+    with_all = build(evidence)
+    without = cut_labels(build(evidence.select(sound)))
+    return find_glue(cut_labels(with_all), without, suspects, evidence.pairs, with_all.geometry)

@@ -1,7 +1,8 @@
 """Finds masks that cover several objects, because the views that show several masks in their place agree that these are several.
 
-Such a mask would glue its objects together, and it would count as a witness that other masks are one. So it is a witness no more,
-and it keeps one link, to the mask that it covers most (MaskClustering, Yan et al., CVPR 2024, leaves such masks out altogether).
+Such a mask would glue its objects together, and it would count as a witness that other masks are one. So it is no witness any more,
+and it has no links until it is placed with the group that it shows most of (MaskClustering, Yan et al., CVPR 2024, leaves such
+masks out altogether).
 """
 
 from __future__ import annotations

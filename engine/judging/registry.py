@@ -17,10 +17,7 @@ def load_judge(
     name: str | None = None,
     prompt: str | None = None,
     both_orders: bool = True,
-    device: str = "auto",
-    dtype: str = "auto",
-    four_bit: bool = False,
-    loader: str = "transformers",
+    loading: LoadOptions | None = None,
     calibration: Calibration | None = None,
 ) -> Judge:
     """Load a judge.
@@ -33,10 +30,7 @@ def load_judge(
         name: Stored with every verdict; default: the model's own.
         prompt: Name of the prompt to ask; default: the model's own.
         both_orders: Ask both orders of a pair and average their logits.
-        device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
-        dtype: "auto" (bfloat16 on a GPU, else float32), "float32", "bfloat16", "float16".
-        four_bit: Load the language model's weights in 4 bits; needs bitsandbytes, and is slow without an NVIDIA GPU.
-        loader: "transformers", or "unsloth" on NVIDIA.
+        loading: Device, dtype and loader of weights on this machine; None = as this machine suggests.
         calibration: Fitted on this model and prompt; default: the one beside the weights, if any.
 
     Raises:
@@ -47,7 +41,7 @@ def load_judge(
         prompt=load_prompt(prompt or found.prompt),
         name=name,
         both_orders=both_orders,
-        loading=LoadOptions(device=device, dtype=dtype, four_bit=four_bit, loader=loader),
+        loading=loading or LoadOptions(),
         calibration=calibration,
     )
     for backend in BACKENDS:

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from engine.assets import BUNDLED_MODEL, MODELS_DIR, TUNED_ADAPTER
 from engine.errors import ModelError
-from engine.judging.adapters import base_of, is_adapter
+from engine.judging.adapters import ADAPTER_CONFIG, MODEL_CONFIG, base_of, has_adapter, is_adapter
 from engine.judging.base import default_prompt
 
 BASE, TUNED = "base", "tuned"
@@ -33,7 +33,7 @@ class LoadOptions:
     Attributes:
         device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
         dtype: "auto" (bfloat16 on a GPU that has it, float16 on others, else float32), "float32", "bfloat16", "float16".
-        four_bit: Load the language model's weights in 4 bits.
+        four_bit: Load the language model's weights in 4 bits; needs bitsandbytes, and is slow without an NVIDIA GPU.
         loader: "transformers", or "unsloth" on NVIDIA.
     """
 
@@ -114,7 +114,7 @@ def is_address(model: str) -> bool:
 
 def has_tuned_adapter() -> bool:
     """Whether a tuned adapter came with the program."""
-    return (TUNED_ADAPTER / "adapter_config.json").is_file()
+    return has_adapter(TUNED_ADAPTER)
 
 
 def resolve_model(model: str, *, runs: RunLookup | None = None, adapter: Path | None = None) -> ModelReference:
@@ -138,7 +138,7 @@ def resolve_model(model: str, *, runs: RunLookup | None = None, adapter: Path | 
         return ModelReference("bundled", BASE, BUNDLED_MODEL, BASE, None, default_prompt(BASE))
     run = runs.promoted() if runs is not None and model == TUNED else None
     if model == TUNED and run is None:
-        if not TUNED_ADAPTER.is_dir():
+        if not has_tuned_adapter():
             raise ModelError("No tuned model has been made yet; retrain first, or use 'base', a model folder or a hub id.")
         return ModelReference("tuned", TUNED, base_of(TUNED_ADAPTER), TUNED, TUNED_ADAPTER, default_prompt(TUNED))
     name = run or model
@@ -151,13 +151,22 @@ def resolve_model(model: str, *, runs: RunLookup | None = None, adapter: Path | 
 
 def _outside_model(model: str) -> ModelReference:
     """Return a model that is neither ours nor on a server: a folder, a hub id, or a name for another backend."""
-    folder, prompt = Path(model).expanduser(), default_prompt(model)
-    if folder.exists():
+    prompt = default_prompt(model)
+    try:
+        folder = Path(model).expanduser()
+        is_there = folder.exists()
+    except (OSError, RuntimeError) as error:  # a folder that may not be entered, a name too long, no such user
+        raise ModelError(
+            f"The model {model!r} cannot be looked at ({error}); give a folder that may be read, or a hub id."
+        ) from error
+    if is_there:
         name, key = folder.resolve().name, str(folder.resolve())
         if is_adapter(folder):
             return ModelReference("adapter", name, base_of(folder), key, folder, prompt)
-        if not (folder / "config.json").is_file():
-            raise ModelError(f"{folder} is no model: it has no config.json; give a folder written by save_pretrained, or a hub id.")
+        if not (folder / MODEL_CONFIG).is_file():
+            raise ModelError(
+                f"{folder} is no model: it has no {MODEL_CONFIG}; give a folder written by save_pretrained, or a hub id."
+            )
         return ModelReference("folder", name, folder, key, None, prompt)
     if _OTHER.fullmatch(model):
         return ModelReference("other", model, model, model, None, prompt)
@@ -169,10 +178,8 @@ def _outside_model(model: str) -> ModelReference:
 def _with_adapter(base: ModelReference, adapter: Path) -> ModelReference:
     if base.kind == "server":
         raise server_decides(base.key)
-    if not (adapter / "adapter_config.json").is_file():
-        raise ModelError(
-            f"{adapter} is no adapter: it has no adapter_config.json; give a folder written by PEFT's save_pretrained."
-        )
+    if not has_adapter(adapter):
+        raise ModelError(f"{adapter} is no adapter: it has no {ADAPTER_CONFIG}; give a folder written by PEFT's save_pretrained.")
     if base.adapter is not None:
         raise ModelError(
             f"{base.adapter} is an adapter itself, and {adapter} cannot be put on it; give the base that both were trained on."

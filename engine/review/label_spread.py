@@ -33,7 +33,7 @@ def find_supernodes(graph: MaskGraph, grouping: Grouping) -> Int32Array:
         grouping: Their groups before anybody said anything.
     """
     pairs, count = graph.evidence.pairs, len(graph.keys)
-    tight = (grouping.labels[pairs[:, 0]] == grouping.labels[pairs[:, 1]]) & (graph.weights() >= TIGHT)
+    tight = (grouping.labels[pairs[:, 0]] == grouping.labels[pairs[:, 1]]) & (graph.weights >= TIGHT)
     links = coo_matrix((np.ones(int(tight.sum())), (pairs[tight, 0], pairs[tight, 1])), shape=(count, count))
     return np.asarray(connected_components(links, directed=False)[1], np.int32)
 

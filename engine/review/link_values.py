@@ -56,7 +56,7 @@ def value_links(graph: MaskGraph, grouping: Grouping, constraints: Sequence[Cons
         grouping: The groups of this graph under `constraints`.
         constraints: Pairs that people called same or different.
     """
-    pairs, weights = graph.evidence.pairs, graph.weights()
+    pairs, weights = graph.evidence.pairs, graph.weights
     told = _told(graph, constraints)
     weights = np.where(told != 0, told * TOLD, weights)
     labels = grouping.labels

@@ -81,10 +81,10 @@ def explain_link(kind: QueueKind, pool: LinkPool, link: int) -> str:
     p, rival = float(pool.p_same[link]), float(pool.p_rival[link])
     chance, moved = float(pool.values.p_change[link]), int(pool.values.moved[link])
     if kind == "impact":
-        masks = "1 mask" if moved == 1 else f"{moved} masks"
+        masks, s = (f"{moved} mask", "s") if moved == 1 else (f"{moved} masks", "")
         if pool.values.is_inside[link]:
-            return f"One group, but it hangs together weakly here: if these differ, {masks} leave it ({chance:.0%} likely)."
-        return f"Two groups that may be one object: if so, {masks} join the other group ({chance:.0%} likely)."
+            return f"One group, but it hangs together weakly here: if these differ, {masks} leave{s} it ({chance:.0%} likely)."
+        return f"Two groups that may be one object: if so, {masks} join{s} the other group ({chance:.0%} likely)."
     if kind == "uncertain":
         if np.isnan(p):
             return "Geometry can hardly tell: this pair is as close to a coin toss as any."
@@ -109,7 +109,7 @@ def _by_impact(pool: LinkPool, _seed: int) -> Int32Array:
 def _by_uncertainty(pool: LinkPool, _seed: int) -> Int32Array:
     links = np.flatnonzero(pool.is_open).astype(np.int32)
     asked = ~np.isnan(pool.p_same[links])
-    distance = np.abs(pool.graph.weights()[links])
+    distance = np.abs(pool.graph.weights[links])
     # Judged pairs and pairs with geometry alone are compared on one scale: the distance of the log-odds from the turning point.
     p = np.clip(pool.p_same[links].astype(np.float64), 1e-6, 1 - 1e-6)
     turn = np.log(pool.threshold / (1 - pool.threshold))

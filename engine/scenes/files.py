@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import SceneError
+from engine.scenes.folders import SceneFolder
 from engine.scenes.pictures import MAX_PIXELS, image_size
 from engine.scenes.regular_files import require_file
 from engine.scenes.text import read_integers, read_matrix, read_text
@@ -31,12 +32,15 @@ FOCAL_RANGE = (0.1, 100.0)
 MAX_JSON_BYTES = 32 * 2**20
 MAX_JSON_LISTS = 6_000_000
 """Lists and objects in a JSON file: two characters of text become 70 bytes of memory."""
+DEPTH_SCALE_FILE = "depth_scale.txt"
+"""Units of the depth images in a metre, in the folder of a scene of any format with depth."""
 LABEL_BYTES = 32
 """Bytes that a label may take in its file, with its line end: numpy.savetxt writes 25."""
 
 __all__ = [
     "MAX_ID",
     "check_pose",
+    "find_depth_scale",
     "image_size",
     "plain_camera",
     "read_depth_scale",
@@ -166,6 +170,16 @@ def read_depth_scale(path: Path) -> float:
     if not 1e-3 <= scale <= 1e9:
         raise SceneError(f"{path}: found {scale:g}, expected a positive depth scale such as 1000 for millimetres.")
     return scale
+
+
+def find_depth_scale(root: SceneFolder) -> float | None:
+    """Return what depth_scale.txt says, or None if the scene has none.
+
+    Raises:
+        SceneError: If the file is broken.
+    """
+    path = root.find(DEPTH_SCALE_FILE)
+    return None if path is None else read_depth_scale(path)
 
 
 def _load_integers(path: Path, what: str) -> NDArray[np.integer[Any]]:

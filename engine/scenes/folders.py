@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,6 +23,43 @@ ROLES = (".color", ".rgb", ".depth", ".pose")
 LINKS_VARIABLE = "MASKGROUP_FOLLOW_LINKS"
 """Hands the folders on to the processes that this one starts."""
 
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder, links followed.
+
+    Raises:
+        SceneError: If that cannot be known, because a folder above it may not be entered.
+    """
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except PermissionError as error:
+        raise not_allowed(path, error) from error
+    except (OSError, ValueError):  # there is nothing, or it is no name that a file could have
+        return False
+
+
+def is_entry(path: Path) -> bool:
+    """Whether there is something of that name, if only a link that leads to nothing.
+
+    Raises:
+        SceneError: If that cannot be known, because a folder above it may not be entered.
+    """
+    try:
+        path.lstat()
+    except PermissionError as error:
+        raise not_allowed(path, error) from error
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def not_allowed(path: Path, error: OSError) -> SceneError:
+    """Return the error for a path that lies in a folder that may not be entered."""
+    return SceneError(
+        f"{path}: cannot be looked at ({error.strerror}), expected a folder that may be entered; check its permissions."
+    )
+
+
 _allowed: tuple[Path, ...] | None = None
 _allowed_lock = threading.Lock()
 
@@ -35,7 +73,7 @@ def follow_links_into(folders: Iterable[Path]) -> None:
     global _allowed
     resolved: list[Path] = []
     for folder in folders:
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise SceneError(f"{folder}: found no folder, expected one that links may lead into; check --follow-links.")
         resolved.append(folder.resolve())
     with _allowed_lock:
@@ -114,12 +152,13 @@ class SceneFolder:
     """
 
     def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
-            kind = "a file" if folder.exists() else "nothing"
+        if not is_folder(folder):
+            kind = "a file" if is_entry(folder) else "nothing"
             raise SceneError(f"{folder}: found {kind}, expected a scene folder; give the path of a folder that exists.")
         self.path = folder.resolve()
         self.names = list_names(self.path)
         self._by_case = {name.casefold(): name for name in reversed(self.names)}
+        self._names_in: dict[tuple[str, ...], list[str]] = {(): self.names}
 
     def file(self, *parts: str) -> Path:
         """Return the path of a file inside the folder; it need not exist.
@@ -140,7 +179,17 @@ class SceneFolder:
 
     def has_folder(self, name: str) -> bool:
         """Whether the folder holds a folder of that name, or a link to one."""
-        return (self.path / self.actual(name)).is_dir()
+        return is_folder(self.path / self.actual(name))
+
+    def names_in(self, *parts: str) -> list[str]:
+        """Return the names in a subfolder, sorted; it is listed once, as the folder itself is.
+
+        Raises:
+            SceneError: If it leads out of the scene, cannot be listed, or holds too many files.
+        """
+        if parts not in self._names_in:
+            self._names_in[parts] = list_names(self.file(*parts))
+        return self._names_in[parts]
 
     def ending(self, *endings: str) -> list[str]:
         """Return the names of the folder's own entries with this ending, in any case; hidden files are left out."""
@@ -159,12 +208,11 @@ class SceneFolder:
         """
         first, *rest = subfolder.split("/")
         parts = tuple(part for part in (self.actual(first), *rest) if part)
-        folder = self.file(*parts)
-        if not folder.is_dir():
+        if not is_folder(self.file(*parts)):
             return Listing({}, {})
         files: dict[str, tuple[str, ...]] = {}
         faults: dict[str, str] = {}
-        for name in self.names if not parts else list_names(folder):
+        for name in self.names_in(*parts):
             stem, suffix = os.path.splitext(name)
             if is_foreign(name) or suffix.lower() not in suffixes or not stem:
                 continue

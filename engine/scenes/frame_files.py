@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from engine.errors import SceneError
 from engine.scenes import layouts, pictures
-from engine.scenes.folders import SceneFolder, list_names
+from engine.scenes.folders import SceneFolder
 from engine.scenes.ply import read_ply
 from engine.scenes.posed_views import ViewFiles, union_of
 from engine.scenes.scannet import open_frames
@@ -46,7 +46,7 @@ def _place(root: SceneFolder) -> str | None:
     if root.ending(POSE_ENDING):
         return PLACES[0]
     if root.has_folder(PLACES[1]):
-        names = list_names(root.file(root.actual(PLACES[1])))
+        names = root.names_in(root.actual(PLACES[1]))
         if any(name.lower().endswith(POSE_ENDING) for name in names):
             return PLACES[1]
     return None

@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.errors import SceneError
 from engine.scenes import files, pictures
-from engine.scenes.folders import Listing, SceneFolder
+from engine.scenes.folders import Listing, SceneFolder, is_entry
 from engine.scenes.posed_views import CameraFile
 from engine.scenes.text import read_text
 from engine.types import Float64Array
@@ -43,8 +43,7 @@ def find_parts(root: SceneFolder, candidates: tuple[tuple[str, ...], ...]) -> tu
     """Return the path parts of the first candidate that exists, as they are written in the folder, or None."""
     for first, *rest in candidates:
         parts = (root.actual(first), *rest)
-        path = root.path.joinpath(*parts)
-        if path.is_symlink() or path.exists():
+        if is_entry(root.path.joinpath(*parts)):
             return parts
     return None
 

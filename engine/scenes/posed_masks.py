@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import SceneError
+from engine.scenes import depth_scale as depth_units
 from engine.scenes import files, layouts, pictures
 from engine.scenes.folders import Listing, SceneFolder
+from engine.scenes.kept_mesh import KeptMesh
 from engine.scenes.masks_in.base import MaskSource
 from engine.scenes.masks_in.source import find_coco, find_masks, list_mask_files, read_id_picture
-from engine.scenes.names import normal_form
 from engine.scenes.ply import read_ply
 from engine.scenes.posed_views import PosedViews, ViewFiles, to_metres, union_of
 from engine.scenes.scene_settings import SETTINGS, SceneSettings, read_settings
@@ -26,7 +27,6 @@ from engine.scenes.void_ids import guess_void_id
 from engine.types import NOTHING, Float32Array, Int32Array, Scene, SceneMesh, UInt8Array, View
 
 NAME = "posed masks"
-DEFAULT_DEPTH_SCALE = 1000.0
 LABELLED_MESHES = ("_mesh.ply", "_vh_clean_2.ply")
 """A COCO file beside one of these changes nothing: replica's and scannet's objects are on the mesh."""
 
@@ -65,14 +65,9 @@ def open_folder(root: SceneFolder) -> Scene:
     )
     camera = layouts.read_matrix_of(root, layouts.COLOR_INTRINSICS)
     views = PosedViews(root, listed, camera)
-    return Scene(
-        name=normal_form(root.path.name),
-        folder=root.path,
-        format=NAME,
-        view_names=views.names,
-        reader=PosedMasksReader(root, views, read_settings(root)),
-        left_out=views.left_out,
-    )
+    settings = read_settings(root)
+    reader = PosedMasksReader(root, views, settings)
+    return views.make_scene(NAME, reader, mask_ids_are_instances=bool(settings.mask_ids_are_instances))
 
 
 def list_truths(root: SceneFolder) -> Listing:
@@ -98,7 +93,7 @@ class PosedMasksReader:
         views: PosedViews,
         settings: SceneSettings,
         *,
-        depth_scale: float = DEFAULT_DEPTH_SCALE,
+        depth_scale: float = depth_units.DEFAULT,
         mesh_names: tuple[str, ...] = ("mesh.ply",),
         notes: tuple[str, ...] = (),
     ) -> None:
@@ -107,8 +102,8 @@ class PosedMasksReader:
         self._settings = settings
         self._default_scale = depth_scale
         self._mesh_names = mesh_names
-        self._lock = threading.RLock()
-        self._mesh: SceneMesh | None = None
+        self._lock = threading.Lock()
+        self._kept_mesh = KeptMesh(self._load_mesh)
         self._void: tuple[int, ...] | None = settings.ignore_ids
         self._notes = notes
 
@@ -151,12 +146,7 @@ class PosedMasksReader:
 
     def read_mesh(self) -> SceneMesh | None:
         """Return the mesh, read once, or None if the scene has none."""
-        with self._lock:
-            found = (self._root.find(name) for name in self._mesh_names)
-            path = next((path for path in found if path is not None), None)
-            if self._mesh is None and path is not None:
-                self._mesh = read_ply(path)
-            return self._mesh
+        return self._kept_mesh.get()
 
     def read_notes(self) -> tuple[str, ...]:
         """Return sentences about what was read so far."""
@@ -166,8 +156,13 @@ class PosedMasksReader:
     @cached_property
     def depth_scale(self) -> float:
         """Units of the depth images in a metre."""
-        path = self._root.find("depth_scale.txt")
-        return self._default_scale if path is None else files.read_depth_scale(path)
+        written = files.find_depth_scale(self._root)
+        return self._default_scale if written is None else written
+
+    def _load_mesh(self) -> SceneMesh | None:
+        found = (self._root.find(name) for name in self._mesh_names)
+        path = next((path for path in found if path is not None), None)
+        return None if path is None else read_ply(path)
 
     def _ignored(self) -> tuple[int, ...]:
         """Return the ids that mean "nothing here": as maskgroup.json says, else as the masks suggest."""

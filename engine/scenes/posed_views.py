@@ -16,8 +16,8 @@ from engine.errors import LeftOutError, MaskError, SceneError
 from engine.scenes import files, pictures
 from engine.scenes.folders import Listing, SceneFolder
 from engine.scenes.masks_in.base import MaskSource
-from engine.scenes.names import numeric_order, printable
-from engine.types import Camera, Float32Array, Float64Array, Int32Array, LeftOutView, UInt8Array, View
+from engine.scenes.names import normal_form, numeric_order, printable
+from engine.types import Camera, Float32Array, Float64Array, Int32Array, LeftOutView, Scene, SceneReader, UInt8Array, View
 
 MAX_VIEWS = 20_000
 MAX_FROM_OTHERS_M = 1000.0
@@ -139,6 +139,24 @@ class PosedViews:
             without = f"{count} views without a usable pose" if has_poses else f"{count} views that cannot be used"
             raise SceneError(f"{root.path}: found {without}; the first, {printable(first.name)}: {first.reason}")
 
+    def make_scene(self, scene_format: str, reader: SceneReader, *, mask_ids_are_instances: bool) -> Scene:
+        """Return the scene of these views.
+
+        Args:
+            scene_format: Name of its format.
+            reader: Reads its parts.
+            mask_ids_are_instances: As `Scene` has it.
+        """
+        return Scene(
+            name=normal_form(self.root.path.name),
+            folder=self.root.path,
+            format=scene_format,
+            view_names=self.names,
+            reader=reader,
+            mask_ids_are_instances=mask_ids_are_instances,
+            left_out=self.left_out,
+        )
+
     def read_view(self, name: str) -> View:
         """Return camera and pose; either is None if the scene has none."""
         self.require(name)
@@ -174,14 +192,14 @@ class PosedViews:
             return None
         path = self.root.file(*self.files.depths.files[name])
         size = self.size(name)
-        if size is not None and not any_aspect:
-            width, height = pictures.image_size(path)
-            if not _same_aspect(size, (width, height), DEPTH_ASPECT):
-                raise SceneError(
-                    f"{path}: found {width}x{height} pixels, expected the aspect of the photo, {size[0]}x{size[1]}; "
-                    "export depth as the photo's camera sees it."
-                )
-        return pictures.read_depth_units(path)
+        units = pictures.read_depth_units(path)
+        height, width = units.shape
+        if size is not None and not any_aspect and not same_aspect(size, (width, height), DEPTH_ASPECT):
+            raise SceneError(
+                f"{path}: found {width}x{height} pixels, expected the aspect of the photo, {size[0]}x{size[1]}; "
+                "export depth as the photo's camera sees it."
+            )
+        return units
 
     def size(self, name: str) -> tuple[int, int] | None:
         """Return (width, height) of the view's photo, or of its camera where it has none."""
@@ -257,7 +275,7 @@ class PosedViews:
             return self.files.masks.size(name) != stored
         if self.files.given is not None:
             wanted = self.files.given[name].size
-            return wanted is not None and not _same_aspect(wanted, stored, PHOTO_ASPECT)
+            return wanted is not None and not same_aspect(wanted, stored, PHOTO_ASPECT)
         if self._camera_file is not None:
             return _off_center(self._camera_file.matrix, upright) <= _off_center(self._camera_file.matrix, stored)
         return True
@@ -315,7 +333,7 @@ class PosedViews:
         base = (reference.width, reference.height)
         for name, own in list(self._usable.items()):
             size = own.size or base
-            if _same_aspect(base, size, PHOTO_ASPECT):
+            if same_aspect(base, size, PHOTO_ASPECT):
                 self._cameras[name] = reference if size == base else reference.resized(*size)
                 continue
             place = self.root.path.joinpath(*self.files.colors.files[name])
@@ -334,7 +352,7 @@ class PosedViews:
             if camera.matrix is None or base is None or size is None:
                 self._drop(name, f"{place}: found no camera for view {name!r}, expected its intrinsics; add them.")
                 continue
-            if not _same_aspect(base, size, PHOTO_ASPECT):
+            if not same_aspect(base, size, PHOTO_ASPECT):
                 reason = (
                     f"{self.root.path.joinpath(*self.files.colors.files[name])}: found {size[0]}x{size[1]} pixels, expected "
                     f"{base[0]}x{base[1]} or the same aspect, as its intrinsics belong to; turn it, resize it or remove this view."
@@ -353,7 +371,7 @@ class PosedViews:
         self._reasons[name] = str(SceneError(reason))
 
 
-def _same_aspect(a: tuple[int, int], b: tuple[int, int], tolerance: float) -> bool:
+def same_aspect(a: tuple[int, int], b: tuple[int, int], tolerance: float) -> bool:
     """Whether two sizes have one aspect, up to a tolerance and to rounding by a pixel."""
     product_a, product_b = a[0] * b[1], a[1] * b[0]
     return abs(product_a - product_b) <= max(tolerance * max(product_a, product_b), max(*a, *b))

@@ -1,9 +1,12 @@
 """The processed format (the original's output, and ours): pictures and masks of every view, no geometry.
 
-``<scene>/<view>/{rgb.png, instance_mask.npy, unique_instances.npy}``. See docs/scene-formats.md.
+``<scene>/<view>/{rgb.png, instance_mask.npy, unique_instances.npy}`` and, where the program wrote it, ``render.json``.
+See docs/scene-formats.md.
 """
 
 from __future__ import annotations
+
+import os
 
 import numpy as np
 
@@ -17,6 +20,11 @@ from engine.types import NOTHING, Float32Array, Int32Array, LeftOutView, Scene, 
 
 NAME = "processed"
 RGB, MASK, UNIQUE = "rgb.png", "instance_mask.npy", "unique_instances.npy"
+NOTE = "render.json"
+"""File beside the views that says which scene they show."""
+IDS_FIELD = "mask_ids_are_instances"
+"""What the note says about the ids; without it they are those of objects, as the original's are."""
+MAX_NOTE_BYTES = 2**20
 
 
 def matches(root: SceneFolder) -> bool:
@@ -26,7 +34,7 @@ def matches(root: SceneFolder) -> bool:
 
 def count_views(root: SceneFolder) -> int:
     """Number of views, from directory listings only."""
-    return sum(_is_view(root, name) for name in root.names)
+    return len(_list_views(root))
 
 
 def open_folder(root: SceneFolder) -> Scene:
@@ -35,7 +43,7 @@ def open_folder(root: SceneFolder) -> Scene:
     Raises:
         SceneError: If there is no usable view.
     """
-    listed = sorted((name for name in root.names if _is_view(root, name)), key=numeric_order)
+    listed = sorted(_list_views(root), key=numeric_order)
     if not listed:
         raise SceneError(f"{root.path}: found no view, expected folders with {RGB} and {MASK}; render the scene again.")
     if len(listed) > MAX_VIEWS:
@@ -55,13 +63,45 @@ def open_folder(root: SceneFolder) -> Scene:
         )
     reader = ProcessedReader(root, names, tuple(left_out), read_settings(root))
     return Scene(
-        name=normal_form(root.path.name), folder=root.path, format=NAME, view_names=names, reader=reader, left_out=tuple(left_out)
+        name=normal_form(root.path.name),
+        folder=root.path,
+        format=NAME,
+        view_names=names,
+        reader=reader,
+        mask_ids_are_instances=_read_ids_are_instances(root),
+        left_out=tuple(left_out),
     )
+
+
+def _read_ids_are_instances(root: SceneFolder) -> bool:
+    """Whether mask ids are those of objects: not where masks were written from a scene whose ids are local to a view."""
+    path = root.find(NOTE)
+    if path is None:
+        return True
+    told: object = files.read_json(path, "the note of `maskgroup render`", limit=MAX_NOTE_BYTES).get(IDS_FIELD, True)
+    if not isinstance(told, bool):
+        raise SceneError(f"{path}: found {IDS_FIELD} that is neither true nor false, expected one of them; render the scene again.")
+    return told
+
+
+def _list_views(root: SceneFolder) -> list[str]:
+    """Return the names of views, and of folders that may not be entered: they are left out as views, not passed over in silence."""
+    return [name for name in root.names if _is_view(root, name) or _is_locked(root, name)]
 
 
 def _is_view(root: SceneFolder, name: str) -> bool:
     # Names that start with a dot are views still being written.
-    return not is_foreign(name) and any((root.path / name / part).exists() for part in (RGB, MASK))
+    return not is_foreign(name) and any(os.path.exists(root.path / name / part) for part in (RGB, MASK))
+
+
+def _is_locked(root: SceneFolder, name: str) -> bool:
+    try:
+        (root.path / name / RGB).lstat()
+    except PermissionError:
+        return not is_foreign(name)
+    except OSError:
+        return False
+    return False
 
 
 def _check(root: SceneFolder, name: str) -> None:

@@ -6,6 +6,7 @@ A new format is one module that matches `SceneFormat` and one entry in `FORMATS`
 from __future__ import annotations
 
 import logging
+import stat
 import threading
 import time
 from collections import Counter
@@ -15,7 +16,7 @@ from typing import Protocol
 
 from engine.errors import SceneError
 from engine.scenes import frame_files, posed_masks, processed, replica, scannet
-from engine.scenes.folders import SceneFolder, allowed_folders, list_names
+from engine.scenes.folders import SceneFolder, allowed_folders, is_folder, list_names
 from engine.scenes.listed import colmap, trajectory, transforms
 from engine.scenes.names import fault_of, is_foreign, normal_form, numeric_order, printable
 from engine.types import LeftOutView, Scene
@@ -25,7 +26,8 @@ logger = logging.getLogger(__name__)
 GROUND_TRUTH = "ground_truth"
 """The folder of labels beside scenes of the replica format: no scene, and nothing to wonder about."""
 RETRY_S = 10.0
-"""A folder that could not be opened is tried again after this time, even if it looks unchanged."""
+"""A folder that could not be opened, or that has views left out, is tried again after this time, even if it looks unchanged: a file
+that is mended in place changes no folder."""
 
 
 class SceneFormat(Protocol):
@@ -133,28 +135,28 @@ def find_scene(name_or_path: str, scenes_dir: Path) -> Scene:
     """Open a scene by its name in `scenes_dir`, or else by its path.
 
     Raises:
-        SceneError: If there is neither.
+        SceneError: If there is neither, or a folder on the way may not be entered.
     """
     if name_or_path and "\0" not in name_or_path:
         is_name = name_or_path not in (".", "..") and Path(name_or_path).name == name_or_path
         folder = _folder_named(name_or_path, scenes_dir) if is_name else None
         if folder is not None:
             return open_scene(folder)
-        if Path(name_or_path).is_dir():
+        if is_folder(Path(name_or_path)):
             return open_scene(Path(name_or_path))
-    known = ", ".join(_names_that_match(scenes_dir)) if scenes_dir.is_dir() else ""
+    known = ", ".join(_names_that_match(scenes_dir)) if is_folder(scenes_dir) else ""
     raise SceneError(
         f"{name_or_path!r} is neither a folder nor a scene in {scenes_dir}; expected one of: {known or 'none there'}, or a path."
     )
 
 
 def _folder_named(name: str, scenes_dir: Path) -> Path | None:
-    if (scenes_dir / name).is_dir():
+    if is_folder(scenes_dir / name):
         return scenes_dir / name
-    if not scenes_dir.is_dir():
+    if not is_folder(scenes_dir):
         return None
     alike = [other for other in list_names(scenes_dir) if normal_form(other) == normal_form(name)]
-    return scenes_dir / alike[0] if len(alike) == 1 and (scenes_dir / alike[0]).is_dir() else None
+    return scenes_dir / alike[0] if len(alike) == 1 and is_folder(scenes_dir / alike[0]) else None
 
 
 def _names_that_match(scenes_dir: Path) -> list[str]:
@@ -162,7 +164,7 @@ def _names_that_match(scenes_dir: Path) -> list[str]:
     names: list[str] = []
     for name in sorted(list_names(scenes_dir), key=numeric_order):
         try:
-            if not is_foreign(name) and (scenes_dir / name).is_dir() and detect_format(SceneFolder(scenes_dir / name)):
+            if not is_foreign(name) and is_folder(scenes_dir / name) and detect_format(SceneFolder(scenes_dir / name)):
                 names.append(normal_form(name))
         except SceneError:
             continue
@@ -190,13 +192,13 @@ def survey_scenes(scenes_dir: Path, *, budget_s: float | None = None) -> SceneLi
     Raises:
         SceneError: If `scenes_dir` is not a folder.
     """
-    if not scenes_dir.is_dir():
+    if not is_folder(scenes_dir):
         raise SceneError(f"{scenes_dir}: found no folder, expected a folder of scenes; check --scenes.")
     started = time.monotonic()
     names = [
         name
         for name in sorted(list_names(scenes_dir), key=numeric_order)
-        if not is_foreign(name) and name != GROUND_TRUTH and ((scenes_dir / name).is_dir() or (scenes_dir / name).is_symlink())
+        if not is_foreign(name) and name != GROUND_TRUTH and _may_be_scene(scenes_dir / name)
     ]
     alike = Counter(normal_form(name) for name in names)
     scenes: list[SceneInfo] = []
@@ -215,6 +217,15 @@ def survey_scenes(scenes_dir: Path, *, budget_s: float | None = None) -> SceneLi
     return SceneList(tuple(scenes), tuple(left_out))
 
 
+def _may_be_scene(path: Path) -> bool:
+    """Whether something in a folder of scenes is worth a line in the list: not a plain file."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return True  # the list says why it cannot be looked at
+    return stat.S_ISDIR(mode) or stat.S_ISLNK(mode)
+
+
 Found = SceneInfo | LeftOutFolder
 Signature = tuple[tuple[str, int, int], ...]
 
@@ -225,14 +236,15 @@ _known_lock = threading.Lock()
 def _look_at(folder: Path, *, has_time: bool) -> Found:
     """Open one folder among scenes. A fault in it is returned as a reason, never raised."""
     try:
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise SceneError(f"{folder}: the link leads to nothing that is a folder, expected a scene's folder; remove it.")
         signature = _signature(folder)
         with _known_lock:
             known = _known.get(folder)
-        is_same = known is not None and known[0] == signature
-        if known is not None and is_same and (isinstance(known[2], SceneInfo) or time.monotonic() - known[1] < RETRY_S):
-            return known[2]
+        if known is not None and known[0] == signature:
+            is_good = isinstance(known[2], SceneInfo) and not (known[2].left_out and has_time)
+            if is_good or time.monotonic() - known[1] < RETRY_S:
+                return known[2]
         if not has_time:
             return _listed_only(folder)
         scene = open_scene(folder)

@@ -27,6 +27,8 @@ def require_file(path: Path, what: str, *, limit: int | None = None) -> int:
     """
     try:
         found = path.stat()
+    except PermissionError as error:
+        raise SceneError(f"{path}: cannot be looked at ({error.strerror}), expected {what}; check its permissions.") from error
     except (OSError, ValueError):
         raise SceneError(f"{path}: found no file, expected {what}; add the file or remove what refers to it.") from None
     if not stat.S_ISREG(found.st_mode):

@@ -14,8 +14,8 @@ import numpy as np
 
 from engine.errors import SceneError
 from engine.scenes import depth_scale, files, layouts, pictures
-from engine.scenes.folders import SceneFolder, inside
-from engine.scenes.names import normal_form
+from engine.scenes.folders import SceneFolder, inside, is_entry
+from engine.scenes.kept_mesh import KeptMesh
 from engine.scenes.ply import read_ply
 from engine.scenes.posed_views import CameraFile, PosedViews, ViewFiles, sorted_names, to_metres, union_of
 from engine.scenes.scene_settings import SceneSettings, read_settings
@@ -48,15 +48,7 @@ def open_folder(root: SceneFolder) -> Scene:
         raise SceneError(f"{root.path}: found no view, expected color/*.jpg and poses/*.txt; add at least one view.")
     name = root.actual("intrinsics.txt")
     views = PosedViews(root, listed, CameraFile(files.read_intrinsics(root.file(name)), (name,)))
-    reader = ReplicaReader(root, views, read_settings(root))
-    return Scene(
-        name=normal_form(root.path.name),
-        folder=root.path,
-        format=NAME,
-        view_names=views.names,
-        reader=reader,
-        left_out=views.left_out,
-    )
+    return views.make_scene(NAME, ReplicaReader(root, views, read_settings(root)), mask_ids_are_instances=True)
 
 
 def _list_files(root: SceneFolder) -> ViewFiles:
@@ -72,10 +64,8 @@ class ReplicaReader:
         self._root = root
         self._views = views
         self._settings = settings
-        self._lock = threading.RLock()
-        self._mesh: SceneMesh | None = None
-        self._has_mesh: bool | None = None
-        self._mesh_error: SceneError | None = None
+        self._kept_mesh = KeptMesh(self._load_mesh)
+        self._lock = threading.Lock()
         self._depth_scale: float | None = None
 
     def read_view(self, name: str) -> View:
@@ -111,25 +101,15 @@ class ReplicaReader:
 
     def read_mesh(self) -> SceneMesh | None:
         """Return the mesh with its labels, read once, or None if the scene has none."""
-        with self._lock:
-            if self._mesh_error is not None:
-                raise self._mesh_error
-            if self._has_mesh is None:
-                try:
-                    self._mesh = self._load_mesh()
-                except SceneError as error:
-                    self._mesh_error = error  # every view asks for it, so a large broken file is read only once
-                    raise
-                self._has_mesh = self._mesh is not None
-            return self._mesh
+        return self._kept_mesh.get()
 
     @property
     def depth_scale(self) -> float:
         """Units of the depth images in a metre: from depth_scale.txt, else measured against the mesh, else 1000."""
         with self._lock:
             if self._depth_scale is None:
-                path = self._root.find("depth_scale.txt")
-                self._depth_scale = self._estimate_depth_scale() if path is None else files.read_depth_scale(path)
+                written = files.find_depth_scale(self._root)
+                self._depth_scale = self._estimate_depth_scale() if written is None else written
             return self._depth_scale
 
     def _estimate_depth_scale(self) -> float:
@@ -170,4 +150,4 @@ class ReplicaReader:
         """The only file outside the folder that belongs to the format; links out of ground_truth/ are refused."""
         folder = self._root.path.parent / "ground_truth"
         path = folder / f"{self._root.path.name}.txt"
-        return inside(folder, path.name) if path.is_symlink() or path.exists() else None
+        return inside(folder, path.name) if is_entry(path) else None

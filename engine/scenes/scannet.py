@@ -6,7 +6,6 @@ or frames alone as in scannet_frames_25k. See docs/scene-formats.md. Knows nothi
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
@@ -14,11 +13,11 @@ from functools import cached_property
 import numpy as np
 
 from engine.errors import SceneError
-from engine.scenes import files, layouts, pictures
+from engine.scenes import depth_scale, files, layouts, pictures
 from engine.scenes.folders import Listing, SceneFolder
-from engine.scenes.names import normal_form
+from engine.scenes.kept_mesh import KeptMesh
 from engine.scenes.ply import read_ply
-from engine.scenes.posed_views import PosedViews, ViewFiles, to_metres, union_of
+from engine.scenes.posed_views import DEPTH_ASPECT, PosedViews, ViewFiles, same_aspect, to_metres, union_of
 from engine.scenes.scannet_labels import label_vertices, read_segments
 from engine.scenes.scene_settings import SceneSettings, read_settings
 from engine.types import NOTHING, Camera, Float32Array, Float64Array, Int32Array, Scene, SceneMesh, UInt8Array, View
@@ -29,8 +28,6 @@ SEGMENTS = ".segs.json"
 OBJECTS = ".aggregation.json"
 INSTANCES = ("instance", "instance-filt")
 """Folders of instance maps that come with some exports."""
-DEPTH_SCALE = 1000.0
-"""Units of the depth images in a metre, unless depth_scale.txt says otherwise."""
 
 
 def matches(root: SceneFolder) -> bool:
@@ -94,14 +91,7 @@ def open_frames(
     reader = ScanNetReader(
         root, views, read_settings(root), load_mesh=load_mesh, depth_matrix=depth_matrix, instances=instances, notes=notes
     )
-    return Scene(
-        name=normal_form(root.path.name),
-        folder=root.path,
-        format=name,
-        view_names=views.names,
-        reader=reader,
-        left_out=views.left_out,
-    )
+    return views.make_scene(name, reader, mask_ids_are_instances=True)
 
 
 def _list_files(root: SceneFolder) -> ViewFiles:
@@ -142,14 +132,10 @@ class ScanNetReader:
         self._root = root
         self._views = views
         self._settings = settings
-        self._load_mesh = load_mesh
+        self._kept_mesh = KeptMesh(lambda: self._leave_out_ignored(load_mesh()))
         self._depth_matrix = depth_matrix
         self._instances = instances
         self._notes = notes
-        self._lock = threading.RLock()
-        self._mesh: SceneMesh | None = None
-        self._has_mesh: bool | None = None
-        self._mesh_error: SceneError | None = None
 
     def read_view(self, name: str) -> View:
         """Return camera and pose."""
@@ -175,7 +161,7 @@ class ScanNetReader:
         height, width = raw.shape
         own = self._depth_camera(self._depth_matrix, width, height)
         rows_out = height
-        if abs(camera.width * height - camera.height * width) > 0.02 * camera.width * height:
+        if not same_aspect((camera.width, camera.height), (width, height), DEPTH_ASPECT):
             rows_out = max(round(width * camera.height / camera.width), 1)  # another aspect than the photo's: take the photo's
         wanted = camera.resized(width, rows_out)
         across, down = np.arange(width, dtype=np.float64), np.arange(rows_out, dtype=np.float64)
@@ -196,7 +182,7 @@ class ScanNetReader:
         path = self._root.file(*self._instances.files[name])
         ids = pictures.read_ids(path)
         size = self._views.size(name)
-        if size is not None and abs(size[0] * ids.shape[0] - size[1] * ids.shape[1]) > 0.02 * size[0] * ids.shape[0]:
+        if size is not None and not same_aspect(size, (ids.shape[1], ids.shape[0]), DEPTH_ASPECT):
             raise SceneError(
                 f"{path}: found {ids.shape[1]}x{ids.shape[0]} pixels, expected the aspect of the photo, {size[0]}x{size[1]}; "
                 "export it again."
@@ -208,21 +194,7 @@ class ScanNetReader:
 
     def read_mesh(self) -> SceneMesh | None:
         """Return the mesh with its objects, read once, or None if the scene has none."""
-        with self._lock:
-            if self._mesh_error is not None:
-                raise self._mesh_error
-            if self._has_mesh is None:
-                try:
-                    mesh = self._load_mesh()
-                except SceneError as error:
-                    self._mesh_error = error  # every view asks for it, so a large broken file is read only once
-                    raise
-                if mesh is not None and mesh.vertex_instances is not None and self._settings.ignore_ids:
-                    ignored = np.isin(mesh.vertex_instances, self._settings.ignore_ids)
-                    mesh = replace(mesh, vertex_instances=np.where(ignored, NOTHING, mesh.vertex_instances).astype(np.int32))
-                self._mesh = mesh
-                self._has_mesh = self._mesh is not None
-            return self._mesh
+        return self._kept_mesh.get()
 
     def read_notes(self) -> tuple[str, ...]:
         """Return sentences about what was read so far."""
@@ -231,8 +203,14 @@ class ScanNetReader:
     @cached_property
     def depth_scale(self) -> float:
         """Units of the depth images in a metre."""
-        path = self._root.find("depth_scale.txt")
-        return DEPTH_SCALE if path is None else files.read_depth_scale(path)
+        written = files.find_depth_scale(self._root)
+        return depth_scale.DEFAULT if written is None else written
+
+    def _leave_out_ignored(self, mesh: SceneMesh | None) -> SceneMesh | None:
+        if mesh is None or mesh.vertex_instances is None or not self._settings.ignore_ids:
+            return mesh
+        ignored = np.isin(mesh.vertex_instances, self._settings.ignore_ids)
+        return replace(mesh, vertex_instances=np.where(ignored, NOTHING, mesh.vertex_instances).astype(np.int32))
 
     def _depth_camera(self, matrix: Float64Array, width: int, height: int) -> Camera:
         parts = layouts.find_parts(self._root, layouts.DEPTH_INTRINSICS) or (layouts.SEQUENCE_INFO,)

@@ -17,13 +17,10 @@ from PIL import Image
 from engine.errors import LeftOutError, RenderError, SceneError
 from engine.files import write_text_atomically, writing_folder
 from engine.scenes.files import image_size, read_id_list, read_id_map
-from engine.scenes.processed import MASK, RGB, UNIQUE
+from engine.scenes.processed import IDS_FIELD, MASK, NOTE, RGB, UNIQUE
 from engine.strict_json import as_object, to_json_text
 from engine.types import Frame
 from engine.views.frames import FrameSource
-
-NOTE = "render.json"
-"""File beside the views that says which scene they show."""
 
 PNG_LEVEL = 1
 """zlib level of the pictures: higher ones cost several times the time for a few per cent of the size."""
@@ -108,7 +105,8 @@ def _claim(target: Path, source: FrameSource, width: int, height: int) -> None:
         if {key: told.get(key) for key in wanted} != wanted:
             raise RenderError(f"{note}: found views of {found!r}, expected {wanted!r} as asked for now; choose another --out.")
         target.mkdir(parents=True, exist_ok=True)
-        write_text_atomically(note, to_json_text(wanted | {"width": width, "height": height}) + "\n")
+        facts = {IDS_FIELD: source.scene.mask_ids_are_instances, "width": width, "height": height}
+        write_text_atomically(note, to_json_text(wanted | facts) + "\n")
     except (OSError, ValueError) as error:
         raise RenderError(
             f"{note}: cannot be used ({error}), expected a folder that can be written; choose another --out."

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
 from finetune.bundled.pretrain_augment import reshape_crop, resize_crop
-from finetune.bundled.pretrain_contrast import average_gradients, encode_crops, process_rank, schedule
+from finetune.bundled.pretrain_contrast import encode_crops
 from finetune.bundled.pretrain_crops import CropSet
 from finetune.bundled.pretrain_model import TinySize
+from finetune.bundled.pretrain_steps import Descent, load_checkpoint, process_rank, save_checkpoint
 
 LOG = logging.getLogger(__name__)
 
@@ -176,6 +176,17 @@ class AnswerSettings:
     seed: int = 0
 
 
+def answer_loss(logits: Tensor, answers: tuple[int, int], labels: Sequence[int]) -> Tensor:
+    """Cross-entropy of next-token logits (B, vocabulary) with the ids of "yes" and "no", and labels (1 = same).
+
+    Over the whole vocabulary, so that nothing else is ever likely; smoothed a little against overconfidence.
+    """
+    same = torch.tensor(labels, dtype=torch.float32) * 0.94 + 0.03
+    target = torch.zeros_like(logits)
+    target[:, answers[0]], target[:, answers[1]] = same, 1 - same
+    return functional.cross_entropy(logits, target)
+
+
 def train_answers(
     model: Any,
     builder: QuestionBuilder,
@@ -190,42 +201,27 @@ def train_answers(
     """Train all but the vision tower in place; if `checkpoint` is finished, it is loaded. Returns the losses."""
     named = {n: p for n, p in model.named_parameters() if ".visual." not in n}
     if checkpoint.exists():
-        tensors = load_file(str(checkpoint))
-        with torch.no_grad():
-            for name, p in named.items():
-                p.copy_(tensors[name])
+        load_checkpoint(checkpoint, named)
         return []
-    optimizer = torch.optim.AdamW(named.values(), lr=settings.learning_rate, weight_decay=0.05, betas=(0.9, 0.98))
+    descent = Descent(named, learning_rate=settings.learning_rate, steps=settings.steps)
     sampler = QuestionSampler(crops, bank.pooled)
     rank = process_rank()
     losses: list[float] = []
     began = time.perf_counter()
     variants = int(bank.starts.shape[1])
-    ids = torch.tensor(answers)
     for step in range(settings.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * schedule(step, settings.steps)
         rng = np.random.default_rng((settings.seed, 77, step, rank))
         pairs, labels = sampler.batch(rng, settings.pairs)
         questions = [(bank.get(a, int(rng.integers(variants))), bank.get(b, int(rng.integers(variants)))) for a, b in pairs]
-        # Over the whole vocabulary, so that nothing else is ever likely; smoothed a little against overconfidence.
-        target = torch.zeros(len(pairs), model.config.text_config.vocab_size)
-        same = torch.tensor(labels, dtype=torch.float32) * 0.94 + 0.03
-        target[:, ids[0]], target[:, ids[1]] = same, 1 - same
-        loss = functional.cross_entropy(builder.logits(questions), target)
-        optimizer.zero_grad()
-        loss.backward()  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
-        average_gradients(list(named.values()))
-        torch.nn.utils.clip_grad_norm_(list(named.values()), 1.0)
-        optimizer.step()  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
-        losses.append(loss.item())
+        loss = answer_loss(builder.logits(questions), answers, labels)
+        losses.append(descent.take_step(step, loss))
         if (step + 1) % 50 == 0 and rank == 0:
             rate = (time.perf_counter() - began) / len(losses)
             LOG.info("answer step %d loss %.3f, %.2f s a step", step + 1, np.mean(losses[-50:]), rate)
         if validation is not None and rank == 0 and ((step + 1) % 200 == 0 or step + 1 == settings.steps):
             LOG.info("validation %s", score(builder, answers, *validation))
     if rank == 0:
-        save_file({n: p.detach().contiguous().clone() for n, p in named.items()}, str(checkpoint))
+        save_checkpoint(checkpoint, named)
     return losses
 
 

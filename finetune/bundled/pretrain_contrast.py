@@ -17,14 +17,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.nn import functional
 
-from engine.files import writing_file
 from finetune.bundled.pretrain_augment import augment_batch, reshape_crop, resize_crop, to_input
 from finetune.bundled.pretrain_crops import CropSet
 from finetune.bundled.pretrain_model import TinySize, encode_images, patchify
+from finetune.bundled.pretrain_steps import Descent, load_checkpoint, process_rank, save_checkpoint
 
 LOG = logging.getLogger(__name__)
 HARD_WEIGHT = 4.0
@@ -133,56 +132,30 @@ def train_vision(
     """Train the tower in place; resumes from `checkpoint` (safetensors) where it exists. Returns the losses of this call."""
     scale = torch.nn.Parameter(torch.tensor(1 / settings.temperature).log())
     named: dict[str, Tensor] = {**{f"visual.{n}": p for n, p in visual.named_parameters()}, "log_scale": scale}
-    optimizer = torch.optim.AdamW(named.values(), lr=settings.learning_rate, weight_decay=0.05, betas=(0.9, 0.98))
-    start = _resume(checkpoint, named, optimizer)
+    descent = Descent(named, learning_rate=settings.learning_rate, steps=settings.steps)
+    start = _resume(checkpoint, named, descent.optimizer)
     rank = process_rank()
     sampler = PairSampler(crops, settings)
     losses: list[float] = []
     began = time.perf_counter()
     stream = _batches(crops, sampler, size, (settings.seed, rank), start, settings.steps)
     for step, (first, images) in enumerate(stream, start=start):
-        for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * schedule(step, settings.steps)
         generator = torch.Generator().manual_seed((settings.seed * 97 + rank) * 1_000_003 + step)
         vectors = embed(encode_crops(visual, images, size, generator))
         a, b = vectors[: len(first)], vectors[len(first) :]
         ids = (torch.from_numpy(x[first].astype(np.int64)) for x in (crops.model, crops.kind, crops.room))  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
         loss = contrast_loss(a, b, *ids, scale=scale.exp().clamp(max=60))
-        optimizer.zero_grad()
-        loss.backward()  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
-        average_gradients(list(named.values()))
-        torch.nn.utils.clip_grad_norm_(list(named.values()), 1.0)
-        optimizer.step()  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
-        losses.append(loss.item())
+        losses.append(descent.take_step(step, loss))
         if (step + 1) % 20 == 0 and rank == 0:
             rate = (time.perf_counter() - began) / len(losses)
             LOG.info(
                 "contrast step %d loss %.3f scale %.1f, %.2f s a step", step + 1, np.mean(losses[-20:]), scale.exp().item(), rate
             )
         if ((step + 1) % 100 == 0 or step + 1 == settings.steps) and rank == 0:
-            _save(checkpoint, named, optimizer, step + 1)
+            _save(checkpoint, named, descent.optimizer, step + 1)
             if validation is not None:
                 LOG.info("validation %s", probe(visual, validation, size))
     return losses
-
-
-def process_rank() -> int:
-    """Return this process's number among those that train together, 0 where it is alone."""
-    return distributed.get_rank() if distributed.is_initialized() else 0
-
-
-def average_gradients(parameters: Sequence[Tensor]) -> None:
-    """Average gradients over processes, where several train together: one thread each beats many threads on few shared cores."""
-    if not distributed.is_initialized():
-        return
-    flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
-    distributed.all_reduce(flat)  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
-    flat /= distributed.get_world_size()
-    offset = 0
-    for p in parameters:
-        if p.grad is not None:
-            p.grad.copy_(flat[offset : offset + p.grad.numel()].view_as(p.grad))
-            offset += p.grad.numel()
 
 
 @torch.no_grad()
@@ -206,21 +179,12 @@ def probe(visual: Any, crops: CropSet, size: TinySize, *, pairs: int = 320, seed
     return {"random": round(area(similarity[other]), 4), "look_alike": round(area(similarity[alike]), 4)}
 
 
-def schedule(step: int, steps: int) -> float:
-    """Linear warm-up over 4 % of the steps, then cosine to 2 %."""
-    warm = max(1, steps // 25)
-    if step < warm:
-        return (step + 1) / warm
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
-
-
 def _save(path: Path, named: dict[str, Tensor], optimizer: torch.optim.Optimizer, step: int) -> None:
-    tensors = {name: p.detach().clone() for name, p in named.items()}
+    tensors = dict(named)
     for name, p in named.items():
         state = optimizer.state[p]
         tensors[f"m/{name}"], tensors[f"v/{name}"] = state["exp_avg"], state["exp_avg_sq"]
-    with writing_file(path) as unfinished:
-        save_file({k: v.contiguous() for k, v in tensors.items()}, str(unfinished), metadata={"step": str(step)})
+    save_checkpoint(path, tensors, metadata={"step": str(step)})
 
 
 def _resume(path: Path, named: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> int:
@@ -230,13 +194,11 @@ def _resume(path: Path, named: dict[str, Tensor], optimizer: torch.optim.Optimiz
 
     with safe_open(str(path), framework="pt") as file:
         step = int(file.metadata()["step"])
-    tensors = load_file(str(path))
-    with torch.no_grad():
-        for name, p in named.items():
-            p.copy_(tensors[name])
-            optimizer.state[p] = {
-                "step": torch.tensor(float(step)),
-                "exp_avg": tensors[f"m/{name}"],
-                "exp_avg_sq": tensors[f"v/{name}"],
-            }
+    tensors = load_checkpoint(path, named)
+    for name, p in named.items():
+        optimizer.state[p] = {
+            "step": torch.tensor(float(step)),
+            "exp_avg": tensors[f"m/{name}"],
+            "exp_avg_sq": tensors[f"v/{name}"],
+        }
     return step

@@ -20,13 +20,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from engine.files import write_atomically
 from engine.judging.base import CropPair, Judge
 from engine.judging.local.qwen_vl import load_qwen_vl
 from engine.rendering.base import shade
 from engine.rendering.embree import EmbreeRenderer
 from engine.scenes import open_scene
 from engine.scenes.procedural import STRUCTURE_CLASSES, Room, make_room
-from engine.strict_json import to_json_text
 from engine.types import NOTHING, Int32Array, UInt8Array
 from engine.views.crops import crop_on_black
 from engine.views.frames import FrameSource
@@ -210,7 +210,7 @@ def main() -> None:
     if args.rooms:
         tables = room_tables(args.rooms, args.furniture, args.held_out)
         results["procedural"] = measure(judge, tables, pairs=args.pairs, seed=args.seed)
-    args.out.write_text(to_json_text(results, indent=2) + "\n")
+    write_atomically(args.out, results)
     LOG.info("wrote %s", args.out)
 
 

@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn import functional
 
-from finetune.bundled.pretrain_answer import FeatureBank, QuestionBuilder, QuestionSampler
+from finetune.bundled.pretrain_answer import FeatureBank, QuestionBuilder, QuestionSampler, answer_loss
 from finetune.bundled.pretrain_augment import reshape_crop, resize_crop
-from finetune.bundled.pretrain_contrast import average_gradients, encode_crops, process_rank, schedule
+from finetune.bundled.pretrain_contrast import encode_crops
 from finetune.bundled.pretrain_crops import CropSet
 from finetune.bundled.pretrain_model import TinySize
+from finetune.bundled.pretrain_steps import Descent, load_checkpoint, process_rank, save_checkpoint
 
 LOG = logging.getLogger(__name__)
 
@@ -48,38 +47,24 @@ def train_jointly(
     """Train all parameters in place; if `checkpoint` is finished, it is loaded. Returns the losses."""
     named: dict[str, Tensor] = dict(model.named_parameters())
     if checkpoint.exists():
-        tensors = load_file(str(checkpoint))
-        with torch.no_grad():
-            for name, p in named.items():
-                p.copy_(tensors[name])
+        load_checkpoint(checkpoint, named)
         return []
-    optimizer = torch.optim.AdamW(named.values(), lr=settings.learning_rate, weight_decay=0.05, betas=(0.9, 0.98))
+    descent = Descent(named, learning_rate=settings.learning_rate, steps=settings.steps)
     sampler = QuestionSampler(crops, bank.pooled)
     rank = process_rank()
     losses: list[float] = []
     began = time.perf_counter()
     for step in range(settings.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * schedule(step, settings.steps)
         rng = np.random.default_rng((settings.seed, 78, step, rank))
         generator = torch.Generator().manual_seed((settings.seed * 97 + rank) * 1_000_003 + step)
         pairs, labels = sampler.batch(rng, settings.pairs)
-        logits = _ask(model, builder, crops, pairs, size, rng, generator)
-        same = torch.tensor(labels, dtype=torch.float32) * 0.94 + 0.03
-        target = torch.zeros_like(logits)
-        target[:, answers[0]], target[:, answers[1]] = same, 1 - same
-        loss = functional.cross_entropy(logits, target)
-        optimizer.zero_grad()
-        loss.backward()  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
-        average_gradients(list(named.values()))
-        torch.nn.utils.clip_grad_norm_(list(named.values()), 1.0)
-        optimizer.step()  # pyright: ignore[reportUnknownMemberType]  # torch's types are partial
-        losses.append(loss.item())
+        loss = answer_loss(_ask(model, builder, crops, pairs, size, rng, generator), answers, labels)
+        losses.append(descent.take_step(step, loss))
         if (step + 1) % 20 == 0 and rank == 0:
             rate = (time.perf_counter() - began) / len(losses)
             LOG.info("joint step %d loss %.3f, %.2f s a step", step + 1, np.mean(losses[-20:]), rate)
     if rank == 0:
-        save_file({n: p.detach().contiguous().clone() for n, p in named.items()}, str(checkpoint))
+        save_checkpoint(checkpoint, named)
     return losses
 
 

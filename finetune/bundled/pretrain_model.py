@@ -193,11 +193,3 @@ def _positions(visual: Any, grid: tuple[int, int]) -> tuple[Tensor, Tensor, Tens
 def answer_ids(tokenizer: Any) -> tuple[int, int]:
     """Return the token ids of "yes" and "no"."""
     return tokenizer.convert_tokens_to_ids("yes"), tokenizer.convert_tokens_to_ids("no")
-
-
-def prompt_ids(processor: Any, prompt: Prompt) -> list[int]:
-    """Return the judge's prompt as token ids, one image token for each of the two images."""
-    content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": prompt.text}]
-    text = processor.apply_chat_template([{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True)
-    tokenizer: Any = processor.tokenizer
-    return list(tokenizer.encode(text, add_special_tokens=False))

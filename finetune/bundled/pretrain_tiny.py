@@ -23,11 +23,12 @@ from safetensors.torch import load_file
 from torch import distributed
 
 from engine.judging.base import load_prompt
+from engine.judging.local.qwen_vl import question_ids
 from finetune.bundled.pretrain_answer import AnswerSettings, FeatureBank, QuestionBuilder, cache_features, calibrate, train_answers
 from finetune.bundled.pretrain_contrast import ContrastSettings, train_vision
 from finetune.bundled.pretrain_crops import CropSet, load_crops, render_crops
 from finetune.bundled.pretrain_joint import JointSettings, train_jointly
-from finetune.bundled.pretrain_model import TinySize, answer_ids, build_model, build_processor, prompt_ids
+from finetune.bundled.pretrain_model import TinySize, answer_ids, build_model, build_processor
 
 LOG = logging.getLogger(__name__)
 DEFAULT_STAGES = ((80 * 64, 450), (96 * 96, 1100))
@@ -83,7 +84,7 @@ def pretrain(settings: PretrainSettings, *, furniture: Path | None, held_out: Pa
     if processes > 1:  # each process asks about its own rooms; in both, the vision tower was trained on all of them
         train = load_crops(crops / "train", part=(rank, processes))
     banks = cached_banks(visual, train, val, settings)
-    builder = QuestionBuilder(model, prompt_ids(processor, load_prompt()))
+    builder = QuestionBuilder(model, question_ids(processor, load_prompt().text))
     answers = answer_ids(processor.tokenizer)
     train_answers(
         model,

@@ -16,7 +16,7 @@ from typing import Literal
 from engine.errors import MaskgroupError
 from engine.evaluation.pair_sampling import SeenMask, class_of
 from engine.evaluation.run import color_embedding
-from engine.grouping.pipeline import group_scene
+from engine.grouping.pipeline import GroupingOptions, group_scene
 from engine.scenes import open_scene
 from engine.types import Float32Array, MaskKey, UInt8Array
 from engine.views.crops import PictureStyle, show_mask
@@ -111,7 +111,7 @@ def open_pool(folder: Path, *, role: Role, style: PictureStyle = "on_black") -> 
 def find_confident_groups(frames: FrameSource) -> dict[MaskKey, int]:
     """Return the group of every mask that surely belongs to one, by geometry alone; empty where there is no geometry."""
     try:
-        run = group_scene(frames.scene, frames)
+        run = group_scene(frames.scene, frames, options=GroupingOptions(lift=False))
     except MaskgroupError:
         return {}
     if not run.table.has_geometry:

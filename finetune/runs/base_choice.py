@@ -13,6 +13,7 @@ from pathlib import Path
 
 from engine.assets import BUNDLED_MODEL
 from engine.errors import ModelError, RunError
+from engine.judging.adapters import MODEL_CONFIG
 from engine.judging.sources import BASE, ModelReference, resolve_model
 from finetune.runs.models import RunModels
 
@@ -80,8 +81,8 @@ def _weights_of(model: ModelReference) -> str:
 
 def _check_trainable(folder: Path) -> None:
     try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+        kind = json.loads((folder / MODEL_CONFIG).read_text(encoding="utf-8")).get("model_type")
     except (OSError, ValueError, AttributeError) as error:
-        raise ModelError(f"{folder / 'config.json'} cannot be read ({error}); give a folder written by save_pretrained.") from error
+        raise ModelError(f"{folder / MODEL_CONFIG} cannot be read ({error}); give a folder written by save_pretrained.") from error
     if kind != TRAINABLE:
         raise ModelError(f"{folder} is a {kind}; only Qwen3-VL models can be trained, choose one.")

@@ -20,6 +20,8 @@ from db.runs import FINISHED, RunOutcome
 from engine.strict_json import to_json_text
 from finetune.run_folder import EVENTS_FILE
 
+TAIL_BYTES = 2**16
+"""Far more than the last event takes."""
 Kind = Literal["stage", "progress", "step", "validation", "log", "warning", "end"]
 
 
@@ -97,13 +99,22 @@ class EventWriter:
 
 def read_events(run_dir: Path) -> list[Event]:
     """Return a run's events, oldest first; an unfinished last line and lines that are no event are left out."""
-    return list(_parse(run_dir / EVENTS_FILE))
+    path = run_dir / EVENTS_FILE
+    return list(_parse(path.read_bytes())) if path.is_file() else []
 
 
-def _parse(path: Path) -> Iterator[Event]:
+def has_ended(run_dir: Path) -> bool:
+    """Whether the last event says that nothing more will come; the end of the file is read, as whoever waits asks often."""
+    path = run_dir / EVENTS_FILE
     if not path.is_file():
-        return
-    content = path.read_bytes()
+        return False
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - TAIL_BYTES))
+        events = list(_parse(stream.read()))
+    return bool(events) and events[-1].kind == "end"
+
+
+def _parse(content: bytes) -> Iterator[Event]:
     for line in content[: content.rfind(b"\n") + 1].splitlines():
         try:
             found = json.loads(line)

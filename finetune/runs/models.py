@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import ModelError
+from engine.judging.adapters import has_adapter
 from engine.judging.sources import RunWeights
 from finetune.config import RESERVED_NAMES, read_config
+from finetune.run_folder import ADAPTER, CONFIG_FILE
 from finetune.runs.promotion import tuned_run
 
 
@@ -32,8 +34,8 @@ class RunModels:
             ModelError: If its training was not finished.
         """
         run = self.folder / name
-        if name in RESERVED_NAMES or "/" in name or name.startswith(".") or not (run / "config.json").is_file():
+        if name in RESERVED_NAMES or "/" in name or name.startswith(".") or not (run / CONFIG_FILE).is_file():
             return None
-        if not (run / "adapter" / "adapter_config.json").is_file():
+        if not has_adapter(run / ADAPTER):
             raise ModelError(f"The run {name!r} has no adapter: its training was not finished; resume it, or use another model.")
-        return RunWeights(read_config(run).model, run / "adapter")
+        return RunWeights(read_config(run).model, run / ADAPTER)

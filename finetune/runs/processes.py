@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from engine.errors import RunError
 from engine.files import write_atomically
 from finetune.run_folder import CANCEL_FILE, HEARTBEAT_FILE, LOCK_FILE, LOG_FILE, WORKER_FILE
-from finetune.runs.events import read_events
+from finetune.runs.events import has_ended
 
 HEARTBEAT_S = 1.0
 SILENT_AFTER_S = 60.0
@@ -197,8 +197,7 @@ def _is_someone_before(run_dir: Path) -> bool:
     for other in run_dir.parent.iterdir():
         if other == run_dir or not (other / WORKER_FILE).is_file() or _queued_at(other) >= mine:
             continue
-        events = read_events(other)
-        if worker_state(other).life == "alive" and not (events and events[-1].kind == "end"):
+        if worker_state(other).life == "alive" and not has_ended(other):
             return True
     return False
 

@@ -168,12 +168,6 @@ class Registry:
         """Return all runs, newest first, up to date."""
         return [self._refreshed(run) for run in self._store.list("training")]
 
-    def active(self) -> Run | None:
-        """Return the run that trains now, else the one that has waited longest, else None."""
-        unfinished = [run for run in self.list() if run.status not in FINISHED]
-        running = [run for run in unfinished if run.status == "running"]
-        return (running or unfinished[::-1] or [None])[0]
-
     def events(self, name: str) -> list[Event]:
         """Return a run's events, oldest first."""
         return read_events(self.folder(name))
@@ -280,6 +274,13 @@ class Registry:
         with contextlib.suppress(OSError, ValueError):
             found["verdict"] = json.loads((folder / VERDICT_FILE).read_text(encoding="utf-8"))
         return found
+
+
+def active_of(runs: Sequence[Run]) -> Run | None:
+    """Return the run that trains now, else the one that has waited longest, else None; `runs` newest first."""
+    unfinished = [run for run in runs if run.status not in FINISHED]
+    running = [run for run in unfinished if run.status == "running"]
+    return (running or unfinished[::-1] or [None])[0]
 
 
 def _not_written(folder: Path, error: OSError) -> RunError:

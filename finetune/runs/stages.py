@@ -12,8 +12,8 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,7 @@ class TrainingRun:
         self.config = read_config(run_dir)
         self.events = EventWriter(run_dir)
         self._is_cancelled = is_cancelled
+        self._marks: dict[Path, SceneMark] = {}
         self._began = time.monotonic()
 
     def run(self) -> dict[str, Any]:
@@ -85,7 +86,12 @@ class TrainingRun:
         self._judge_frozen(BEFORE, Stage.JUDGING_RIVAL, data, pools, judge)
         del judge
         self._train(data, pools)
-        tuned = load_judge(str(base_source(self.config.model)), adapter=self.run_dir / ADAPTER, name=self.run_dir.name)
+        tuned = load_judge(
+            str(base_source(self.config.model)),
+            adapter=self.run_dir / ADAPTER,
+            name=self.run_dir.name,
+            prompt=prompt_of(self.config).name,  # as the judge to beat, and as the crops were cut
+        )
         self._judge_frozen(AFTER, Stage.JUDGING_NEW, data, pools, tuned)
         return self._decide(data)
 
@@ -102,6 +108,8 @@ class TrainingRun:
         for number, (folder, role) in enumerate(folders):
             self._check()
             pools.append(open_pool(folder, role=role, style=style))
+            # Now, as the scene is there and was just read: at the end it may be gone.
+            self._marks[folder] = mark_scene(folder)
             self.events.write("progress", done=number + 1, total=len(folders))
         return pools
 
@@ -187,7 +195,7 @@ class TrainingRun:
             self.run_dir / ADAPTER,
             base=base_source(self.config.model),
             calibration=found,
-            trained_on=marks_of_training(self.config),
+            trained_on=marks_of_training(self.config, self._marks),
         )
 
     def _decide(self, data: DataSet) -> dict[str, Any]:
@@ -209,8 +217,11 @@ class TrainingRun:
     def _trained_on_judged(self) -> dict[str, list[str]]:
         """Return the scenes whose frozen pairs the judge to beat and the new one may have been trained on, by side."""
         source = self._parent()
-        known = {BEFORE: marks_of(source.base, source.adapter), AFTER: TrainedOn(tuple(marks_of_training(self.config)))}
-        return {side: find_seen(self.config, trained) for side, trained in known.items()}
+        known = {
+            BEFORE: marks_of(source.base, source.adapter),
+            AFTER: TrainedOn(tuple(marks_of_training(self.config, self._marks))),
+        }
+        return {side: find_seen(self.config, trained, self._marks) for side, trained in known.items()}
 
     def _check(self) -> None:
         if self._is_cancelled():
@@ -227,19 +238,19 @@ def scenes_of(config: TrainConfig) -> list[tuple[Path, Role]]:
     return found
 
 
-def marks_of_training(config: TrainConfig) -> list[SceneMark]:
-    """Return what the scenes of a training are recognised by."""
-    return [mark_scene(folder, held_back=role == "both") for folder, role in scenes_of(config) if role != "evaluate"]
+def marks_of_training(config: TrainConfig, marks: Mapping[Path, SceneMark]) -> list[SceneMark]:
+    """Return what the scenes that a run trains on are recognised by, of the marks of all its scenes by folder."""
+    return [replace(marks[folder], held_back=role == "both") for folder, role in scenes_of(config) if role != "evaluate"]
 
 
-def find_seen(config: TrainConfig, trained: TrainedOn) -> list[str]:
+def find_seen(config: TrainConfig, trained: TrainedOn, marks: Mapping[Path, SceneMark]) -> list[str]:
     """Return the names of a run's scenes whose frozen pairs a model may have seen in training.
 
     Held-back objects are always the same ones. So a model that was trained on a scene with held-back objects has not seen the
     frozen pairs of another training of this kind on that scene, but has seen some of them if the whole scene is measured on.
     """
     judged = [(folder, role) for folder, role in scenes_of(config) if role != "train"]
-    found = [(folder, role, trained.find(mark_scene(folder))) for folder, role in judged]
+    found = [(folder, role, trained.find(marks[folder])) for folder, role in judged]
     return [folder.name for folder, role, mark in found if mark is not None and not (mark.held_back and role == "both")]
 
 

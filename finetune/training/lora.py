@@ -17,7 +17,7 @@ from torch import Tensor
 from engine.errors import ModelError
 from engine.judging.base import Prompt, default_prompt, load_prompt
 from engine.judging.local.loading import pick_device
-from engine.judging.local.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids
+from engine.judging.local.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids, question_ids
 from engine.judging.local.vision_cache import encode_equal
 from engine.judging.sources import resolve_model
 from engine.types import UInt8Array
@@ -128,9 +128,7 @@ class Answerer:
         self._processor = processor
         self._trains_vision = trains_vision
         self._device = self._core.get_input_embeddings().weight.device
-        content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": prompt.text}]
-        text = processor.apply_chat_template([{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True)
-        self._ids: list[int] = processor.tokenizer.encode(text, add_special_tokens=False)
+        self._ids = question_ids(processor, prompt.text)
         image = self._core.config.image_token_id
         self._places = [i for i, token in enumerate(self._ids) if token == image]
         self._answers = [answer_token_ids(processor.tokenizer, words) for words in (YES_WORDS, NO_WORDS)]

@@ -234,7 +234,7 @@ def bench_calls(frames: list[Frame]) -> None:
 def bench_size(frames: list[Frame], *, most: int) -> None:
     """Print time and memory as rooms are set side by side, each a copy 20 m off, up to `most` masks."""
     print("\n## Time and memory, geometry without repair\n")
-    print_head(["masks", "views", "s", "of which cut", "peak memory GB"])
+    print_head(["masks", "views", "s", "of which cut", "peak memory so far GB"])
     masks = len(tabulate_masks(frames))
     for copies in sorted({1, 2, 4, 8, max(1, most // masks)}):
         if copies * masks > most + masks:

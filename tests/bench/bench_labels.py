@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import tempfile
 import time
@@ -13,8 +14,10 @@ from pathlib import Path
 from sqlmodel import Session
 
 from db.labels.audit import audit
+from db.labels.exchange import export_rows, import_rows
 from db.labels.rows import row_of
 from db.labels.store import LabelStore, NewLabel
+from db.labels.tallies import tally
 from db.schema.session import open_database
 from engine.types import Decision, MaskKey, MaskPair
 from tests.bench.tiny_sizes import add_tiny_option
@@ -66,9 +69,14 @@ def main(given: Sequence[str] | None = None) -> None:
         measure("counts of a scene", lambda: store.counts("room 3"))
         measure("counts", store.counts)
         measure("pairs_labelled of a scene", lambda: store.pairs_labelled("room 3"))
+        measure("people_by_pair of a scene", lambda: store.people_by_pair("room 3"))
+        measure("tally of a person", lambda: tally(store.database, "annotator 1"))
         measure("current of a scene", lambda: store.current("room 3"))
         measure("current", store.current)
         current, history = store.current(), store.history()
+        exported = "".join(export_rows(history, "jsonl"))
+        copies = (open_database(str(Path(folder) / f"copy {number}.db")) for number in itertools.count())
+        measure("import into a new database", lambda: import_rows(next(copies), exported, "jsonl"), repeats=1)
         measure("audit (rows in memory)", lambda: audit(current, history), repeats=1)
 
 

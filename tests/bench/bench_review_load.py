@@ -16,7 +16,7 @@ from db.labels.store import LabelStore
 from db.schema.session import open_database
 from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 from tests.browser.app_process import running_app
-from tests.e2e.test_review_load import CLIENTS, check_rows, label_for
+from tests.e2e.test_review_load import CLIENTS, check_rows, label_for, pairs_of_two
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -34,14 +34,11 @@ def main(given: Sequence[str] | None = None) -> None:
         with running_app(database, *flags) as address:
             people = label_for(arguments.seconds, address, clients=arguments.clients, scene=scene)
         check_rows(LabelStore(open_database(str(database))), people)
-        # A pair that was taken back is free again, so it may well go to somebody else.
-        back = {label for person in people for label in person.undone}
-        pairs = [pair for person in people for pair in person.labelled(without=back)]
         total, undone = (sum(len(getattr(person, name)) for person in people) for name in ("labels", "undone"))
         print(
             f"{arguments.clients} clients, {arguments.seconds:.0f} s: {total} labels and {undone} undos acknowledged, "
             f"{total + undone} rows, {total / arguments.seconds:.1f} labels a second; "
-            f"{len(pairs) - len(set(pairs))} pairs went to two people"
+            f"{len(pairs_of_two(people))} pairs went to two people"
         )
 
 

@@ -34,9 +34,8 @@ def find_chromium() -> str | None:
     return next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 
 
-@contextmanager
-def running_app(database: Path, *flags: str) -> Iterator[str]:
-    """Run `maskgroup app` on a free port and yield its address; the process is stopped afterwards."""
+def start_app(database: Path, *flags: str) -> tuple[subprocess.Popen[str], str]:
+    """Start `maskgroup app` on a free port; returns its process, which the caller must end, and its address once it answers."""
     command = [sys.executable, "-m", "ui", "app", "--db", str(database), "--port", "0", *flags]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
@@ -59,8 +58,15 @@ def running_app(database: Path, *flags: str) -> Iterator[str]:
             raise RuntimeError("The app did not start:\n" + "".join(lines))
         time.sleep(0.05)
     _wait_until_open(address[0], deadline)
+    return process, address[0]
+
+
+@contextmanager
+def running_app(database: Path, *flags: str) -> Iterator[str]:
+    """Run `maskgroup app` on a free port and yield its address; the process is stopped afterwards."""
+    process, address = start_app(database, *flags)
     try:
-        yield address[0]
+        yield address
     finally:
         process.terminate()
         try:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.app_process import WAIT_MS, browser, find_chromium, running_app
+from tests.browser.watched_page import watched_page
 
 # Playwright's own 5 s are too few on a busy two-core machine: a page that answers late is slow, not wrong.
 expect.set_options(timeout=WAIT_MS)
@@ -42,3 +43,8 @@ def chromium() -> Iterator[Browser]:
         pytest.skip("no Chromium on this machine; tests/browser/install_chromium.sh says how to get one")
     with browser(path) as launched:
         yield launched
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Page:
+    return watched_page(chromium)

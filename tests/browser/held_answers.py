@@ -1,4 +1,4 @@
-"""Holds back answers to a page, so that they come in an order that otherwise only a slow machine shows."""
+"""Holds back what a page asks or is answered, so that they come in an order that otherwise only a slow machine shows."""
 
 from __future__ import annotations
 
@@ -46,3 +46,20 @@ def answers_held(page: Page, *, after: int = 0) -> Iterator[HeldAnswers]:
     held = HeldAnswers(page)
     yield held
     held.release()
+
+
+@contextmanager
+def sent_late(page: Page, late_ms: float) -> Iterator[None]:
+    """What is clicked within is sent to the handlers so much later; what is clicked afterwards is sent at once."""
+    page.evaluate(
+        """(ms) => {
+            window.fetchAtOnce = window.fetch;
+            window.fetch = async (...asked) => {
+                if (String(asked[0].url ?? asked[0]).includes('queue/join')) await new Promise((go) => setTimeout(go, ms));
+                return window.fetchAtOnce(...asked);
+            };
+        }""",
+        late_ms,
+    )
+    yield
+    page.evaluate("window.fetch = window.fetchAtOnce")

@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,9 @@ from transformers import AutoTokenizer
 from engine.assets import ASSETS_DIR, BUNDLED_MODEL
 from engine.evaluation.comparison.run import ComparisonSettings
 from engine.judging.local.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids
-from tests.browser.app_process import WAIT_MS, running_app
-from tests.e2e.test_evaluate_command import run
+from tests.browser.app_process import running_app
+from tests.browser.held_answers import sent_late
+from tests.command_line import run_command
 from tests.rounding import but_rounding
 from tests.tiny_room import NAME, write_tiny_room
 from tests.unit.ui.pages import test_compare_page as rulers
@@ -63,17 +63,6 @@ def app(data: Path) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
-    opened = context.new_page()
-    opened.set_default_timeout(WAIT_MS)
-    opened.problems = []  # type: ignore[attr-defined]
-    opened.on("pageerror", lambda error: opened.problems.append(str(error)))  # type: ignore[attr-defined]
-    yield opened
-    context.close()
-
-
 def test_two_models_side_by_side_then_blind_vote_and_heat(page: Page, app: str, data: Path) -> None:
     page.goto(app)
     expect(page.locator("#mg-verdict .mg-card")).to_have_count(2)
@@ -107,9 +96,9 @@ def download(page: Page, button: str, folder: Path) -> Path:
 
 def command_numbers(*arguments: object) -> dict[str, Any]:
     """Return what `maskgroup compare --json` prints of its one scene."""
-    done = run(*arguments)
-    assert done.returncode == 0, done.stderr
-    (report,) = json.loads(done.stdout)
+    done = run_command(*arguments)
+    assert done.code == 0, done.err
+    (report,) = json.loads(done.out)
     return report
 
 
@@ -136,8 +125,8 @@ def check_report(browser: Browser, path: Path, folder: Path, expected: dict[str,
         for command in commands[:2]:
             name, *arguments = shlex.split(command)
             assert name == "maskgroup"
-            done = run(*arguments)
-            assert done.returncode == 0, done.stderr
+            done = run_command(*arguments)
+            assert done.code == 0, done.err
         found = command_numbers(*shlex.split(commands[2])[1:])
     # The command judges in one go what the page judged in two: other batches, so its fractions are rounded otherwise.
     assert found["metrics"] == but_rounding(expected["metrics"])
@@ -218,23 +207,6 @@ def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, st
         yield address, keys[0], keys[1], folder
 
 
-@contextmanager
-def slow_answers(page: Page) -> Iterator[None]:
-    """What is clicked within is sent late; what is clicked afterwards is sent at once."""
-    page.evaluate(
-        """(ms) => {
-            window.fetchAtOnce = window.fetch;
-            window.fetch = async (...asked) => {
-                if (String(asked[0].url ?? asked[0]).includes('queue/join')) await new Promise((go) => setTimeout(go, ms));
-                return window.fetchAtOnce(...asked);
-            };
-        }""",
-        LATE_MS,
-    )
-    yield
-    page.evaluate("window.fetch = window.fetchAtOnce")
-
-
 def choose_run(page: Page, name: str) -> None:
     page.locator("#mg-compare-run input").click()
     page.get_by_role("option", name=name).click()
@@ -273,7 +245,7 @@ def test_what_is_clicked_meanwhile_counts(page: Page, two_runs: tuple[str, str, 
     expect(rates).to_contain_text("contrary")
 
     # Another kind of answers while another comparison is on its way: all of its answers are "fixed", none is "broken".
-    with slow_answers(page):
+    with sent_late(page, LATE_MS):
         choose_run(page, "contrary against good")
     page.locator("#mg-compare-outcome label").nth(1).click()
     expect(flips.locator("figure")).not_to_have_count(0)
@@ -297,7 +269,7 @@ def test_what_is_clicked_meanwhile_counts(page: Page, two_runs: tuple[str, str, 
     expect(rates).to_contain_text("from 70%")
 
     # The last of two quick choices counts, and a threshold is kept for the model whose rates are on screen, or not at all.
-    with slow_answers(page):
+    with sent_late(page, LATE_MS):
         choose_run(page, "good against contrary")
         page.wait_for_timeout(LATE_MS / 3)
         page.locator("#mg-compare-run input").click()
@@ -306,7 +278,7 @@ def test_what_is_clicked_meanwhile_counts(page: Page, two_runs: tuple[str, str, 
         choose_run(page, "good against contrary")
     page.locator("#mg-keep-threshold").click()
     expect(kept).to_contain_text("From now on good says")
-    with slow_answers(page):
+    with sent_late(page, LATE_MS):
         number.fill("0.8")
         number.press("Enter")
     page.locator("#mg-keep-threshold").click()

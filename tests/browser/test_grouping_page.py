@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.app_process import WAIT_MS, running_app
 from tests.tiny_room import write_tiny_room
@@ -22,17 +22,6 @@ ITEMS = "button.thumbnail-item, .thumbnail-lg"
 def tiny_scenes(tmp_path: Path) -> Path:
     write_tiny_room(tmp_path / "scenes")
     return tmp_path / "scenes"
-
-
-@pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
-    opened = context.new_page()
-    opened.set_default_timeout(WAIT_MS)
-    opened.problems = []  # type: ignore[attr-defined]
-    opened.on("pageerror", lambda error: opened.problems.append(str(error)))  # type: ignore[attr-defined]
-    yield opened
-    context.close()
 
 
 def open_grouping_page(page: Page, address: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,9 @@ from playwright.sync_api import Browser, Page, expect
 from db.labels.store import LabelStore, NewLabel
 from db.schema.session import open_database
 from engine.types import Decision, MaskKey, MaskPair
-from tests.browser.app_process import WAIT_MS, running_app
+from tests.browser.app_process import running_app
+from tests.browser.held_answers import sent_late
+from tests.browser.watched_page import watched_page
 from tests.tiny_room import BLUE_BOX, NAME, RED_BOX, VIEWS, write_tiny_room
 
 pytestmark = pytest.mark.browser
@@ -40,29 +41,9 @@ def say(store: LabelStore, who: str, pair: MaskPair, decision: Decision) -> int:
 
 
 def open_page(chromium: Browser, address: str) -> Page:
-    page = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
-    page.set_default_timeout(WAIT_MS)
-    page.problems = []  # type: ignore[attr-defined]
-    page.on("pageerror", lambda error: page.problems.append(str(error)))  # type: ignore[attr-defined]
+    page = watched_page(chromium)
     page.goto(address)
     return page
-
-
-@contextmanager
-def slow_answers(page: Page) -> Iterator[None]:
-    """What is clicked within is sent late; what is clicked afterwards is sent at once."""
-    page.evaluate(
-        """(ms) => {
-            window.fetchAtOnce = window.fetch;
-            window.fetch = async (...asked) => {
-                if (String(asked[0].url ?? asked[0]).includes('queue/join')) await new Promise((go) => setTimeout(go, ms));
-                return window.fetchAtOnce(...asked);
-            };
-        }""",
-        LATE_MS,
-    )
-    yield
-    page.evaluate("window.fetch = window.fetchAtOnce")
 
 
 def click_row(page: Page, number: int) -> None:
@@ -76,7 +57,7 @@ def test_a_change_is_of_the_row_on_screen(chromium: Browser, app: str, store: La
     expect(details).to_contain_text(f"row {first}:")
     expect(page.locator("#mg-history").get_by_role("gridcell", name=str(third), exact=True).first).to_be_visible()
     expect(differ).to_be_enabled()
-    with slow_answers(page):
+    with sent_late(page, LATE_MS):
         click_row(page, second)
         expect(differ).to_be_disabled()
         page.wait_for_timeout(LATE_MS / 2)
@@ -102,7 +83,7 @@ def test_rows_are_those_of_the_last_filter(chromium: Browser, app: str, store: L
     page = open_page(chromium, f"{app}/?tab=history")
     rows = page.locator("#mg-history")
     expect(rows).to_contain_text("fay")
-    with slow_answers(page):
+    with sent_late(page, LATE_MS):
         for chooser, option in (("person", "fay"), ("person", "gus"), ("decision", "not sure")):
             page.locator(f"#mg-history-{chooser} input").click()
             page.get_by_role("option", name=option, exact=True).click()
@@ -132,7 +113,7 @@ def test_gold_is_of_the_pair_on_screen(chromium: Browser, app: str, store: Label
     expect(page.get_by_text("This pair was settled meanwhile")).to_be_visible()
     expect(shown).to_contain_text("1 of 2")
     # "Next one" is on its way, the answer is about what is seen still.
-    with slow_answers(page):
+    with sent_late(page, LATE_MS):
         page.locator("#mg-people-next").click()
     page.locator("#mg-settle-same").click()
     expect(shown).to_contain_text("1 of 1")
@@ -150,7 +131,7 @@ def test_the_last_share_is_kept(chromium: Browser, app: str) -> None:
     expect(share).to_have_value("0")
     box = share.bounding_box()
     assert box is not None
-    with slow_answers(page):
+    with sent_late(page, LATE_MS):
         for part in (0.3, 0.6, 0.9):
             page.mouse.click(box["x"] + part * box["width"], box["y"] + box["height"] / 2)
             page.wait_for_timeout(300)

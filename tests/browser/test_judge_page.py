@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.browser.app_process import WAIT_MS
@@ -22,16 +21,10 @@ LOCAL = ("127.0.0.1", "localhost", "")
 
 
 @pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
-    opened = context.new_page()
-    opened.set_default_timeout(WAIT_MS)
-    opened.requested = []  # type: ignore[attr-defined]
-    opened.problems = []  # type: ignore[attr-defined]
-    opened.on("request", lambda request: opened.requested.append(request.url))  # type: ignore[attr-defined]
-    opened.on("pageerror", lambda error: opened.problems.append(str(error)))  # type: ignore[attr-defined]
-    yield opened
-    context.close()
+def page(page: Page) -> Page:
+    page.requested = []  # type: ignore[attr-defined]
+    page.on("request", lambda request: page.requested.append(request.url))  # type: ignore[attr-defined]
+    return page
 
 
 def open_judge_page(page: Page, address: str, query: str = "") -> None:
@@ -330,7 +323,7 @@ def test_click_in_the_room_names_an_instance(page: Page, app_address: str) -> No
         page.wait_for_timeout(400)
         page.mouse.click(box["x"] + box["width"] * dx, box["y"] + box["height"] * dy, delay=100)
         try:
-            page.wait_for_function("document.querySelector('#mg-point').innerText.includes('This point')", timeout=15_000)
+            page.wait_for_function("document.querySelector('#mg-point').innerText.includes('This point')", timeout=WAIT_MS / 6)
         except PlaywrightTimeout:
             continue
         return

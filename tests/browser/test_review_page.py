@@ -13,7 +13,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from engine.assets import SCENES_DIR
-from tests.browser.app_process import WAIT_MS, running_app
+from tests.browser.app_process import running_app
+from tests.browser.watched_page import watched_page
 from tests.tiny_room import NAME, write_tiny_room
 
 pytestmark = pytest.mark.browser
@@ -73,10 +74,7 @@ def app(database: Path) -> Iterator[str]:
 
 
 def open_page(chromium: Browser, address: str, query: str = "?tab=review", name: str = "", script: str = "") -> Page:
-    page = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
-    page.set_default_timeout(WAIT_MS)
-    page.problems = []  # type: ignore[attr-defined]
-    page.on("pageerror", lambda error: page.problems.append(str(error)))  # type: ignore[attr-defined]
+    page = watched_page(chromium)
     if script:
         page.add_init_script(script)
     page.goto(f"{address}/{query}")

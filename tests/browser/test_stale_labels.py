@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, Page, expect
 from db.labels.store import LabelStore, NewLabel
 from db.schema.session import open_database
 from engine.types import MaskKey, MaskPair
-from tests.browser.app_process import WAIT_MS, running_app
+from tests.browser.app_process import running_app
+from tests.browser.watched_page import watched_page
 from tests.tiny_room import NAME, RED_BOX, VIEWS, write_tiny_room
 
 pytestmark = pytest.mark.browser
@@ -66,10 +67,7 @@ def app(store: LabelStore) -> Iterator[str]:
 
 
 def open_page(chromium: Browser, address: str) -> Page:
-    page = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
-    page.set_default_timeout(WAIT_MS)
-    page.problems = []  # type: ignore[attr-defined]
-    page.on("pageerror", lambda error: page.problems.append(str(error)))  # type: ignore[attr-defined]
+    page = watched_page(chromium)
     page.goto(address)
     return page
 

@@ -12,8 +12,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from db.runs import RunStore
 from db.schema.session import open_database
-from tests.browser.app_process import WAIT_MS, running_app
+from tests.browser.app_process import running_app
 from tests.browser.held_answers import answers_held
+from tests.browser.watched_page import watched_page
 from tests.training_room import write_training_room
 
 pytestmark = pytest.mark.browser
@@ -27,8 +28,7 @@ def small_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def open_page(chromium: Browser, address: str) -> Page:
-    page = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
-    page.set_default_timeout(WAIT_MS)
+    page = watched_page(chromium)
     page.goto(f"{address}/?tab=train")
     expect(page.locator("#mg-train-start")).to_be_visible()
     return page

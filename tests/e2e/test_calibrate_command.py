@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from engine.assets import BUNDLED_MODEL
 from engine.judging.base import prompt_names
 from engine.judging.registry import load_judge
-from tests.e2e.test_evaluate_command import assert_refused, run
+from tests.command_line import run_command
+from tests.e2e.test_evaluate_command import assert_refused
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +52,16 @@ def timid(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_calibration_that_helps_is_kept_beside_the_weights(rooms: list[Path], timid: Path, tmp_path: Path) -> None:
     arguments = ("calibrate", *rooms, "--out", tmp_path / "out", "--model", timid, "--pairs", 20, "--json")
-    dry = run(*arguments, "--dry-run")
-    assert dry.returncode == 0, dry.stderr
+    dry = run_command(*arguments, "--dry-run")
+    assert dry.code == 0, dry.err
     assert not (timid / "calibration.json").exists()
-    done = run(*arguments)
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    done = run_command(*arguments)
+    assert done.code == 0, done.err
+    report = json.loads(done.out)
     assert report["helps"] is True
     assert report["after"]["log_loss"] < report["before"]["log_loss"]
     assert Path(report["kept_in"]) == timid / "calibration.json"
-    assert report == {**json.loads(dry.stdout), "kept_in": report["kept_in"]}
+    assert report == {**json.loads(dry.out), "kept_in": report["kept_in"]}
     assert report == json.loads((tmp_path / "out" / "reliability.json").read_text())
     fitted = load_judge(str(timid)).calibration  # type: ignore[attr-defined]
     assert fitted.temperature == report["calibration"]["temperature"] < 1
@@ -73,19 +74,19 @@ def test_a_calibration_that_helps_is_kept_beside_the_weights(rooms: list[Path], 
 
 def test_a_hub_id_that_is_not_here_is_refused(rooms: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert_refused(run("calibrate", *rooms, "--out", tmp_path / "out", "--model", "Some/Model"), "could not be loaded")
+    assert_refused(run_command("calibrate", *rooms, "--out", tmp_path / "out", "--model", "Some/Model"), "could not be loaded")
 
 
 def test_one_scene_is_refused_before_anything_is_judged(rooms: list[Path], tmp_path: Path) -> None:
     for scenes in ([rooms[0]], [rooms[0], rooms[0]]):
-        assert_refused(run("calibrate", *scenes, "--out", tmp_path / "out", "--model", "base"), "got 1, expected 2 or more")
+        assert_refused(run_command("calibrate", *scenes, "--out", tmp_path / "out", "--model", "base"), "got 1, expected 2 or more")
     assert not (tmp_path / "out").exists()
 
 
 def test_ablation_prints_a_line_a_prompt(rooms: list[Path], tmp_path: Path) -> None:
-    done = run("ablation", rooms[0], "--out", tmp_path, "--pairs", 8)
-    assert done.returncode == 0, done.stderr
-    lines = [line for line in done.stdout.splitlines() if line.startswith("|")][2:]
+    done = run_command("ablation", rooms[0], "--out", tmp_path, "--pairs", 8)
+    assert done.code == 0, done.err
+    lines = [line for line in done.out.splitlines() if line.startswith("|")][2:]
     assert sorted(line.split("|")[1].removesuffix("(default) ").strip() for line in lines) == prompt_names()
     assert sum("(default)" in line for line in lines) == 1
     samples = {(tmp_path / name / "room0" / "predictions.jsonl").read_text().count("\n") for name in prompt_names()}

@@ -19,7 +19,8 @@ from db.labels.store import LabelStore
 from db.runs import RunStore
 from db.schema.session import open_database
 from engine.types import MaskKey, MaskPair
-from tests.crash_writers import Writer, add_labels, change_all_tables, copy, open_new
+from tests.crash_writers import Writer, add_labels, change_all_tables, copy, in_turn, kill_at_work, open_new
+from tests.label_records import label_record
 from tests.postgres_server import fresh_database
 
 pytest_plugins = ["tests.databases"]
@@ -40,16 +41,11 @@ def place(request: pytest.FixtureRequest, memory_folder: Path) -> str:
 def test_killed_writers_lose_no_acknowledged_label(place: str) -> None:
     moments = random.Random(0)
     acknowledged: set[str] = set()
-    # The next writer starts up while this one writes, and is killed in turn: there is always one under load.
-    writers = [Writer(add_labels, place, 10**6, f"writer {i}") for i in range(2)]
-    for i in range(ROUNDS):
-        writer = writers.pop(0)
+    for writer in in_turn(ROUNDS, lambda i: Writer(add_labels, place, 10**6, f"writer {i}")):
         acknowledged |= set(writer.next())
         time.sleep(moments.uniform(0, 0.1))
         acknowledged |= {uuid for (uuid,) in writer.kill()}
         assert writer.process.exitcode == -signal.SIGKILL
-        if i < ROUNDS - 2:
-            writers.append(Writer(add_labels, place, 10**6, f"writer {i + 2}"))
     engine = open_database(place)
     stored = {row.uuid for row in LabelStore(engine).history()}
     assert acknowledged <= stored
@@ -71,22 +67,14 @@ def test_processes_that_open_and_write_a_new_database_at_once_lose_nothing(place
 
 
 def test_every_change_is_there_whole_or_not_at_all(place: str) -> None:
-    rows = [
-        {"uuid": f"BATCH/{i}", "created_at": "2026-01-31T12:00:00+00:00", "annotator": "Ada", "scene": "BATCH", "decision": "same"}
-        | {"view_a": "1", "mask_a": i, "view_b": "2", "mask_b": i, "queue": "q", "source": "s"}
-        for i in range(BATCH_ROWS)
-    ]
+    rows = [label_record(uuid=f"BATCH/{i}", scene="BATCH", mask_a=i, mask_b=i) for i in range(BATCH_ROWS)]
     batch = "\n".join(map(json.dumps, rows))
     moments = random.Random(1)
     said: list[list[str]] = []
-    waiting = [Writer(change_all_tables, place, f"w{i}", batch) for i in range(2)]
-    for i in range(MIXED_ROUNDS):
-        writer = waiting.pop(0)
+    for writer in in_turn(MIXED_ROUNDS, lambda i: Writer(change_all_tables, place, f"w{i}", batch)):
         said += [writer.next() for _ in range(3)]
         time.sleep(moments.uniform(0, 0.4))
         said += writer.kill()
-        if i < MIXED_ROUNDS - 2:
-            waiting.append(Writer(change_all_tables, place, f"w{i + 2}", batch))
     engine = open_database(place)
     history = LabelStore(engine).history()
     by_uuid = {row.uuid: row for row in history}
@@ -109,17 +97,14 @@ def test_every_change_is_there_whole_or_not_at_all(place: str) -> None:
     assert all((run.status, run.result) in (("queued", {}), ("done", run.config)) for run in runs.values())
     assert 0.0 <= ChoiceStore(engine).number("overlap_share", 0.0) < 1.0
     # The database goes on working.
-    assert LeaseStore(engine).lease("after", MaskPair(MaskKey("1", 1), MaskKey("2", 1)), "Ada", seconds=1)
+    assert LeaseStore(engine).lease_all("after", [MaskPair(MaskKey("1", 1), MaskKey("2", 1))], "Ada", seconds=1)
     engine.dispose()
 
 
 def test_killed_while_the_schema_is_made(place: str) -> None:
     moments = random.Random(2)
     for _ in range(10):
-        opener = Writer(open_new, place)
-        opener.next()
-        time.sleep(moments.uniform(0, 0.1))
-        opener.kill()
+        kill_at_work(Writer(open_new, place), moments.uniform(0, 0.1))
     engine = open_database(place)
     assert LabelStore(engine).history() == []
     engine.dispose()
@@ -133,10 +118,7 @@ def test_killed_in_a_backup_leaves_a_whole_one_or_none(memory_folder: Path) -> N
     moments = random.Random(3)
     copies = memory_folder / "copies"
     for i in range(6):
-        backer = Writer(copy, path, str(copies / f"{i}.db"))
-        backer.next()
-        time.sleep(moments.uniform(0, 0.03))
-        backer.kill()
+        kill_at_work(Writer(copy, path, str(copies / f"{i}.db")), moments.uniform(0, 0.03))
     for backup in copies.glob("*.db"):
         with closing(sqlite3.connect(backup)) as connection:
             assert connection.execute("pragma integrity_check").fetchone() == ("ok",)

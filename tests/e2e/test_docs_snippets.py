@@ -21,7 +21,7 @@ import typer
 from engine.assets import TUNED_ADAPTER
 from engine.judging import registry
 from tests.command_line import run_command
-from tests.docs_blocks import ROOT, Block, blocks, inline_commands
+from tests.docs_blocks import PAGES, ROOT, Block, blocks, inline_commands
 from tests.training_room import write_training_room
 from ui.cli import cli
 
@@ -95,6 +95,8 @@ def grouped_room(folder: Path) -> dict[str, Any]:
 HUB = NotRun("needs weights of the hub, which no test downloads")
 OTHER_SERVER = NotRun("needs vLLM, which needs a GPU; the same commands are run against the tests' own server in test_endpoint")
 TRAINED_ELSEWHERE = NotRun("README's block trains; test_train_command runs and resumes")
+BENCH = NotRun("tests/bench/test_benches_run.py runs every benchmark, on a small room")
+PLACE = NotRun("a folder or file, by which the page calls it")
 EVALUATED = Instead("--pairs 6 --min-area 1")
 TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
     ("README.md", "make demo    # installs what is missing, then opens the app on the bundled room with the bundled model: "
@@ -138,9 +140,23 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
     ("docs/scene-formats.md", "maskgroup check sh3d_living     # a folder, or a name in --scenes"): Shell(
         {"maskgroup check": Instead()}
     ),
-    ("docs/scene-formats.md", '{"ignore_ids": [255]}'): Text("a scene's settings"),
+    ("docs/scene-formats.md", '{"ignore_ids": [255], "mask_ids_are_instances": true}'): Text("a scene's settings"),
     ("docs/scene-formats.md", "<scene>/"): Text("a folder's layout"),
     ("docs/scene-formats.md", "<scene>/<view>/"): Text("a folder's layout"),
+    ("docs/measuring.md", "git clone https://github.com/maskgroup/maskgroup"): Shell(
+        {
+            **dict.fromkeys(("git clone", "cd maskgroup"), NotRun("this is the checkout")),
+            "make test": NotRun("it is what runs this"),
+            ". .venv": NotRun("a shell's own command"),
+            "python -m": BENCH,
+        }
+    ),
+    ("docs/measuring.md", "apt-get download sweethome3d-furniture && dpkg -x sweethome3d-furniture_*.deb sh3d"): Shell(
+        {"apt-get download": NotRun("fetches from Debian's servers"), "FURNITURE=": PLACE, "TSV=": PLACE, "python -m": BENCH}
+    ),
+    ("docs/measuring.md", "python -m finetune.bundled.training_rooms --out rooms --rooms 2"): Shell(
+        {"python -m": NotRun("the rooms of other tests are made so"), "maskgroup evaluate": NotRun("README's block evaluates")}
+    ),
     ("assets/models/tuned-lora/README.md", "from peft import PeftModel"): Python(
         replace=(("assets/models", str(ROOT / "assets" / "models")), ("PATH/OF/THIS/FOLDER", str(TUNED_ADAPTER)))
     ),
@@ -159,6 +175,27 @@ def parse(arguments: Sequence[str]) -> None:
     while hasattr(command, "commands"):
         command = command.commands[rest.pop(0)]
     command.make_context(command.name, rest)
+
+
+def source_of(module: str) -> str:
+    """Return a module's text, and that of the other benchmarks that it takes options from."""
+    found = find_spec(module)
+    assert found is not None, f"there is no module {module}"
+    assert found.origin is not None
+    text = Path(found.origin).read_text(encoding="utf-8")
+    shared = set(re.findall(r"^from (tests\.bench\.\w+) import", text, re.MULTILINE)) - {module}
+    return "".join([text, *map(source_of, sorted(shared))])
+
+
+def check_module(words: Sequence[str]) -> None:
+    """Look whether a module has the options that a command `python -m MODULE ...` gives it."""
+    module, *arguments = words
+    if module == "pytest":
+        assert all((ROOT / argument).is_file() for argument in arguments), arguments
+        return
+    text = source_of(module)
+    given = {word.partition("=")[0] for word in arguments if word.startswith("--")}
+    assert {option for option in given if f'"{option}"' not in text} == set(), f"{module} has no such options"
 
 
 def treatment(shell: Shell, command: str) -> Instead | NotRun:
@@ -190,6 +227,8 @@ def test_every_command_of_a_block_is_one_that_the_program_has(block: Block) -> N
             parse(arguments)
         if name == "make":
             assert set(arguments) <= targets
+        if name == "python":
+            check_module(arguments[1:])
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +275,7 @@ def test_python_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(("page", "command"), sorted(set(inline_commands())))
 def test_a_command_within_a_sentence_has_the_options_that_it_names(page: str, command: str) -> None:
     if command.startswith("python -m "):
-        assert find_spec(command.split()[2]) is not None, page
+        check_module(re.split(r"[\s\[\]]+", command.partition(" (")[0])[2:])
         return
     found: Any = typer.main.get_command(cli)
     words = [word for word in re.split(r"[\s\[\]|]+", command.partition(" (")[0]) if word][1:]
@@ -248,7 +287,21 @@ def test_a_command_within_a_sentence_has_the_options_that_it_names(page: str, co
     assert given <= known, f"{page}: {command!r}"
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "measuring.md"], ids=lambda page: page.stem)
+def test_a_page_says_what_its_commands_take(page: Path) -> None:
+    """Benchmarks need a checkout, and some furniture or a room that are not shipped; docs/measuring.md says how to get them."""
+    text = page.read_text(encoding="utf-8")
+    assert "python tests/" not in text, "a benchmark is run as python -m tests.bench.NAME"
+    commands = [command for where, command in inline_commands() if ROOT / where == page]
+    needs = [command for command in commands if re.search(r"-m tests\.|\b(FURNITURE|TSV|BEDROOM)\b", command)]
+    assert not needs or "measuring.md" in text, needs
+
+
 def test_a_wrong_option_would_be_found() -> None:
+    with pytest.raises(AssertionError, match="no such options"):
+        check_module(["tests.bench.bench_queues", "--no-such-option"])
+    with pytest.raises(AssertionError, match="no module"):
+        check_module(["tests.bench.bench_nothing"])
     with pytest.raises(Exception, match="No such option"):
         parse(["judge", "sh3d_living", "--a", "0:1", "--b", "0:2", "--no-such-option"])
     with pytest.raises(KeyError):

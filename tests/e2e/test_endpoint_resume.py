@@ -10,14 +10,13 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from engine.judging.base import load_prompt
+from tests.boxes_room import write_boxes
+from tests.command_line import run_command
 from tests.model_process import free_port, model_server
 from tests.rounding import but_rounding
-from ui.cli import main
 
 PAIRS = 48
 
@@ -26,19 +25,7 @@ PAIRS = 48
 def room(tmp_path: Path) -> Path:
     """A small scene in the processed format: six coloured boxes that wander through eight views."""
     folder = tmp_path / "scenes" / "boxes"
-    rng = np.random.default_rng(5)
-    colors = rng.integers(40, 255, (6, 3))
-    for view in range(8):
-        rgb = rng.integers(0, 30, (80, 150, 3)).astype(np.uint8)
-        ids = np.full((80, 150), -1, np.int32)
-        for i in range(6):
-            row, column = 40 * (i // 3) + rng.integers(2, 12), 50 * (i % 3) + rng.integers(2, 15)
-            ids[row : row + 24, column : column + 28] = 20000 + i
-            rgb[ids == 20000 + i] = colors[i]
-        (folder / str(view)).mkdir(parents=True)
-        Image.fromarray(rgb).save(folder / str(view) / "rgb.png")
-        np.save(folder / str(view) / "instance_mask.npy", ids)
-        np.save(folder / str(view) / "unique_instances.npy", np.unique(ids[ids >= 0]))
+    write_boxes(folder, views=8, grid=(2, 3), cell=(40, 50), box=(24, 28))
     return folder
 
 
@@ -50,15 +37,6 @@ def start(*command: str) -> subprocess.Popen[str]:
     quick = {"MASKGROUP_ENDPOINT_TRIES": "2", "MASKGROUP_ENDPOINT_BACKOFF_S": "0.01", "MASKGROUP_ENDPOINT_AT_ONCE": "2"}
     process = [sys.executable, "-m", "ui", *command]
     return subprocess.Popen(process, env={**os.environ, **quick}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def finish(*command: str) -> None:
-    """Run a command to its end in this process, which has everything imported."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["maskgroup", *command])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-    assert not stopped.value.code
 
 
 def lines(path: Path) -> list[dict[str, object]]:
@@ -88,8 +66,9 @@ def test_a_run_survives_its_server(room: Path, tmp_path: Path) -> None:
     assert 16 <= len(lines(predictions)) < PAIRS
     asked_before = first_questions(journal)
     with model_server("--journal", str(journal), port=port):
-        finish(*arguments(room, out, address))
-        finish(*arguments(room, tmp_path / "whole", address))
+        for folder in (out, tmp_path / "whole"):
+            done = run_command(*arguments(room, folder, address))
+            assert done.code == 0, done.err
     # What was there stands, every pair is there once and in order, and a run without a kill says the same.
     assert predictions.read_bytes().startswith(before)
     resumed, whole = lines(predictions), lines(tmp_path / "whole" / "boxes" / "predictions.jsonl")

@@ -2,71 +2,36 @@
 
 from __future__ import annotations
 
-import io
 import json
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from engine.assets import BUNDLED_MODEL
 from engine.evaluation.predictions import read_predictions
-from ui.cli import main
+from tests.boxes_room import write_boxes
+from tests.command_line import Done, run_command
 
 needs_model = pytest.mark.skipif(not (BUNDLED_MODEL / "config.json").is_file(), reason="the bundled model is not in this checkout")
 
 
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def run(*arguments: object) -> Done:
-    """Run the command line's own `main` here: starting Python and PyTorch anew for every command would take most of the time."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", ["maskgroup", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-    return Done(int(stopped.value.code or 0), out.getvalue(), err.getvalue())
-
-
 def assert_refused(done: Done, sentence: str) -> None:
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.splitlines()[-1].startswith("maskgroup: ")
-    assert sentence in done.stderr.splitlines()[-1]
-    assert done.stdout == ""
+    assert done.code == 2, done.err
+    assert done.sentence.startswith("maskgroup: ")
+    assert sentence in done.sentence
+    assert done.out == ""
 
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small scene in the processed format: eight coloured boxes, two of a class, that wander through ten views."""
     folder = tmp_path_factory.mktemp("scenes") / "boxes"
-    rng = np.random.default_rng(5)
-    colors = rng.integers(40, 255, (8, 3))
-    for view in range(10):
-        rgb = rng.integers(0, 30, (120, 200, 3)).astype(np.uint8)
-        ids = np.full((120, 200), -1, np.int32)
-        for i in range(8):
-            row, column = 60 * (i // 4) + rng.integers(5, 25), 50 * (i % 4) + rng.integers(2, 15)
-            ids[row : row + 28, column : column + 30] = 20000 + 1000 * (i // 2) + i
-            rgb[ids == 20000 + 1000 * (i // 2) + i] = colors[i]
-        (folder / str(view)).mkdir(parents=True)
-        Image.fromarray(rgb).save(folder / str(view) / "rgb.png")
-        np.save(folder / str(view) / "instance_mask.npy", ids)
-        np.save(folder / str(view) / "unique_instances.npy", np.unique(ids[ids >= 0]))
+    write_boxes(folder, views=10, grid=(2, 4), cell=(60, 50), box=(28, 30), of_a_class=2)
     return folder
 
 
@@ -122,10 +87,10 @@ def test_hard_negatives_are_found_in_a_scene_without_a_mesh(room: Path, tmp_path
 @needs_model
 def test_evaluate_then_compare(room: Path, tmp_path: Path) -> None:
     out, again = tmp_path / "a", tmp_path / "b"
-    done = run("evaluate", room, "--out", out, "--pairs", 24, "--json")
-    assert done.returncode == 0, done.stderr
-    assert "judging" in done.stderr
-    (report,) = json.loads(done.stdout)
+    done = run_command("evaluate", room, "--out", out, "--pairs", 24, "--json")
+    assert done.code == 0, done.err
+    assert "judging" in done.err
+    (report,) = json.loads(done.out)
     stored = json.loads((out / "boxes" / "metrics.json").read_text())
     assert {"scene": "boxes", "folder": str(out / "boxes"), "left_out": [], **stored} == report
     records = [json.loads(line) for line in (out / "boxes" / "predictions.jsonl").read_text().splitlines()]
@@ -137,23 +102,23 @@ def test_evaluate_then_compare(room: Path, tmp_path: Path) -> None:
     assert any(record["p_same_ab"] != record["p_same_ba"] for record in records)  # each order's own answer, not their mean
     assert all({"batch", "item", "raw_output", "view_i", "view_j"} <= record.keys() for record in records)
 
-    other = run("evaluate", room, "--out", again, "--pairs", 24, "--one-order")
-    assert other.returncode == 0, other.stderr
-    assert "accuracy" in other.stdout
-    compared = run("compare", out, again, "--json")
-    assert compared.returncode == 0, compared.stderr
-    (found,) = json.loads(compared.stdout)
+    other = run_command("evaluate", room, "--out", again, "--pairs", 24, "--one-order")
+    assert other.code == 0, other.err
+    assert "accuracy" in other.out
+    compared = run_command("compare", out, again, "--json")
+    assert compared.code == 0, compared.err
+    (found,) = json.loads(compared.out)
     assert (found["pairs"], found["only_a"], found["only_b"]) == (24, 0, 0)
     assert found["metrics"]["accuracy"]["a"] == pytest.approx(report["accuracy"])
-    assert "McNemar" in run("compare", out, again).stdout
+    assert "McNemar" in run_command("compare", out, again).out
 
 
 @needs_model
 def test_other_settings_are_refused_and_change_nothing(room: Path, tmp_path: Path) -> None:
-    assert run("evaluate", room, "--out", tmp_path, "--pairs", 8).returncode == 0
+    assert run_command("evaluate", room, "--out", tmp_path, "--pairs", 8).code == 0
     before = {path: path.read_bytes() for path in (tmp_path / "boxes").iterdir()}
-    assert_refused(run("evaluate", room, "--out", tmp_path, "--pairs", 8, "--seed", 1), "seed 0 there, 1 now")
-    assert_refused(run("evaluate", room, "--out", tmp_path, "--pairs", 9, "--negatives", "hard"), "other settings")
+    assert_refused(run_command("evaluate", room, "--out", tmp_path, "--pairs", 8, "--seed", 1), "seed 0 there, 1 now")
+    assert_refused(run_command("evaluate", room, "--out", tmp_path, "--pairs", 9, "--negatives", "hard"), "other settings")
     assert {path: path.read_bytes() for path in (tmp_path / "boxes").iterdir()} == before
 
 
@@ -167,7 +132,7 @@ def test_other_settings_are_refused_and_change_nothing(room: Path, tmp_path: Pat
     ],
 )
 def test_bad_options_are_refused_and_write_nothing(room: Path, tmp_path: Path, options: tuple[str, ...], sentence: str) -> None:
-    done = run("evaluate", room, "--out", tmp_path / "out", *options)
+    done = run_command("evaluate", room, "--out", tmp_path / "out", *options)
     assert_refused(done, sentence)
     assert not (tmp_path / "out").exists()
 
@@ -175,9 +140,9 @@ def test_bad_options_are_refused_and_write_nothing(room: Path, tmp_path: Path, o
 def test_results_of_others_are_never_overwritten(room: Path, tmp_path: Path) -> None:
     (tmp_path / "boxes").mkdir()
     (tmp_path / "boxes" / "predictions.jsonl").write_text("{}\n")
-    assert_refused(run("evaluate", room, "--out", tmp_path), "holds results without settings.json")
+    assert_refused(run_command("evaluate", room, "--out", tmp_path), "holds results without settings.json")
     assert [path.name for path in (tmp_path / "boxes").iterdir()] == ["predictions.jsonl"]
 
 
 def test_compare_without_results_is_refused(tmp_path: Path) -> None:
-    assert_refused(run("compare", tmp_path, tmp_path), "has no predictions.jsonl")
+    assert_refused(run_command("compare", tmp_path, tmp_path), "has no predictions.jsonl")

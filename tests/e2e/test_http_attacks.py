@@ -9,6 +9,7 @@ import stat
 import threading
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -17,8 +18,8 @@ from tests.e2e.conftest import SECRET
 from tests.http_attacker import Answer, Attacker, canary
 from tests.tiny_room import NAME
 
-QUICK_S = 8.0
-"""For an answer that takes milliseconds, on a machine that is busy with other things."""
+ENOUGH = 10
+"""Reports by which a median is one."""
 
 
 @pytest.fixture(scope="module")
@@ -170,21 +171,23 @@ def test_no_file_of_the_machine_and_no_address_is_served(attacker: Attacker, fol
 
 
 def test_a_read_of_zeros_a_pipe_or_two_gigabytes_keeps_nobody_waiting(attacker: Attacker, folder: Path) -> None:
+    # Each of these would be waited for until the attacker gives up, if it were opened.
     for path in ("/dev/zero", str(folder / "fifo"), str(folder / "huge")):
-        started = time.monotonic()
         assert attacker.post("/gradio_api/call/review_pause", {"data": [file_data(path)]}).status == 403
         assert attacker.get(f"/gradio_api/file={path}").status == 403
         assert attacker.get("/gradio_api/app_id").status == 200
-        assert time.monotonic() - started < QUICK_S
 
 
 def test_slow_work_and_slow_senders_keep_nobody_waiting(attacker: Attacker) -> None:
-    """While reports are drawn and requests trickle in, a small question is answered at once."""
+    """While reports are drawn and requests trickle in, a small question is answered in between, not after a report."""
     done = threading.Event()
+    reports: list[float] = []
 
     def work() -> None:
         while not done.is_set():
-            attacker.get("/maskgroup/report/shipped")
+            started = time.monotonic()
+            assert attacker.get("/maskgroup/report/shipped").status == 200
+            reports.append(time.monotonic() - started)
             attacker.get("/maskgroup/cloud/" + NAME)
 
     trickling = []
@@ -199,7 +202,7 @@ def test_slow_work_and_slow_senders_keep_nobody_waiting(attacker: Attacker) -> N
     waits: list[float] = []
     try:
         until = time.monotonic() + 8
-        while time.monotonic() < until:
+        while time.monotonic() < until or (len(reports) < ENOUGH and workers[0].is_alive()):
             started = time.monotonic()
             assert attacker.get("/gradio_api/app_id").status == 200
             waits.append(time.monotonic() - started)
@@ -210,8 +213,9 @@ def test_slow_work_and_slow_senders_keep_nobody_waiting(attacker: Attacker) -> N
             worker.join()
         for connection in trickling:
             connection.close()
-    assert max(waits) < QUICK_S
-    assert sorted(waits)[len(waits) // 2] < QUICK_S / 4
+    assert len(reports) >= ENOUGH
+    # As a ratio, which no slow machine changes.
+    assert median(waits) < median(reports) / 2
 
 
 NO_JSON = {

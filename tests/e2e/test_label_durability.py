@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import os
-import re
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,33 +20,16 @@ import typer
 from db.backup import back_up
 from db.labels.store import LabelStore
 from db.schema.session import open_database
+from tests.browser.app_process import start_app
 from tests.http_attacker import Attacker
 from tests.tiny_room import NAME, write_tiny_room
 
 LABELS = 1000
 CREWS = 4
-START_S = 600.0
-
-
-def start_app(database: Path, scenes: Path) -> tuple[subprocess.Popen[str], Attacker]:
-    """Start an app of its own, which can be killed; returns it once it answers."""
-    command = [sys.executable, "-m", "ui", "app", "--db", str(database), "--port", "0", "--scenes", str(scenes)]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
-    assert process.stdout is not None
-    for line in process.stdout:
-        found = re.search(r"http://\S+:\d+", line)
-        if found:
-            threading.Thread(target=process.stdout.read, daemon=True).start()
-            attacker = Attacker(found.group())
-            until = time.monotonic() + START_S
-            while time.monotonic() < until:
-                try:
-                    attacker.get("/gradio_api/app_id")
-                    return process, attacker
-                except OSError:
-                    time.sleep(0.1)
-    raise RuntimeError("the app did not start")
+WORK_S = 1800.0
+"""By when a crew has done its work, also on a machine that is four times slower and busy."""
+GONE = (OSError, http.client.HTTPException)
+"""What a request ends with if the app is killed."""
 
 
 def read_everything(attacker: Attacker, database: Path, done: threading.Event) -> None:
@@ -64,7 +48,7 @@ def read_everything(attacker: Attacker, database: Path, done: threading.Event) -
                 attacker.get(path)
             attacker.post("/gradio_api/call/list_names", {"data": []})
             attacker.post("/gradio_api/call/find", {"data": ["", "", "", "", False]})
-        except OSError:
+        except GONE:
             return
 
 
@@ -78,8 +62,20 @@ def label_on(attacker: Attacker, who: str, pairs: list[Any], enough: int, acknow
             request = {**wanted, "pair": pairs[len(acknowledged) % len(pairs)], "decision": "same", "seconds": 1.0}
             values = {"data": request, "component_id": card, "session_hash": who, "fn_name": "answer"}
             acknowledged.append(attacker.post("/gradio_api/component_server", values).json["label"])
-    except OSError:
+    except GONE:
         return
+
+
+def ask_for_pairs(attacker: Attacker) -> list[Any]:
+    """Return pairs of the room to label."""
+    wanted = {"scene": NAME, "queue": "random", "annotator": "first", "session": "first", "count": 4, "blind": True}
+    give_up_at = time.monotonic() + WORK_S
+    while time.monotonic() < give_up_at:
+        cards = attacker.ask("next_cards", wanted)["cards"]
+        if cards:
+            return [card["pair"] for card in cards]
+        time.sleep(0.1)
+    raise RuntimeError("the app handed out no pairs")
 
 
 def test_no_acknowledged_label_is_lost_while_everything_is_read_and_the_app_is_killed(tmp_path: Path) -> None:
@@ -87,36 +83,34 @@ def test_no_acknowledged_label_is_lost_while_everything_is_read_and_the_app_is_k
     database = tmp_path / "data" / "labels.db"
     told: list[list[int]] = []
     for crew in range(2):
-        process, attacker = start_app(database, tmp_path / "scenes")
-        pairs: list[Any] = []
-        for _ in range(20):
-            cards = attacker.ask(
-                "next_cards",
-                {"scene": NAME, "queue": "random", "annotator": "first", "session": "first", "count": 4, "blind": True},
-            )["cards"]
-            pairs += [card["pair"] for card in cards]
-            if pairs:
-                break
-        done = threading.Event()
+        process, address = start_app(database, "--scenes", str(tmp_path / "scenes"))
         mine: list[list[int]] = [[] for _ in range(CREWS)]
-        enough = LABELS // (2 * CREWS)
-        labellers = [
-            threading.Thread(target=label_on, args=(attacker, f"person {crew}-{i}", pairs, 10**9 if i == 0 else enough, mine[i]))
-            for i in range(CREWS)
-        ]
-        reader = threading.Thread(target=read_everything, args=(attacker, database, done))
-        for thread in (*labellers, reader):
-            thread.start()
-        for thread in labellers[1:]:
-            thread.join()
-        while len(mine[0]) < enough:
-            time.sleep(0.05)
-        # The first one goes on labelling, and somebody reading, in the moment of the kill.
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        done.set()
-        for thread in (labellers[0], reader):
-            thread.join()
+        done = threading.Event()
+        with ThreadPoolExecutor(CREWS + 1) as pool:
+            try:
+                attacker = Attacker(address)
+                pairs = ask_for_pairs(attacker)
+                enough = LABELS // (2 * CREWS)
+                reader = pool.submit(read_everything, attacker, database, done)
+                first, *others = (
+                    pool.submit(label_on, attacker, f"person {crew}-{i}", pairs, 10**9 if i == 0 else enough, mine[i])
+                    for i in range(CREWS)
+                )
+                for labeller in others:
+                    labeller.result(timeout=WORK_S)
+                give_up_at = time.monotonic() + WORK_S
+                while len(mine[0]) < enough and not first.done() and time.monotonic() < give_up_at:
+                    time.sleep(0.05)
+                # The first one goes on labelling, and somebody reading, in the moment of the kill.
+                for worker in (first, reader):
+                    assert not worker.done(), worker.exception()
+            finally:
+                # Whoever still waits for the app is freed by its end.
+                os.kill(process.pid, signal.SIGKILL)
+                process.wait()
+                done.set()
+            first.result()
+            reader.result()
         told += mine
     acknowledged = [number for numbers in told for number in numbers]
     stored = {row.id for row in LabelStore(open_database(str(database))).history()}

@@ -22,7 +22,7 @@ from finetune.config import TrainConfig
 from finetune.runs.events import EventWriter
 from finetune.runs.export import export_adapter, export_merged
 from finetune.runs.processes import request_cancel, worker_state
-from finetune.runs.registry import Registry
+from finetune.runs.registry import Registry, active_of
 from finetune.training.before_and_after import decide
 from tests.training_room import write_training_room
 
@@ -97,7 +97,7 @@ def test_killed_worker_is_found_and_its_run_resumed(registry: Registry, room: Pa
     dead = wait_for(registry, "long", is_over)
     assert dead.status == "failed"
     assert "killed" in (dead.note or "")
-    assert registry.active() is None
+    assert active_of(registry.list()) is None
 
     # What the app would find after a restart: another registry on the same files.
     again = Registry(RunStore(open_database(str(registry.runs_dir.parent / "labels.db"))), registry.runs_dir)
@@ -115,7 +115,7 @@ def test_second_training_waits_and_a_waiting_one_can_be_cancelled(registry: Regi
     wait_for(registry, "one", lambda run: run.status == "running")
     registry.start(TrainConfig(scenes=(str(room),), **QUICK), [], name="two")
     assert registry.get("two").status == "queued"
-    active = registry.active()
+    active = active_of(registry.list())
     assert active is not None
     assert active.name == "one"
     with pytest.raises(RunError, match="cancel it first"):

@@ -7,7 +7,6 @@ import os
 import resource
 import select
 import signal
-import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +101,6 @@ def _read(folder: Path, others: tuple[str, ...]) -> tuple[Ending, str, int]:
 
 def read_everything(folder: Path) -> str:
     """Read all views, pictures, depth, masks and the mesh of a scene; returns the last sentence said about a part of it, if any."""
-    started = time.monotonic()
     scene = open_scene(folder)
     frames = FrameSource(scene, width=64, height=48)
     said = ""
@@ -127,5 +125,4 @@ def read_everything(folder: Path) -> str:
         except SceneError as error:
             said = str(error)
     assert isinstance(scene.reader, HasNotes) or not scene.notes
-    assert time.monotonic() >= started
     return said

@@ -15,8 +15,9 @@ from engine.judging.base import load_prompt, prompt_names
 from engine.scenes import find_scene
 from engine.strict_json import to_json_text
 from ui.commands.evaluate import ProgressBars
-from ui.commands.scene_options import FollowLinksOption
-from ui.services.open_judge import MODEL_HELP, find_judge, open_judge
+from ui.commands.judge_options import ModelOption
+from ui.commands.scene_options import FollowLinksOption, JsonOption, ScenesOption
+from ui.services.open_judge import find_judge, open_judge
 from ui.settings import Settings
 
 COLUMNS = ("accuracy", "precision", "recall", "specificity", "f1", "twin_accuracy", "ece", "swap_disagreement", "ambiguity_rate")
@@ -25,14 +26,14 @@ COLUMNS = ("accuracy", "precision", "recall", "specificity", "f1", "twin_accurac
 def ablation(
     scene: Annotated[list[str], typer.Argument(help="Scene folders, or names in --scenes.")],
     out: Annotated[Path, typer.Option(help="Folder to write; <out>/<prompt>/<scene> is what evaluate writes.")],
-    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "base",
+    model: ModelOption = "base",
     prompt: Annotated[list[str] | None, typer.Option(help="A prompt; may be given several times; default: all.")] = None,
     pairs: Annotated[int, typer.Option(help="Pairs of each scene; half are positive.")] = 300,
     negatives: Annotated[NegativeMode, typer.Option(help="hard = of the same class, else nearest in appearance.")] = "random",
     seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
-    scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    scenes: ScenesOption = None,
     follow_links: FollowLinksOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure a model with every prompt on the same pairs; run it again to go on after a stop."""
     sampling = SamplingSettings(pairs=pairs, negatives=negatives, seed=seed)

@@ -5,21 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from db.schema.urls import show_url
 from engine.errors import MaskgroupError
-from ui.commands.scene_options import FollowLinksOption
-from ui.services.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption
+from ui.commands.judge_options import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption
+from ui.commands.scene_options import FollowLinksOption, ScenesOption
 from ui.settings import Settings
 from ui.web.hosts import allowed_hosts
 
 
 def app(
-    scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    scenes: ScenesOption = None,
     db: Annotated[str | None, typer.Option(help="SQLite file or SQLAlchemy URL for the labels.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     allowed_host: Annotated[

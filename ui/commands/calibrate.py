@@ -23,9 +23,10 @@ from engine.strict_json import to_json_text
 from engine.types import Scene
 from finetune.bundled.checking_rooms import write_checking_rooms
 from ui.commands.evaluate import ProgressBars
+from ui.commands.judge_options import ModelOption, PromptOption
 from ui.commands.reliability_plot import write_reliability_page, write_reliability_picture
-from ui.commands.scene_options import FollowLinksOption
-from ui.services.open_judge import MODEL_HELP, find_judge, open_judge
+from ui.commands.scene_options import FollowLinksOption, JsonOption, ScenesOption
+from ui.services.open_judge import find_judge, open_judge
 from ui.services.thresholds import open_points
 from ui.settings import Settings
 from ui.stores.calibrations import find_home, save_at_home
@@ -35,20 +36,20 @@ DEFAULT_OUT = Path("out/calibration")
 
 def calibrate_model(
     scene: Annotated[list[str] | None, typer.Argument(help="Scenes with ground truth; none: generated rooms.")] = None,
-    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "base",
-    prompt: Annotated[str | None, typer.Option(help="original, context, blurred or views; default: the model's own.")] = None,
+    model: ModelOption = "base",
+    prompt: PromptOption = None,
     rooms: Annotated[int, typer.Option(min=2, help="Generated rooms, where no scene is given.")] = 24,
     furniture: Annotated[Path | None, typer.Option(help="Folder of Sweet Home 3D libraries for the rooms; default: none.")] = None,
     held_out: Annotated[Path, typer.Option(help="Models that may not furnish them.")] = BUNDLED_MODEL / "held_out_models.tsv",
     pairs: Annotated[int, typer.Option(help="Pairs of each scene, for each kind of negative.")] = 60,
-    scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    scenes: ScenesOption = None,
     follow_links: FollowLinksOption = None,
     out: Annotated[Path, typer.Option(help="Folder for the judged pairs and reliability.{html,png,json}.")] = DEFAULT_OUT,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure only; keep nothing.")] = False,
     beside_weights: Annotated[
         bool, typer.Option("--beside-weights", help="Write into a bundled model's folder too, not into the data folder.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Fit temperature and bias on half of the scenes, measure them on the other half, and keep them if they help there."""
     own = Settings()

@@ -7,7 +7,6 @@ import os
 import platform
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from typing import Annotated
 
 import psutil
 import typer
@@ -19,6 +18,7 @@ from engine.judging.memory import free_bytes, in_gb, needed_bytes
 from engine.judging.registry import load_judge
 from engine.scenes import list_scenes
 from engine.strict_json import to_json_text
+from ui.commands.scene_options import JsonOption
 from ui.settings import Settings
 
 
@@ -32,7 +32,7 @@ class Finding:
     detail: str
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def doctor(as_json: JsonOption = False) -> None:
     """Say what this machine has, which backends work, and how to get the rest. Exit code 1 if something needed does not work."""
     findings = examine()
     if as_json:

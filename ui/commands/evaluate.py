@@ -17,27 +17,26 @@ from engine.evaluation.run import EvaluationSettings, evaluate_scene
 from engine.scenes import find_scene
 from engine.strict_json import to_json_text
 from engine.views.frames import FrameSource
-from ui.commands.scene_options import FollowLinksOption, list_left_out, tell_left_out
-from ui.services.open_judge import (
-    MODEL_HELP,
+from ui.commands.judge_options import (
     DeviceOption,
     DtypeOption,
     FourBitOption,
     LoaderOption,
-    choose_options,
-    find_judge,
-    find_trained_on,
-    open_judge,
+    ModelOption,
+    PromptOption,
+    ThresholdOption,
+    choose_threshold,
 )
-from ui.services.thresholds import ThresholdOption, choose_threshold
+from ui.commands.scene_options import FollowLinksOption, JsonOption, ScenesOption, list_left_out, tell_left_out, tell_lost
+from ui.services.open_judge import choose_options, find_judge, find_trained_on, open_judge
 from ui.settings import Settings
 
 
 def evaluate(
     scene: Annotated[list[str], typer.Argument(help="Scene folders, or names in --scenes.")],
     out: Annotated[Path, typer.Option(help="Folder to write; <out>/<scene>/{predictions.jsonl,metrics.json}.")],
-    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "base",
-    prompt: Annotated[str | None, typer.Option(help="original, context, blurred or views; default: the model's own.")] = None,
+    model: ModelOption = "base",
+    prompt: PromptOption = None,
     pairs: Annotated[int, typer.Option(help="Pairs of each scene; half are positive.")] = 300,
     negatives: Annotated[NegativeMode, typer.Option(help="hard = of the same class, else nearest in appearance.")] = "random",
     seed: Annotated[int, typer.Option(help="Seed of the sample; the same seed gives the same pairs.")] = 0,
@@ -49,9 +48,9 @@ def evaluate(
     dtype: DtypeOption = None,
     four_bit: FourBitOption = False,
     loader: LoaderOption = None,
-    scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    scenes: ScenesOption = None,
     follow_links: FollowLinksOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure a judge on pairs whose answer is known; run it again to go on after a stop."""
     sampling = SamplingSettings(
@@ -80,8 +79,7 @@ def evaluate(
             scores = evaluate_scene(
                 one, out / one.name, settings, load, frames=frames, trained_on=trained_on, on_progress=bars.update
             )
-        for view in frames.left_out[len(one.left_out) :]:
-            typer.echo(f"Note: left out: {view.name} — {view.reason}", err=True)
+        tell_lost(one, frames)
         is_trained = trained_on.includes(one.folder)
         place = {"scene": one.name, "folder": str((out / one.name).resolve())}
         reports.append({**place, **to_report(scores), TRAINED_FIELD: is_trained, "left_out": list_left_out(frames.left_out)})

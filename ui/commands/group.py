@@ -14,14 +14,23 @@ from engine.grouping.graph import Evidence
 from engine.grouping.judge_rounds import PairJudge
 from engine.grouping.pair_judge import FramePairJudge
 from engine.grouping.pipeline import GroupingOptions, Progress, group_scene
-from engine.judging.calibration.operating_point import USUAL_THRESHOLD
 from engine.scenes import find_scene
 from engine.strict_json import to_json_text
+from engine.types import USUAL_THRESHOLD
 from engine.views.frames import FrameSource
+from ui.commands.judge_options import (
+    MODEL_HELP,
+    DeviceOption,
+    DtypeOption,
+    FourBitOption,
+    LoaderOption,
+    PromptOption,
+    ThresholdOption,
+    choose_threshold,
+)
 from ui.commands.render import parse_size
-from ui.commands.scene_options import FollowLinksOption, list_left_out
-from ui.services.open_judge import MODEL_HELP, DeviceOption, DtypeOption, FourBitOption, LoaderOption, choose_options, open_judge
-from ui.services.thresholds import ThresholdOption, choose_threshold
+from ui.commands.scene_options import FollowLinksOption, JsonOption, ScenesOption, list_left_out
+from ui.services.open_judge import choose_options, open_judge
 from ui.settings import Settings
 from ui.view3d.scene_page import write_scene_page
 
@@ -31,7 +40,7 @@ def group(
     out: Annotated[Path, typer.Option(help="Folder to write groups.json, metrics.json, instances.ply and scene.html to.")],
     evidence: Annotated[Evidence, typer.Option(help="What the masks are grouped by; vlm = the judge.")] = "geometry",
     model: Annotated[str, typer.Option(help=f"For vlm and both: {MODEL_HELP}")] = "base",
-    prompt: Annotated[str | None, typer.Option(help="original, context, blurred or views; default: the model's own.")] = None,
+    prompt: PromptOption = None,
     budget: Annotated[int | None, typer.Option(min=0, help="Pairs to ask in all; default: 6 for each mask.")] = None,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT within which frames fit, pixels.")] = "640x360",
     repair: Annotated[bool, typer.Option(help="Repair poses where depth shows that they are off.")] = True,
@@ -40,9 +49,9 @@ def group(
     dtype: DtypeOption = None,
     four_bit: FourBitOption = False,
     loader: LoaderOption = None,
-    scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    scenes: ScenesOption = None,
     follow_links: FollowLinksOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Group every mask of a scene into objects, and write them with their evidence."""
     width, height = parse_size(size)

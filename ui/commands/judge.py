@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,18 +14,18 @@ from engine.strict_json import to_json_text
 from engine.types import MaskKey, MaskPair, Scene, Verdict
 from engine.views.crops import show_mask
 from engine.views.frames import FrameSource
-from ui.commands.scene_options import FollowLinksOption, tell_left_out
-from ui.services.open_judge import (
-    MODEL_HELP,
+from ui.commands.judge_options import (
     DeviceOption,
     DtypeOption,
     FourBitOption,
     LoaderOption,
-    choose_options,
-    find_judge,
-    open_judge,
+    ModelOption,
+    PromptOption,
+    ThresholdOption,
+    choose_threshold,
 )
-from ui.services.thresholds import ThresholdOption, choose_threshold
+from ui.commands.scene_options import FollowLinksOption, JsonOption, ScenesOption, tell_left_out
+from ui.services.open_judge import choose_options, find_judge, open_judge
 from ui.settings import Settings
 
 
@@ -34,17 +33,17 @@ def judge(
     scene: Annotated[str, typer.Argument(help="A scene folder, or a name in --scenes.")],
     a: Annotated[str, typer.Option(help="First mask, as VIEW:MASK.")],
     b: Annotated[str, typer.Option(help="Second mask, as VIEW:MASK.")],
-    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "base",
-    prompt: Annotated[str | None, typer.Option(help="original, context, blurred or views; default: the model's own.")] = None,
+    model: ModelOption = "base",
+    prompt: PromptOption = None,
     one_order: Annotated[bool, typer.Option("--one-order", help="Ask (a, b) only, not (b, a) too.")] = False,
     threshold: ThresholdOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     four_bit: FourBitOption = False,
     loader: LoaderOption = None,
-    scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    scenes: ScenesOption = None,
     follow_links: FollowLinksOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Ask whether two masks show the same physical object."""
     settings = Settings()

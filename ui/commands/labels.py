@@ -19,6 +19,7 @@ from db.schema.session import open_database
 from engine.errors import LabelError
 from engine.files import write_text_atomically
 from engine.strict_json import to_json_text
+from ui.commands.scene_options import JsonOption
 from ui.services.label_files import SceneShelf, missing_masks, split_stale, write_coco, write_dataset
 from ui.settings import Settings
 
@@ -26,7 +27,6 @@ Database = Annotated[str | None, typer.Option("--db", help="SQLite file or SQLAl
 ExportFormat = Literal["jsonl", "csv", "coco", "hf"]
 Format = Annotated[ExportFormat, typer.Option("--format", help="coco = masks with group ids, hf = dataset folder of pairs.")]
 Scenes = Annotated[Path | None, typer.Option("--scenes", help="Folder of scenes; default: MASKGROUP_SCENES, else the bundled.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 labels = typer.Typer(help="Export, import, audit and back up labels.", no_args_is_help=True)
 
@@ -82,7 +82,7 @@ def import_labels(
     file: Annotated[Path, typer.Argument(help="File to read, JSON Lines or CSV (by its name's ending).")],
     strict: Annotated[bool, typer.Option("--strict", help="Import nothing if any row is bad.")] = False,
     db: Database = None,
-    as_json: AsJson = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Add the rows of a file; bad ones are listed by line number and left out. Exit code 1 if there were any."""
     with open_store(db) as store:
@@ -102,13 +102,14 @@ def audit_labels(
     scene: Annotated[str | None, typer.Option(help="Only this scene; default: all.")] = None,
     scenes: Scenes = None,
     db: Database = None,
-    as_json: AsJson = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List labels that cannot all be right. Exit code 1 if masks contradict each other, people disagree or masks are not there."""
     with open_store(db) as store:
         current, history = store.current(scene), store.history(scene)
     report = audit(current, history)
-    missing, unchecked = missing_masks(current, SceneShelf(scenes or Settings().scenes))
+    shelf = SceneShelf(scenes or Settings().scenes)
+    missing, unchecked = missing_masks(current, shelf)
     if as_json:
         lost = [{"label_id": label.id, "scene": label.scene, "mask": str(key)} for label, key in missing]
         typer.echo(to_json_text({**asdict(report), "missing": lost, "unchecked": dict(unchecked)}, indent=2))
@@ -116,7 +117,8 @@ def audit_labels(
         for label, key in missing:
             typer.echo(f"{label.scene}: label {label.id} is on mask {key}, which does not exist")
         for name, count in unchecked.items():
-            typer.echo(f"{name}: the scene is not in the folder of scenes, so the masks of {count} labels were not checked")
+            why = "the scene is not in the folder of scenes" if shelf.open(name) is None else "some of its views are broken"
+            typer.echo(f"{name}: {why}, so the masks of {count} labels were not checked")
         typer.echo(f"{in_words(report)[:-1]}, {len(missing)} on masks that do not exist.")
     raise typer.Exit(0 if report.is_clean and not missing else 1)
 

@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from engine.assets import ASSETS_DIR, SCENES_DIR
+from engine.assets import SCENES_DIR, SHIPPED_COMPARISON
 from engine.evaluation.comparison.run import ComparisonSettings, Step, run_comparison
 from engine.evaluation.pair_sampling import SamplingSettings
 from engine.judging.registry import load_judge
@@ -18,7 +18,6 @@ from engine.views.frames import FrameSource
 from ui.pages.compare.words import headline_html
 from ui.services.judges import Judges
 
-FOLDER = ASSETS_DIR / "comparisons" / "shipped"
 SETTINGS = ComparisonSettings(("sh3d_living",), "base", "tuned", SamplingSettings(pairs=400, negatives="hard"))
 
 
@@ -47,5 +46,5 @@ def make(folder: Path, settings: ComparisonSettings, judges: Judges) -> None:
 if __name__ == "__main__":
     from engine.evaluation.comparison.run import read_comparison
 
-    make(FOLDER, SETTINGS, Judges(load_judge, "base", others=lambda: ["tuned"]))
-    sys.stdout.write(headline_html(read_comparison(FOLDER)) + "\n")
+    make(SHIPPED_COMPARISON, SETTINGS, Judges(load_judge, "base", others=lambda: ["tuned"]))
+    sys.stdout.write(headline_html(read_comparison(SHIPPED_COMPARISON)) + "\n")

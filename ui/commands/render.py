@@ -16,7 +16,7 @@ from engine.scenes import find_scene
 from engine.strict_json import to_json_text
 from engine.views.export import write_frames
 from engine.views.frames import FrameSource
-from ui.commands.scene_options import FollowLinksOption, list_left_out, tell_left_out
+from ui.commands.scene_options import FollowLinksOption, JsonOption, ScenesOption, list_left_out, tell_left_out, tell_lost
 from ui.settings import Settings
 
 MAX_SIDE_PX = 8192
@@ -28,9 +28,9 @@ def render(
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the pictures, pixels.")] = "640x360",
     backend: Annotated[BackendName, typer.Option(help="What casts the rays.")] = "auto",
     photos: Annotated[bool, typer.Option("--photos", help="Take the scene's photos as pictures, not the rendered mesh.")] = False,
-    scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    scenes: ScenesOption = None,
     follow_links: FollowLinksOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write rgb.png, instance_mask.npy and unique_instances.npy of every view."""
     width, height = parse_size(size)
@@ -44,8 +44,7 @@ def render(
     for _, is_new in tqdm(views, total=len(opened.view_names), desc=f"rendering {opened.name}", unit="view"):
         written += is_new
         kept += not is_new
-    for view in source.left_out[len(opened.left_out) :]:
-        typer.echo(f"Note: left out: {view.name} — {view.reason}", err=True)
+    tell_lost(opened, source)
     report = {
         "scene": opened.name,
         "out": str(out.resolve()),

@@ -1,4 +1,4 @@
-"""What all commands that open scenes share: the option for links, and how left-out views and notes are said."""
+"""What all commands that open scenes share: the options, and how left-out views and notes are said."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from engine.scenes import follow_links_into
 from engine.types import LeftOutView, Scene
+from engine.views.frames import FrameSource
 
 MAX_SAID = 10
 """Left-out views that are told one by one; the rest is counted, and JSON has all."""
@@ -20,6 +21,8 @@ def _follow(folders: list[Path] | None) -> list[Path] | None:
     return folders
 
 
+ScenesOption = Annotated[Path | None, typer.Option("--scenes", help="Folder of scenes; default: the bundled ones.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 FollowLinksOption = Annotated[
     list[Path] | None,
     typer.Option(
@@ -46,3 +49,9 @@ def tell_left_out(scene: Scene) -> None:
         typer.echo(f"  and {len(scene.left_out) - MAX_SAID} more", err=True)
     for note in scene.notes:
         typer.echo(f"Note: {note}", err=True)
+
+
+def tell_lost(scene: Scene, frames: FrameSource) -> None:
+    """Say on stderr which views of a scene turned out to be broken when they were read."""
+    for view in frames.left_out[len(scene.left_out) :]:
+        typer.echo(f"Note: left out: {view.name} — {view.reason}", err=True)

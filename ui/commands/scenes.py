@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
-from engine.errors import SceneError
+from engine.errors import SceneError, on_one_line
 from engine.scenes import SceneInfo, SceneList, survey_scenes
 from engine.strict_json import to_json_text
-from ui.commands.scene_options import MAX_SAID, FollowLinksOption, list_left_out
+from ui.commands.scene_options import MAX_SAID, FollowLinksOption, JsonOption, ScenesOption, list_left_out
 from ui.settings import Settings
 
 
 def scenes(
-    folder: Annotated[Path | None, typer.Option("--scenes", help="Folder of scenes; default: the bundled ones.")] = None,
+    folder: ScenesOption = None,
     follow_links: FollowLinksOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the scenes with their format and number of views, and what was left out and why. Exit code 2 if there is no scene."""
     where = folder or Settings().scenes
@@ -32,7 +29,7 @@ def scenes(
             if len(info.left_out) > MAX_SAID:
                 typer.echo(f"  left out: {len(info.left_out) - MAX_SAID} more views")
         for entry in found.left_out:
-            typer.echo(f"left out: {shown(entry.name)} — {entry.reason}")
+            typer.echo(f"left out: {on_one_line(entry.name)} — {entry.reason}")
     if not found.scenes:
         count = len(found.left_out)
         what = f"{count} folder{'' if count == 1 else 's'}, none of them a scene" if count else "no folder in it"
@@ -56,7 +53,7 @@ def to_json(found: SceneList) -> list[dict[str, object]]:
     ]
     for entry in found.left_out:
         rows.append(
-            {"name": shown(entry.name), "folder": None, "format": None, "n_views": 0, "left_out": [], "reason": entry.reason}
+            {"name": on_one_line(entry.name), "folder": None, "format": None, "n_views": 0, "left_out": [], "reason": entry.reason}
         )
     return rows
 
@@ -66,8 +63,3 @@ def in_words(info: SceneInfo) -> str:
     total = info.n_views + len(info.left_out)
     views = f"{info.n_views} of {total}" if info.left_out else str(info.n_views)
     return f"{info.name}  {info.format}  {views} views  {info.folder}"
-
-
-def shown(name: str) -> str:
-    """Return a folder's name on one line; what cannot be printed is escaped."""
-    return str(SceneError(name))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,7 +21,7 @@ from finetune.runs.events import Event
 from finetune.runs.figures import COMPARE, HEADLINE, headline, warn_of_seen
 from finetune.runs.model_card import name_of
 from finetune.runs.registry import Registry
-from ui.commands.scene_options import FollowLinksOption
+from ui.commands.scene_options import FollowLinksOption, ScenesOption
 from ui.settings import Settings
 
 POLL_S = 0.3
@@ -36,7 +35,7 @@ RATE_HELP = f"Learning rate; default: {TrainConfig.learning_rate:g}, for the bun
 
 def train(
     scene: Annotated[list[str] | None, typer.Argument(help="Scene folders or names in --scenes; default: all of --scenes.")] = None,
-    scenes: Annotated[Path | None, typer.Option(help="Folder of scenes; default: the bundled ones.")] = None,
+    scenes: ScenesOption = None,
     follow_links: FollowLinksOption = None,
     evaluate_on: Annotated[list[str] | None, typer.Option(help="A scene to judge the run by, not trained on; repeatable.")] = None,
     pairs: Annotated[int, typer.Option(help="Training pairs, half of them the same object.")] = TrainConfig.pairs,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.errors import MaskgroupError, SceneError
+from engine.errors import MaskgroupError, on_one_line
 from ui.components.templates import render, render_line
 from ui.services.workbench import Workbench
 
@@ -22,10 +22,6 @@ def left_out_list(bench: Workbench) -> str:
     return render(
         "components/left_out.html.j2",
         total=len(items),
-        items=[(_shown(name), reason) for name, reason in items[:MAX_ITEMS]],
+        items=[(on_one_line(name), reason) for name, reason in items[:MAX_ITEMS]],
         more=max(0, len(items) - MAX_ITEMS),
     )
-
-
-def _shown(name: str) -> str:
-    return str(SceneError(name))

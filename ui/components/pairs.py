@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 
 from engine.errors import MaskError, MaskgroupError
+from engine.strict_json import as_items
 from engine.types import MaskKey, MaskPair
 from ui.components.templates import render, render_line
 from ui.services.workbench import Workbench
+from ui.view3d.pictures import COLOR_A, COLOR_B
 
 REVIEW_TAB, HISTORY_TAB = "review", "history"
 """What `?tab=` of an address calls the pages that a pair can be opened on, beside the Judge page, which needs no name."""
@@ -36,7 +38,7 @@ def find_pair(bench: Workbench, scene: str, values: object) -> MaskPair | None:
     Raises:
         MaskError: If it names nothing at all.
     """
-    listed = _items(values)
+    listed: Sequence[object] = as_items(values)
     keys: list[MaskKey] = []
     for view, number in (listed[:2], listed[2:]) if len(listed) == 4 else ((None, None),):
         if not isinstance(view, str) or not isinstance(number, int) or isinstance(number, bool):
@@ -45,11 +47,6 @@ def find_pair(bench: Workbench, scene: str, values: object) -> MaskPair | None:
         if mask is not None:
             keys.append(MaskKey(view, mask))
     return MaskPair(*keys) if len(keys) == 2 and keys[0] != keys[1] else None
-
-
-def _items(values: object) -> Sequence[object]:
-    """Return the items of a list or tuple; none where it is neither."""
-    return cast("Sequence[object]", values) if isinstance(values, list | tuple) else ()
 
 
 def shorten(value: object) -> str:
@@ -68,7 +65,11 @@ def pair_values(bench: Workbench, scene: str, pair: MaskPair) -> list[Any]:
 
 def pair_link(bench: Workbench, scene: str, pair: MaskPair, *, tab: str | None = None) -> str:
     """Return the address that opens a pair, on the Judge page or on another one."""
-    values = pair_values(bench, scene, pair)
+    return values_link(scene, pair_values(bench, scene, pair), tab=tab)
+
+
+def values_link(scene: str, values: Sequence[Any], *, tab: str | None = None) -> str:
+    """Return the address that opens the pair that `pair_values` gave."""
     return pair_query(scene, (values[0], values[1]), (values[2], values[3]), tab=tab)
 
 
@@ -116,17 +117,16 @@ def pictures_html(bench: Workbench, scene: str, pair: MaskPair) -> str:
         {
             "address": picture_address(scene, key, number, kind=kind, side=side),
             "words": f"{kind} of {str_of(key)}",
-            "color": "#008cff" if side else "#ff800e",
+            "color": COLOR_B if side else COLOR_A,
         }
         for key, number, side in ((pair.a, values[1], 0), (pair.b, values[3], 1))
         for kind in ("crop", "view")
     ]
-    review, here = (pair_link(bench, scene, pair, tab=tab) for tab in (REVIEW_TAB, HISTORY_TAB))
     return render(
         "components/pair_pictures.html.j2",
         pictures=pictures,
-        review=review,
-        here=here,
+        review=values_link(scene, values, tab=REVIEW_TAB),
+        here=values_link(scene, values, tab=HISTORY_TAB),
         scene="?" + urlencode({"tab": HISTORY_TAB, "scene": scene}),
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from engine.types import Decision, MaskPair, Verdict
+from engine.types import USUAL_THRESHOLD, Decision, MaskPair, Verdict
 from ui.components.templates import render, render_line
 
 DECISION_WORDS: dict[Decision, str] = {
@@ -16,7 +16,6 @@ DECISION_WORDS: dict[Decision, str] = {
     "unsure": "not sure",
     "skip": "skipped",
 }
-USUAL_THRESHOLD = 0.5
 HIGH_AMBIGUITY = 0.2
 """Above this much probability on neither yes nor no, the page says that the model hesitated."""
 HIGH_SWAP_DISAGREEMENT = 0.2

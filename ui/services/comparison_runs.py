@@ -17,12 +17,14 @@ from db.runs import FINISHED, RESUMABLE, Run, RunStatus, RunStore
 from engine.errors import MaskgroupError
 from engine.evaluation.comparison.run import CONFIG, ComparisonSettings, FinishedComparison, Step, read_comparison, run_comparison
 from engine.evaluation.comparison.run import settings_from_json as read_settings
-from engine.judging.calibration.operating_point import USUAL_THRESHOLD
+from engine.types import USUAL_THRESHOLD
 from ui.services.workbench import Workbench
 
 KIND: Literal["comparison"] = "comparison"
 SHIPPED = "shipped"
 """Key of the comparison that comes with the program."""
+BEHIND = "behind"
+"""In a kept comparison: the model that each of the two names stood for when it was begun."""
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +108,8 @@ class ComparisonRuns:
         # A model decides as it does on every other page; kept with the run, so that another choice later does not change it.
         a, b = (self._bench.threshold(name) or USUAL_THRESHOLD for name in (settings.model_a, settings.model_b))
         settings = replace(settings, threshold_a=a, threshold_b=b)
-        run = self._store.add(KIND, self._new_name(settings), config=settings.to_json())
+        config = {**settings.to_json(), BEHIND: self._behind(settings)}
+        run = self._store.add(KIND, self._new_name(settings), config=config)
         self._launch(run)
         return run.uuid
 
@@ -114,11 +117,18 @@ class ComparisonRuns:
         """Go on with a comparison that was stopped.
 
         Raises:
-            MaskgroupError: If there is none, or it is under way or done.
+            MaskgroupError: If there is none, it is under way or done, or a name stands for another model now.
         """
         run = self._run(key)
         if self._status(run) not in RESUMABLE:
             raise MaskgroupError("This comparison is under way or done; there is nothing to resume.")
+        begun = run.config.get(BEHIND, {})
+        for name, now in self._behind(_settings_of(run)).items():
+            if begun.get(name, now) != now:
+                raise MaskgroupError(
+                    f"This comparison was begun with {begun[name]!r} as {name!r}, which is {now!r} now; with answers of "
+                    "two models it would mean nothing. Start a new comparison."
+                )
         self._launch(run)
 
     def cancel(self, key: str) -> None:
@@ -191,6 +201,10 @@ class ComparisonRuns:
             number += 1
         return numbered
 
+    def _behind(self, settings: ComparisonSettings) -> dict[str, str]:
+        """Return what the two names stand for now: "tuned" is another model once another run is promoted."""
+        return {name: self._bench.judges.behind(name) for name in (settings.model_a, settings.model_b)}
+
     def _launch(self, run: Run) -> None:
         job = _Job()
         with self._lock:
@@ -207,13 +221,14 @@ class ComparisonRuns:
         status: RunStatus = "failed"
         note = "It failed by a mistake of the program; its log has the details. Please report it."
         try:
-            settings = read_settings(run.config)
+            settings, begun = _settings_of(run), run.config.get(BEHIND, {})
             opened = [self._bench.open_scene(name) for name in settings.scenes]
             run_comparison(
                 [(one.scene, one.frames) for one in opened],
                 self._folder / run.uuid,
                 settings,
-                load=self._bench.judges.get,
+                # A promotion meanwhile changes nothing here.
+                load=lambda name: self._bench.judges.get(begun.get(name, name)),
                 trained_on=self._bench.judges.trained_on,
                 on_step=on_step,
             )
@@ -232,3 +247,7 @@ class ComparisonRuns:
             finally:
                 with self._lock:
                     self._jobs.pop(run.uuid, None)
+
+
+def _settings_of(run: Run) -> ComparisonSettings:
+    return read_settings({name: value for name, value in run.config.items() if name != BEHIND})

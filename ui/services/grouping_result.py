@@ -79,12 +79,9 @@ class Result:
         """Return a group's name as the page shows it; it stays through corrections."""
         return f"group {int(self.colors[group]) + 1}"
 
-    def point_labels(self) -> Int32Array | None:
-        """Return the group at each point of the room, (P,) int32, -1 = none; None without geometry."""
-        return self._point_labels
-
     @cached_property
-    def _point_labels(self) -> Int32Array | None:
+    def point_labels(self) -> Int32Array | None:
+        """The group at each point of the room, (P,) int32, -1 = none; None without geometry."""
         return None if self.votes is None else self.votes.label(self.grouping.labels)
 
     def group_of(self, key: MaskKey) -> int:

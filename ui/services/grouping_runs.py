@@ -24,8 +24,7 @@ from engine.grouping.graph import Evidence, cut
 from engine.grouping.metrics import score_masks
 from engine.grouping.pair_judge import FramePairJudge
 from engine.grouping.pipeline import GroupingCancelled, GroupingOptions, GroupingRun, Progress, find_truth, group_scene
-from engine.judging.calibration.operating_point import USUAL_THRESHOLD
-from engine.types import Frame
+from engine.types import USUAL_THRESHOLD, Frame
 from engine.views.appearance import LOOKS, describe_masks
 from ui.services.grouping_change import count_moved, inherit_colors
 from ui.services.grouping_result import GroupCorrection, Result, RunState, score_ari
@@ -254,8 +253,10 @@ class GroupingRuns:
 
         judge: FramePairJudge | None = None
         if evidence != "geometry":
-            threshold = self._bench.threshold(model or self._bench.judges.default) or USUAL_THRESHOLD
-            judge = FramePairJudge(self._bench.judge(model), opened.frames, tick=stop_if_asked, threshold=threshold)
+            # Asked once: "tuned" may come to stand for another run, whose threshold is its own.
+            name = self._bench.judges.behind(model or self._bench.judges.default)
+            threshold = self._bench.threshold(name) or USUAL_THRESHOLD
+            judge = FramePairJudge(self._bench.judge(name), opened.frames, tick=stop_if_asked, threshold=threshold)
         run = group_scene(
             opened.scene,
             opened.frames,
@@ -299,6 +300,7 @@ class GroupingRuns:
             calls=kept.calls,
             seconds=kept.seconds,
             warnings=kept.warnings,
+            findings=kept.findings,
         )
         with self._lock:
             job.state = replace(job.state, evidence=kept.options.evidence)

@@ -43,7 +43,8 @@ class Judges:
         default: Name of the judge that pages open with.
         others: Lists the other names, in the order in which pages offer them; asked anew each time, as runs come and go.
         sources: What to give as `--model` on the command line for names that mean nothing there.
-        behind: Gives the name of what a name stands for now: "tuned" is another model once another run is promoted.
+        behind: Gives the name of what a name stands for now: "tuned" is another model once another run is promoted. That name
+            stands for itself, and is one of all names.
         flags: What the command line needs besides the name to load them as here.
         environment: Returns the settings (NAME=VALUE, quoted) that the command line needs to find a model.
         trained_on: Says what a judge was trained on, by its name.

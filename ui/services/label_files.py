@@ -15,14 +15,15 @@ from scipy.sparse.csgraph import connected_components
 
 from db.labels.settling import Settled
 from db.labels.store import Label
-from engine.errors import LabelError, MaskgroupError
+from engine.errors import LabelError, MaskgroupError, SceneError
 from engine.files import write_text_atomically, writing_folder
 from engine.rle import encode_mask
 from engine.scenes import find_scene
 from engine.strict_json import to_json_text
-from engine.types import MaskKey, Scene
+from engine.types import Frame, MaskKey
 from engine.views.crops import show_mask
 from engine.views.frames import FrameSource
+from ui.services.open_scene import OpenScene
 
 CARD = """---
 task_categories: [image-classification]
@@ -42,27 +43,31 @@ class SceneShelf:
 
     def __init__(self, scenes_dir: Path) -> None:
         self._dir = scenes_dir
-        self._open: dict[str, tuple[Scene, FrameSource] | None] = {}
+        self._open: dict[str, OpenScene | None] = {}
 
-    def open(self, name: str) -> tuple[Scene, FrameSource] | None:
+    def open(self, name: str) -> OpenScene | None:
         """Return a scene with its frames, None where there is none of this name or it cannot be read."""
         if name not in self._open:
             # A name comes from a file that anybody may have written: it is never a path.
             is_name = name not in ("", ".", "..") and not set(name) & set("/\\\0")
             try:
                 scene = find_scene(name, self._dir) if is_name else None
-                self._open[name] = None if scene is None else (scene, FrameSource(scene))
+                self._open[name] = None if scene is None else OpenScene(scene, FrameSource(scene))
             except MaskgroupError:
                 self._open[name] = None
         return self._open[name]
 
     def has_mask(self, name: str, key: MaskKey) -> bool | None:
-        """Return whether a scene has a mask, None where the scene cannot be opened."""
+        """Return whether a scene has a mask, None where the scene cannot be opened or the view is left out because it is broken."""
         opened = self.open(name)
         if opened is None:
             return None
-        scene, frames = opened
-        return key.view in scene.view_names and key.mask in frames.frame(key.view).mask_areas
+        if key.view not in opened.scene.view_names:
+            return None if any(view.name == key.view for view in opened.scene.left_out) else False
+        try:
+            return key.mask in opened.masks(key.view)
+        except SceneError:
+            return None
 
 
 def missing_masks(labels: Sequence[Label], shelf: SceneShelf) -> tuple[list[tuple[Label, MaskKey]], Counter[str]]:
@@ -87,8 +92,11 @@ def split_stale(settled: Sequence[Settled], shelf: SceneShelf) -> tuple[list[Set
     Raises:
         LabelError: If none is there: another folder of scenes is meant then.
     """
-    stale = [entry for entry in settled if not all(shelf.has_mask(entry.scene, key) for key in (entry.pair.a, entry.pair.b))]
-    there = [entry for entry in settled if entry not in stale]
+    there: list[Settled] = []
+    stale: list[Settled] = []
+    for entry in settled:
+        is_there = all(shelf.has_mask(entry.scene, key) for key in (entry.pair.a, entry.pair.b))
+        (there if is_there else stale).append(entry)
     if settled and not there:
         # Which says what to do.
         _frame(
@@ -195,14 +203,14 @@ def _dataset_row(entry: Settled, shelf: SceneShelf) -> dict[str, Any]:
     return row | {f"votes_{said}": entry.votes.get(said, 0) for said in ("same", "different", "unsure")}
 
 
-def _frame(shelf: SceneShelf, scene: str, key: MaskKey) -> Any:
+def _frame(shelf: SceneShelf, scene: str, key: MaskKey) -> Frame:
     opened = shelf.open(scene)
     if opened is None or not shelf.has_mask(scene, key):
         raise LabelError(
             f"Mask {key} of scene {scene!r} is not there; give the scenes' folder with --scenes, or one scene with --scene, "
             "and see `maskgroup labels audit`."
         )
-    return opened[1].frame(key.view)
+    return opened.frame(key.view)
 
 
 def _group_ids(settled: Sequence[Settled]) -> dict[tuple[str, MaskKey], int]:

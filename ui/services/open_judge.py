@@ -1,4 +1,4 @@
-"""From a judge's name, as it is given on the command line or to the app, to a judge; the flags that all commands share.
+"""From a judge's name, as it is given on the command line or to the app, to a judge.
 
 A name is a run of this database, "base", "tuned", a folder, a hub id, or the address of a server.
 """
@@ -8,29 +8,19 @@ from __future__ import annotations
 import logging
 import shlex
 from dataclasses import replace
-from typing import Annotated
-
-import typer
 
 from db.schema.urls import show_url
 from engine.errors import ModelError
 from engine.evaluation.trained_on import UNKNOWN, TrainedOn, marks_of
 from engine.judging.base import Judge, ServedJudge, TowerJudge
 from engine.judging.registry import load_judge
-from engine.judging.sources import TUNED, Dtype, Loader, LoadOptions, ModelReference, resolve_model
+from engine.judging.sources import TUNED, LoadOptions, ModelReference, resolve_model
 from finetune.runs.models import RunModels
 from finetune.runs.promotion import finished_runs
 from ui.settings import Settings, default_database
 from ui.stores.calibrations import find_kept
 
 logger = logging.getLogger(__name__)
-
-MODEL_HELP = "base, tuned, a run, a model or adapter folder, a hub id, or http://HOST:PORT/v1#MODEL."
-
-DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps; default: auto.")]
-DtypeOption = Annotated[Dtype | None, typer.Option(help="What local models are computed with; default: auto.")]
-FourBitOption = Annotated[bool, typer.Option("--four-bit", help="Load the language model's weights in 4 bits, with bitsandbytes.")]
-LoaderOption = Annotated[Loader | None, typer.Option(help="unsloth needs NVIDIA; default: transformers.")]
 
 
 def given_options(settings: Settings) -> LoadOptions:
@@ -103,10 +93,7 @@ def open_judge(
         found,
         prompt=prompt,
         both_orders=both_orders,
-        device=chosen.device,
-        dtype=chosen.dtype,
-        four_bit=chosen.four_bit,
-        loader=chosen.loader,
+        loading=chosen,
         calibration=find_kept(found, prompt or found.prompt, settings),
     )
     if found.kind == "server" and settings.check_served and isinstance(judge, ServedJudge):

@@ -21,7 +21,7 @@ from engine.grouping.pipeline import GroupingOptions, GroupingRun, group_scene
 from engine.review.label_spread import find_supernodes, spread_labels
 from engine.review.link_values import value_links
 from engine.review.queues import QUEUES, LinkPool, QueueKind, order_links, queue_worth
-from engine.types import Float32Array, Int32Array, MaskPair
+from engine.types import USUAL_THRESHOLD, Float32Array, Int32Array, MaskPair
 from engine.views.appearance import describe_masks
 from ui.services.grouping_change import count_moved
 from ui.services.grouping_runs import GroupingRuns
@@ -92,13 +92,14 @@ class ReviewEvidence:
         self._rooms: dict[str, _Room] = {}
         self._lock = threading.Lock()
 
-    def snapshot(self, scene: str, *, probe: bool = False, at_once: bool = False) -> Snapshot | None:
+    def snapshot(self, scene: str, *, probe: bool = False, at_once: bool = False, newest: int | None = None) -> Snapshot | None:
         """Return the latest snapshot, None while the first one is being made; work that is due is started.
 
         Args:
             scene: Name of the scene.
             probe: Whether the judges' answers are wanted too.
             at_once: Whether new labels are taken in at once, rather than after a few seconds.
+            newest: Number of the newest label, where it was asked for already.
 
         Raises:
             MaskgroupError: If the links of this scene cannot be found.
@@ -107,7 +108,7 @@ class ReviewEvidence:
         with self._lock:
             room = self._rooms.setdefault(scene, _Room())
             room.wants_probe |= probe
-            if room.worker is None and self._is_due(room, at_once=at_once):
+            if room.worker is None and self._is_due(room, at_once=at_once, newest=newest):
                 room.worker = threading.Thread(target=self._work, args=(scene, room), daemon=True, name=f"review-{scene}")
                 room.worker.start()
             if room.problem and room.snapshot is None:
@@ -143,12 +144,12 @@ class ReviewEvidence:
             cuts.append(cut(spread_labels(room.start, room.supernodes, constraints), constraints=constraints))
         return count_moved(*cuts)
 
-    def _is_due(self, room: _Room, *, at_once: bool) -> bool:
+    def _is_due(self, room: _Room, *, at_once: bool, newest: int | None) -> bool:
         if room.problem:
             return False
         if room.snapshot is None:
             return True
-        if room.snapshot.labels_seen != self._bench.labels.newest_id():
+        if room.snapshot.labels_seen != (self._bench.labels.newest_id() if newest is None else newest):
             return at_once or time.monotonic() - room.refreshed_at > REFRESH_S
         return room.wants_probe and room.p_same is None
 
@@ -213,7 +214,7 @@ class ReviewEvidence:
             values=value_links(graph, grouping, constraints),
             p_same=unknown if room.p_same is None else room.p_same,
             p_rival=unknown if room.p_rival is None else room.p_rival,
-            threshold=self._bench.threshold(self._bench.judges.default) or 0.5,
+            threshold=self._bench.threshold(self._bench.judges.default) or USUAL_THRESHOLD,
             described=room.described,
             is_done=np.zeros(count, bool),
         )

@@ -17,10 +17,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from db.labels.audit import LabelContradiction, find_contradictions
+from db.labels.audit import LabelContradiction
 from db.labels.choices import OVERLAP_SHARE, ChoiceStore
 from db.labels.leases import LeaseStore, lease_key
-from db.labels.rows import pair_key
+from db.labels.rows import DECISIONS, pair_key
 from db.labels.settling import Settled
 from db.labels.store import Label, NewLabel, ShownVerdict
 from db.labels.tallies import Tally, tally
@@ -29,6 +29,7 @@ from engine.review.queues import QUEUES, QueueKind, explain_link, queue_worth
 from engine.types import Decision, Int32Array, MaskKey, MaskPair, Verdict
 from ui.services.grouping_runs import GroupingRuns
 from ui.services.review_evidence import ReviewEvidence, Snapshot, as_constraints
+from ui.services.scene_labels import SceneLabels
 from ui.services.workbench import Workbench
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,21 @@ class QueueState:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Hand:
+    """What a page gets at once.
+
+    Attributes:
+        cards: The pairs that are its own for some minutes.
+        queue: The queue that they are from, as it stands then; None while it is being made.
+        stale: Labels of the scene that are about masks or views that are not there any more.
+    """
+
+    cards: tuple[ReviewCard, ...]
+    queue: QueueState | None
+    stale: int
+
+
 @dataclass
 class _FirstLooks:
     """Pairs of a scene that were chosen without a queue, and how often one was looked for."""
@@ -127,10 +143,11 @@ class ReviewService:
         self._first_looks: dict[str, _FirstLooks] = {}
         self._handing_out = threading.Lock()
         self._cleared_at = -CLEAR_S
-        self._people: dict[str, tuple[int, dict[MaskPair, set[str]]]] = {}
+        self._said: dict[str, SceneLabels] = {}
+        self._groups: dict[str, tuple[int, list[tuple[str, str]]]] = {}
 
-    def cards(self, request: CardRequest) -> tuple[ReviewCard, ...]:
-        """Hand out the next pairs, leased to the page for some minutes.
+    def hand_out(self, request: CardRequest) -> Hand:
+        """Hand out the next pairs, leased to the page for some minutes, and say how their queue stands.
 
         Raises:
             MaskgroupError: If the request is malformed or the scene cannot be opened.
@@ -139,24 +156,24 @@ class ReviewService:
             raise LabelError(f"There is no queue {request.queue!r}; the queues are {', '.join(QUEUES)}.")
         if not 0 < request.count <= MAX_CARDS:
             raise LabelError(f"{request.count} cards were asked for at once, expected 1 to {MAX_CARDS}; ask again later for more.")
-        snapshot = self.evidence.snapshot(request.scene, probe=request.queue in PROBING)
         found: list[ReviewCard] = []
         if request.first is not None and request.first.canonical() not in request.avoid:
             found.append(ReviewCard(request.first, request.queue, "This is the pair that the address names."))
         # One page after the other in this process: they all want the same first pairs.
         with self._handing_out:
             self._forget_expired()
-            people = self._people_by_pair(request.scene)
+            labels = self._labels(request.scene)
+            snapshot = self.evidence.snapshot(request.scene, probe=request.queue in PROBING, newest=labels.newest)
             share = self.choices.number(OVERLAP_SHARE, 0.0)
             taken = self.leases.taken_keys(request.scene, others_than=request.holder)
             seen = set(request.avoid) | {card.pair.canonical() for card in found}
-            candidates = self._candidates(request, snapshot)
+            candidates = self._candidates(request, snapshot, labels)
             while len(found) < request.count:
                 batch: list[ReviewCard] = []
                 for card in candidates:
                     pair = card.pair.canonical()
                     is_free = bool(card.cycle) or share_of(pair) < share
-                    if pair in seen or (not card.cycle and is_done(people.get(pair, set()), request.annotator, is_shared=is_free)):
+                    if pair in seen or (not card.cycle and _is_done(labels, pair, request.annotator, is_shared=is_free)):
                         continue
                     if lease_key(pair, request.annotator if is_free else "") in taken:
                         continue
@@ -166,15 +183,19 @@ class ReviewService:
                         break
                 if not batch:
                     break
-                exclusive = [card.pair for card in batch if not card.cycle and share_of(card.pair.canonical()) >= share]
-                # Pairs that everybody gets go to one page of each person: two browsers may go by one name.
-                shared = [card.pair for card in batch if card.pair not in exclusive]
-                got = self._lease(request, exclusive) if exclusive else set[MaskPair]()
-                if shared:
-                    circle = request.annotator
-                    got |= set(self.leases.lease_all(request.scene, shared, request.holder, seconds=LEASE_S, among=circle))
-                found += [card for card in batch if card.pair in got]
-        return tuple(found)
+                got = self._lease(request, batch, share)
+                # Another process may have held, labelled and given back a pair since the labels were read.
+                labels = self._labels(request.scene)
+                late = {
+                    card.pair
+                    for card in batch
+                    if card.pair in got and not card.cycle
+                    if _is_done(labels, card.pair.canonical(), request.annotator, is_shared=share_of(card.pair.canonical()) < share)
+                }
+                self.give_back(request, late)
+                found += [card for card in batch if card.pair in got - late]
+        states = self._states(request.scene, snapshot, labels, share, [request.queue], request.annotator, request.only)
+        return Hand(tuple(found), states[0] if states else None, labels.stale)
 
     def _forget_expired(self) -> None:
         if time.monotonic() - self._cleared_at < CLEAR_S:
@@ -185,27 +206,24 @@ class ReviewService:
         except NotSavedError as error:
             log.warning("%s", error)
 
-    def count_stale(self, scene: str) -> int:
-        """Return how many labels of a scene are about masks or views that are not there any more."""
-        return sum(len(people) for pair, people in self._people_by_pair(scene).items() if self.bench.is_stale(scene, pair))
-
-    def _people_by_pair(self, scene: str) -> dict[MaskPair, set[str]]:
-        """Return who has a label on each pair of a scene, read anew only when labels were written."""
+    def _labels(self, scene: str) -> SceneLabels:
+        """Return what people said of a scene, read anew only when labels were written."""
         newest = self.bench.labels.newest_id()
-        known, people = self._people.get(scene, (-1, {}))
-        if known != newest:
-            people = self.bench.labels.people_by_pair(scene)
-            self._people[scene] = (newest, people)
-        return people
+        known = self._said.get(scene)
+        if known is None or known.newest != newest:
+            known = self._said[scene] = SceneLabels(self.bench, scene, newest)
+        return known
 
-    def _lease(self, request: CardRequest, pairs: Sequence[MaskPair]) -> set[MaskPair]:
-        """Reserve pairs for a page; returns those that are still free and not labelled."""
-        got = set(self.leases.lease_all(request.scene, pairs, request.holder, seconds=LEASE_S))
-        # Another process may have held, labelled and given back a pair since the labels were read.
-        people = self._people_by_pair(request.scene)
-        late = {pair for pair in got if is_done(people.get(pair.canonical(), set()), request.annotator, is_shared=False)}
-        self.give_back(request, late)
-        return got - late
+    def _lease(self, request: CardRequest, batch: Sequence[ReviewCard], share: float) -> set[MaskPair]:
+        """Reserve pairs for a page; returns those that nobody else has."""
+        exclusive = [card.pair for card in batch if not card.cycle and share_of(card.pair.canonical()) >= share]
+        # Pairs that everybody gets go to one page of each person: two browsers may go by one name.
+        shared = [card.pair for card in batch if card.pair not in exclusive]
+        got: set[MaskPair] = set()
+        for pairs, circle in ((exclusive, ""), (shared, request.annotator)):
+            if pairs:
+                got |= set(self.leases.lease_all(request.scene, pairs, request.holder, seconds=LEASE_S, among=circle))
+        return got
 
     def hints(self, request: CardRequest, pairs: Sequence[MaskPair]) -> list[Verdict | None]:
         """Return the judge's verdict on each pair: None in blind mode, and where there is no judge, as people can do without."""
@@ -240,7 +258,7 @@ class ReviewService:
             MaskgroupError: If it is malformed or cannot be stored.
         """
         for key in (pair.a, pair.b):
-            if key.mask not in self.bench.frame(request.scene, key.view).mask_areas:
+            if key.mask not in self.bench.masks(request.scene, key.view):
                 raise MaskError(f"Scene {request.scene!r} has no mask {key}; reload the page and try again.")
         label = self.bench.labels.add(
             NewLabel(
@@ -264,8 +282,7 @@ class ReviewService:
     def give_back(self, request: CardRequest, pairs: Iterable[MaskPair]) -> None:
         """Let others have the pairs that a page held; where the database cannot be written they get them when the lease ends."""
         try:
-            for pair in pairs:
-                self.leases.release(request.scene, pair, request.holder, among=request.annotator)
+            self.leases.release_all(request.scene, list(pairs), request.holder, among=request.annotator)
         except NotSavedError as error:
             log.warning("%s", error)
 
@@ -277,14 +294,25 @@ class ReviewService:
         self, scene: str, *, annotator: str = "", only: str = "", probe: bool = False, kinds: Sequence[QueueKind] = QUEUES
     ) -> list[QueueState]:
         """Return the queues of a scene; empty while they are being made."""
-        snapshot = self.evidence.snapshot(scene, probe=probe)
+        labels = self._labels(scene)
+        snapshot = self.evidence.snapshot(scene, probe=probe, newest=labels.newest)
+        return self._states(scene, snapshot, labels, self.choices.number(OVERLAP_SHARE, 0.0), kinds, annotator, only)
+
+    def _states(
+        self,
+        scene: str,
+        snapshot: Snapshot | None,
+        labels: SceneLabels,
+        share: float,
+        kinds: Sequence[QueueKind],
+        annotator: str,
+        only: str,
+    ) -> list[QueueState]:
         if snapshot is None:
             return []
-        people = self._people_by_pair(scene)
-        share = self.choices.number(OVERLAP_SHARE, 0.0)
         done = {
             snapshot.row_of[pair]
-            for pair, names in people.items()
+            for pair, names in labels.people.items()
             if pair in snapshot.row_of and is_done(names, annotator, is_shared=share_of(pair) < share)
         }
         states: list[QueueState] = []
@@ -293,7 +321,7 @@ class ReviewService:
             open_links = links[~np.isin(links, list(done))] if done else links
             count, worth = len(open_links), queue_worth(snapshot.pool, open_links)
             if kind == "contradictions":
-                count = len(self._contradictions(scene))
+                count = len(labels.contradictions)
             states.append(QueueState(kind, count, worth, self._note(kind, snapshot)))
         return states
 
@@ -302,6 +330,13 @@ class ReviewService:
         snapshot = self.evidence.snapshot(scene)
         if snapshot is None:
             return []
+        version, listed = self._groups.get(scene, (0, []))
+        if version != snapshot.version:
+            listed = self._list_groups(scene, snapshot)
+            self._groups[scene] = (snapshot.version, listed)
+        return listed
+
+    def _list_groups(self, scene: str, snapshot: Snapshot) -> list[tuple[str, str]]:
         listed = [(f"object {g.id + 1} ({len(g.masks)} masks)", f"group:{g.id}") for g in snapshot.pool.grouping.groups[:60]]
         if self.bench.open_scene(scene).scene.mask_ids_are_instances:
             classes, counts = np.unique([key.mask // CLASS_SIZE for key in snapshot.pool.graph.keys], return_counts=True)
@@ -318,9 +353,9 @@ class ReviewService:
         words = {0: "No mask changes its group.", 1: "1 mask changes its group."}
         return words.get(moved, f"{moved} masks change their group.")
 
-    def _candidates(self, request: CardRequest, snapshot: Snapshot | None) -> Iterator[ReviewCard]:
+    def _candidates(self, request: CardRequest, snapshot: Snapshot | None, labels: SceneLabels) -> Iterator[ReviewCard]:
         if request.queue == "contradictions":
-            for found in self._contradictions(request.scene):
+            for found in labels.contradictions:
                 yield from self._cycle_cards(found)
             return
         if snapshot is None:
@@ -348,12 +383,6 @@ class ReviewService:
                 known.add(pair.canonical())
                 looks.pairs.append(pair)
                 yield pair
-
-    def _contradictions(self, scene: str) -> list[LabelContradiction]:
-        # Labels on masks that are gone can no longer be looked at: they are listed as stale, and stop nothing.
-        return find_contradictions(
-            label for label in self.bench.labels.current(scene) if not self.bench.is_stale(scene, label.pair)
-        )
 
     def _cycle_cards(self, found: LabelContradiction) -> Iterator[ReviewCard]:
         chain = found.cycle
@@ -400,12 +429,16 @@ def is_done(people: set[str], annotator: str, *, is_shared: bool) -> bool:
     return annotator in people if is_shared else bool(people)
 
 
+def _is_done(labels: SceneLabels, pair: MaskPair, annotator: str, *, is_shared: bool) -> bool:
+    return is_done(labels.people.get(pair, set()), annotator, is_shared=is_shared)
+
+
 def as_decision(text: str) -> Decision:
     """Return a decision from a page.
 
     Raises:
         LabelError: If it is none.
     """
-    if text not in ("same", "different", "unsure", "skip"):
-        raise LabelError(f"The decision is {text!r}, expected same, different, unsure or skip.")
+    if text not in DECISIONS:
+        raise LabelError(f"The decision is {text!r}, expected one of {', '.join(DECISIONS)}.")
     return text

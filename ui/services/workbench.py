@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,10 +22,11 @@ from engine.judging.base import CropPair, Judge
 from engine.judging.calibration.operating_point import OperatingPoints
 from engine.review.proposals import propose_pair
 from engine.scenes import LeftOutFolder, find_scene, survey_scenes
-from engine.types import NOTHING, Decision, Float32Array, Frame, LeftOutView, MaskKey, MaskPair, Scene, UInt8Array, Verdict
+from engine.types import NOTHING, Decision, Float32Array, Frame, LeftOutView, MaskKey, MaskPair, UInt8Array, Verdict
 from engine.views.crops import PictureStyle, show_mask
 from engine.views.frames import FrameSource
 from ui.services.judges import Judges
+from ui.services.open_scene import OpenScene
 from ui.view3d.pictures import thumbnail
 from ui.view3d.room import MAX_MASK_POINTS, RoomCloud, back_project, build_room, camera_outline, nearest_instance
 
@@ -34,17 +35,9 @@ log = logging.getLogger(__name__)
 MAX_THUMBNAILS = 48
 """Views shown as pictures to choose from; longer scenes show evenly spaced ones, the list has all."""
 MAX_OPEN_SCENES = 4
-SURVEY_S = 20.0
+SURVEY_S = 3.0
 """Seconds for opening scenes that changed since the last look; more of them are listed without being opened."""
 MAX_VERDICTS = 10_000
-
-
-@dataclass(frozen=True, eq=False)
-class OpenScene:
-    """A scene with its frames."""
-
-    scene: Scene
-    frames: FrameSource
 
 
 class Workbench:
@@ -73,7 +66,6 @@ class Workbench:
         self.points = points
         self._style: PictureStyle = style
         self._verdicts: OrderedDict[tuple[str, MaskPair, str], Verdict] = OrderedDict()
-        self._stale: dict[tuple[str, MaskPair], bool] = {}
         self._verdicts_lock = threading.Lock()
         self.open_scene = lru_cache(maxsize=MAX_OPEN_SCENES)(self._open_scene)
         self.room = lru_cache(maxsize=MAX_OPEN_SCENES)(self._build_room)
@@ -98,22 +90,30 @@ class Workbench:
 
     def is_bundled(self, scene: str) -> bool:
         """Return whether a scene came with the program."""
-        return self.scenes_dir.resolve() == SCENES_DIR.resolve() and scene in self.scene_names()
+        return self.open_scene(scene).scene.folder.is_relative_to(SCENES_DIR.resolve())
 
     def _open_scene(self, name: str) -> OpenScene:
         # Only names of the list are opened: a name that comes from a page is never used as a path.
-        if name not in self.scene_names():
-            raise SceneError(f"There is no scene {name!r} in {self.scenes_dir}; the scenes are {', '.join(self.scene_names())}.")
+        names = self.scene_names()
+        if name not in names:
+            raise SceneError(f"There is no scene {name!r} in {self.scenes_dir}; the scenes are {', '.join(names)}.")
         scene = find_scene(name, self.scenes_dir)
         return OpenScene(scene, FrameSource(scene))
 
     def frame(self, scene: str, view: str) -> Frame:
         """Return a view with its masks."""
+        return self._open_view(scene, view).frame(view)
+
+    def masks(self, scene: str, view: str) -> dict[int, int]:
+        """Return the pixels of each mask of a view, by mask id, in the order in which pages number them."""
+        return self._open_view(scene, view).masks(view)
+
+    def _open_view(self, scene: str, view: str) -> OpenScene:
         opened = self.open_scene(scene)
         if view not in opened.scene.view_names:
             names = opened.scene.view_names
             raise MaskError(f"Scene {scene!r} has no view {view!r}; its {len(names)} views are {names[0]} to {names[-1]}.")
-        return opened.frames.frame(view)
+        return opened
 
     def views(self, scene: str) -> tuple[str, ...]:
         """Return the names of a scene's views."""
@@ -135,10 +135,9 @@ class Workbench:
 
     def mask_choices(self, scene: str, view: str) -> list[tuple[str, int]]:
         """Return (words, mask id) of a view's masks, largest first. The words hide ids, which may give the truth away."""
-        areas = self.frame(scene, view).mask_areas
         total = self.frame(scene, view).instance_map.size
-        ordered = sorted(areas, key=lambda i: (-areas[i], i))
-        return [(f"mask {rank} of {len(ordered)} ({areas[i] / total:.1%})", i) for rank, i in enumerate(ordered, start=1)]
+        masks = self.masks(scene, view)
+        return [(f"mask {rank} of {len(masks)} ({area / total:.1%})", i) for rank, (i, area) in enumerate(masks.items(), start=1)]
 
     def mask_number(self, scene: str, key: MaskKey) -> int:
         """Return a mask's place in its view's list, counted from 1.
@@ -146,43 +145,44 @@ class Workbench:
         Raises:
             MaskgroupError: If there is no such mask, view or scene.
         """
-        ids = [i for _, i in self.mask_choices(scene, key.view)]
+        ids = list(self.masks(scene, key.view))
         if key.mask not in ids:
             raise MaskError(f"View {key.view!r} of scene {scene!r} has no mask {key.mask} any more; pick another.")
         return ids.index(key.mask) + 1
 
     def mask_by_number(self, scene: str, view: str, number: int | None) -> int | None:
         """Return the mask at a place of its view's list, or None where there is none."""
-        choices = self.mask_choices(scene, view)
-        return choices[number - 1][1] if number is not None and 1 <= number <= len(choices) else None
+        ids = list(self.masks(scene, view))
+        return ids[number - 1] if number is not None and 1 <= number <= len(ids) else None
 
     def mask_name(self, scene: str, key: MaskKey) -> str:
         """Return a mask's name as the pages show it, e.g. "mask 3 of view 12"."""
         return f"mask {self.mask_number(scene, key)} of view {key.view}"
 
-    def has_pair(self, scene: str, pair: MaskPair) -> bool:
-        """Return whether both masks are there: people's labels outlive the scenes, views and masks that they are about."""
-        try:
-            return all(key.mask in self.frame(scene, key.view).mask_areas for key in (pair.a, pair.b))
-        except (MaskgroupError, OSError):
-            return False
-
     def pair_words(self, scene: str, pair: MaskPair) -> str:
         """Return both masks' names as the pages show them; by ids, and marked, where one is not there any more."""
-        if not self.has_pair(scene, pair):
-            return f"{pair.a} and {pair.b} (stale: not there now)"
+        if self.stale_pairs(scene, [pair]):
+            return stale_words(pair)
         return " and ".join(self.mask_name(scene, key) for key in (pair.a, pair.b))
 
-    def is_stale(self, scene: str, pair: MaskPair) -> bool:
-        """Return whether a label of a pair is stale, as `has_pair` says; looked up once, as many labels are asked about."""
-        key = (scene, pair.canonical())
-        if key not in self._stale:
-            self._stale[key] = not self.has_pair(scene, pair)
-        return self._stale[key]
+    def stale_pairs(self, scene: str, pairs: Iterable[MaskPair]) -> set[MaskPair]:
+        """Return the pairs of which a mask is not there: labels outlive the scenes, views and masks that they are about."""
+        asked = set(pairs)
+        try:
+            opened = self.open_scene(scene)
+        except (MaskgroupError, OSError):
+            return asked
+        there = opened.mask_ids({key.view for pair in asked for key in (pair.a, pair.b)})
+        return {pair for pair in asked if not all(key.mask in there[key.view] for key in (pair.a, pair.b))}
 
-    def stale_labels(self, scene: str) -> list[Label]:
-        """Return the labels of a scene that count and are about a mask, view or scene that is not there any more."""
-        return [label for label in self.labels.current(scene) if self.is_stale(scene, label.pair)]
+    def stale_labels(self, labels: Iterable[Label]) -> list[Label]:
+        """Return the labels whose pair `stale_pairs` has; each scene is opened once."""
+        listed = list(labels)
+        pairs: dict[str, set[MaskPair]] = {}
+        for label in listed:
+            pairs.setdefault(label.scene, set()).add(label.pair)
+        stale = {scene: self.stale_pairs(scene, named) for scene, named in pairs.items()}
+        return [label for label in listed if label.pair in stale[label.scene]]
 
     def mask_at(self, scene: str, view: str, x: int, y: int) -> int | None:
         """Return the mask under pixel (x, y) = (column, row), or None where there is none."""
@@ -212,7 +212,8 @@ class Workbench:
         Returns:
             One verdict a pair, in order, deciding at the threshold that people chose for the model.
         """
-        name = model or self.judges.default
+        # Asked once: "tuned" may come to stand for another run meanwhile, whose answers and threshold are its own.
+        name = self.judges.behind(model or self.judges.default)
         known = self._known(scene, pairs, name)
         missing = [pair for pair in dict.fromkeys(pairs) if pair not in known]
         if missing:
@@ -220,7 +221,7 @@ class Workbench:
             crops = [CropPair(self.crop(scene, pair.a, model=name), self.crop(scene, pair.b, model=name)) for pair in missing]
             known |= zip(missing, judge.judge(crops), strict=True)
             with self._verdicts_lock:
-                self._verdicts.update({(scene, pair, self.judges.behind(name)): known[pair] for pair in missing})
+                self._verdicts.update({(scene, pair, name): known[pair] for pair in missing})
                 while len(self._verdicts) > MAX_VERDICTS:
                     self._verdicts.popitem(last=False)
         threshold = self.threshold(name)
@@ -231,9 +232,9 @@ class Workbench:
         point = self.points.get(model) if self.points is not None else None
         return None if point is None else point.threshold
 
-    def _known(self, scene: str, pairs: Sequence[MaskPair], model: str) -> dict[MaskPair, Verdict]:
+    def _known(self, scene: str, pairs: Sequence[MaskPair], name: str) -> dict[MaskPair, Verdict]:
         with self._verdicts_lock:
-            found = {pair: self._verdicts.get((scene, pair, self.judges.behind(model))) for pair in pairs}
+            found = {pair: self._verdicts.get((scene, pair, name)) for pair in pairs}
         return {pair: verdict for pair, verdict in found.items() if verdict is not None}
 
     def truth(self, scene: str, pair: MaskPair) -> bool | None:
@@ -244,7 +245,7 @@ class Workbench:
         """Return a pair worth looking at that nobody has labelled yet, or None where the scene has none."""
         opened = self.open_scene(scene)
         rng = np.random.default_rng(seed)
-        return propose_pair(opened.scene.view_names, opened.frames.frame, rng=rng, avoid=self.labels.pairs_labelled(scene))
+        return propose_pair(opened.scene.view_names, opened.frame, rng=rng, avoid=self.labels.pairs_labelled(scene))
 
     def save_label(
         self,
@@ -296,6 +297,11 @@ class Workbench:
         if instance == NOTHING:
             return None, np.zeros((0, 3), np.float32)
         return instance, cloud.points[cloud.instances == instance][:MAX_MASK_POINTS]
+
+
+def stale_words(pair: MaskPair) -> str:
+    """Return the name of a pair that is not there any more."""
+    return f"{pair.a} and {pair.b} (stale: not there now)"
 
 
 def _only(make: Callable[[], Judge]) -> Callable[[str], Judge]:

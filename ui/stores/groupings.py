@@ -21,6 +21,7 @@ from db.runs import Run, RunStore
 from engine.errors import RunError
 from engine.grouping.candidates import PairEvidence
 from engine.grouping.constraints import Constraint
+from engine.grouping.findings import Findings
 from engine.grouping.graph import Evidence, Grouping, JudgeReliability, MaskGraph
 from engine.grouping.pipeline import GroupingOptions, GroupingRun
 from engine.grouping.registration import Registration
@@ -57,6 +58,7 @@ class KeptRun:
         seconds: Time of each stage.
         warnings: What looked wrong with the scene.
         options: How it was run.
+        findings: What was found out about depth and masks; None in runs kept before that was kept.
     """
 
     graph: MaskGraph
@@ -65,6 +67,7 @@ class KeptRun:
     seconds: dict[str, float]
     warnings: tuple[str, ...]
     options: GroupingOptions
+    findings: Findings | None
 
 
 class GroupingStore:
@@ -163,6 +166,7 @@ def pack_run(run: GroupingRun) -> dict[str, Any]:
         "calls": run.calls,
         "seconds": run.seconds,
         "warnings": list(run.warnings),
+        "found": None if run.findings is None else asdict(run.findings),
     }
 
 
@@ -202,7 +206,16 @@ def unpack_run(run: Run) -> KeptRun:
         registration = Registration(before, after, bool(result["poses_repaired"]), poses, int(result["pairs_of_views"]))
         evidence: Evidence = config["evidence"]
         options = GroupingOptions(evidence=evidence, budget=config["budget"], repair=config["repair"], lift=False)
-        return KeptRun(graph, registration, int(result["calls"]), result["seconds"], tuple(result["warnings"]), options)
+        found = result.get("found")  # runs kept before findings have none
+        return KeptRun(
+            graph,
+            registration,
+            int(result["calls"]),
+            result["seconds"],
+            tuple(result["warnings"]),
+            options,
+            None if found is None else Findings(**found),
+        )
     except (KeyError, TypeError, ValueError, IndexError, OSError, EOFError) as error:
         log.warning("run %s cannot be opened: %r", run.name, error)
         raise RunError(f"The kept run {run.name!r} cannot be read; press Run to group the scene again.") from error

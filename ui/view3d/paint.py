@@ -8,9 +8,10 @@ from typing import Literal
 import numpy as np
 from scipy.spatial import KDTree
 
-from engine.grouping.geometry import MaskTable, to_world
+from engine.grouping.geometry import MaskTable
 from engine.grouping.graph import Grouping
 from engine.grouping.instances import group_colors
+from engine.grouping.voxels import lift_grid
 from engine.types import NOTHING, Float32Array, Int32Array, UInt8Array
 
 Coloring = Literal["photo", "group", "truth", "confidence", "disagreement", "before", "change"]
@@ -59,12 +60,10 @@ def vote_points(points: Float32Array, table: MaskTable) -> PointVotes:
     found: list[Int32Array] = []
     rows: list[Int32Array] = []
     for view in posed:
-        if view.depth is None or view.camera is None or view.pose is None:
-            continue
-        depth, masks = view.depth[::step, ::step], view.index_map[::step, ::step]
-        seen = (depth > 0) & (masks != NOTHING)
-        local = view.camera.rays[::step, ::step][seen] * depth[seen][:, None]
-        distances, nearest = tree.query(to_world(local.astype(np.float32), view.pose), distance_upper_bound=REACH_M)
+        assert view.depth is not None
+        masks = view.index_map[::step, ::step]
+        seen = (view.depth[::step, ::step] > 0) & (masks != NOTHING)
+        distances, nearest = tree.query(lift_grid(view, seen, step=step), distance_upper_bound=REACH_M)
         near = np.isfinite(distances)
         found.append(np.asarray(nearest)[near].astype(np.int32))
         rows.append(masks[seen][near].astype(np.int32))

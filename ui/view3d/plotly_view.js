@@ -39,7 +39,7 @@ function layout() {
 const clouds = window.mgClouds ??= new Map();
 async function load(url) {
   if (!clouds.has(url)) {
-    clouds.set(url, fetch(url).then(async (answer) => (answer.ok ? { cloud: await answer.json() } : { status: answer.status })));
+    clouds.set(url, fetch(url).then(async (answer) => (answer.ok ? { cloud: await answer.json() } : await answer.json())));
   }
   try {
     const loaded = await clouds.get(url);
@@ -47,7 +47,7 @@ async function load(url) {
     return loaded;
   } catch (error) {
     clouds.delete(url);
-    return { status: 0 };
+    return { error: 'The 3D view could not be loaded; is the app still running? Reload the page.' };
   }
 }
 
@@ -120,7 +120,7 @@ async function draw() {
     const loaded = await load(wanted);
     if (!loaded.cloud) {
       count.textContent = '';
-      note.textContent = loaded.status === 404 ? 'This scene has no mesh, depth or poses, so there is no 3D view.' : 'The 3D view could not be loaded.';
+      note.textContent = loaded.error || 'The 3D view could not be loaded.';
       return;
     }
     cloud = loaded.cloud;

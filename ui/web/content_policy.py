@@ -53,6 +53,10 @@ def policy(nonce: str | None = None) -> str:
     return "; ".join(f"{name} {value}" for name, value in own.items())
 
 
+PLAIN_HEADERS = {**SECURITY_HEADERS, "Content-Security-Policy": policy()}
+"""Of every answer that is no page with scripts of its own."""
+
+
 def secure_page(html: str) -> tuple[str, str]:
     """Return a page of the server's own with a nonce in its scripts and without what it names elsewhere, and its policy.
 

@@ -21,7 +21,7 @@ from starlette.requests import cookie_parser
 from starlette.routing import Match, Mount
 
 from engine.strict_json import as_object, to_json_text
-from ui.web.content_policy import SECURITY_HEADERS, policy, secure_page
+from ui.web.content_policy import PLAIN_HEADERS, secure_page
 from ui.web.hosts import AllowedHosts
 from ui.web.page_session import PageSessions
 from ui.web.uploads import MAX_REQUEST_BYTES, UploadQuota
@@ -241,15 +241,15 @@ def _by_name(scope: Scope) -> dict[str, list[str]]:
     return found
 
 
+_PLAIN_HEADERS = tuple((name.lower().encode(), value.encode()) for name, value in PLAIN_HEADERS.items())
+
+
 def _with_headers(send: Send) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers: list[tuple[bytes, bytes]] = list(message.get("headers", []))
             have = {name.lower() for name, _ in headers}
-            ours = {**SECURITY_HEADERS, "Content-Security-Policy": policy()}
-            headers += [
-                (name.lower().encode(), value.encode()) for name, value in ours.items() if name.lower().encode() not in have
-            ]
+            headers += [(name, value) for name, value in _PLAIN_HEADERS if name not in have]
             message = {**message, "headers": headers}
         await send(message)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ui.web.content_policy import SECURITY_HEADERS, policy
+from ui.web.content_policy import PLAIN_HEADERS
 
 
 class GuardedProtocol(H11Protocol):
@@ -13,8 +13,7 @@ class GuardedProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse a malformed request and close the connection."""
-        headers = {"Content-Type": "text/plain; charset=utf-8", "Connection": "close", **SECURITY_HEADERS}
-        headers["Content-Security-Policy"] = policy()
+        headers = {"Content-Type": "text/plain; charset=utf-8", "Connection": "close", **PLAIN_HEADERS}
         body = msg.encode("ascii", "replace")
         headers["Content-Length"] = str(len(body))
         answer = h11.Response(status_code=400, headers=list(headers.items()), reason=b"Bad Request")

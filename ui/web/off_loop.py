@@ -13,7 +13,7 @@ import gradio as gr
 import numpy as np
 from gradio.processing_utils import save_img_array_to_cache
 
-from engine.strict_json import as_object
+from engine.strict_json import as_items, as_object
 from engine.types import UInt8Array
 
 
@@ -26,16 +26,11 @@ def write_pictures(outputs: Sequence[Any], values: Any) -> Any:
     """
     if len(outputs) == 1:
         return _write(outputs[0], values)
-    listed = _items(values)
+    listed = as_items(values)
     # A script's function has no outputs: what it answers is whatever the script takes.
     if not outputs or len(listed) != len(outputs):
         return values
     return [_write(component, value) for component, value in zip(outputs, listed, strict=True)]
-
-
-def _items(values: object) -> Sequence[Any]:
-    """Return the items of a list or tuple; none where it is neither."""
-    return cast("Sequence[Any]", values) if isinstance(values, list | tuple) else ()
 
 
 def _write(component: Any, value: Any) -> Any:

@@ -172,7 +172,7 @@ def guard_handlers(blocks: gr.Blocks, sessions: PageSessions) -> None:
                 setattr(block, name, _asking_first(function, _listed(function, HANDLERS), sessions))
 
 
-def ask_for_route(request: Request) -> None:
+async def ask_for_route(request: Request) -> None:
     """Ask for one of the app's own addresses; the app has this as a dependency of all of them.
 
     Raises:

@@ -13,8 +13,7 @@ from engine.grouping.graph import Grouping, MaskGraph, cut
 from engine.grouping.judge_rounds import calibrate
 from engine.grouping.metrics import score_masks
 from engine.grouping.pipeline import GroupingRun
-from engine.judging.calibration.operating_point import USUAL_THRESHOLD
-from engine.types import NOTHING, BoolArray, Float32Array, Int32Array, MaskKey
+from engine.types import NOTHING, USUAL_THRESHOLD, BoolArray, Float32Array, Int32Array, MaskKey
 
 THRESHOLDS = tuple(round(0.01 * k, 2) for k in range(5, 96))
 """Every step of the page's slider."""

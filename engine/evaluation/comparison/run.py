@@ -32,8 +32,7 @@ from engine.grouping.graph import Evidence
 from engine.grouping.pair_judge import FramePairJudge
 from engine.grouping.pipeline import GroupingOptions, GroupingRun, group_scene
 from engine.judging.base import Judge
-from engine.judging.calibration.operating_point import USUAL_THRESHOLD
-from engine.types import Scene
+from engine.types import USUAL_THRESHOLD, Scene
 from engine.views.frames import FrameSource
 
 CONFIG = "comparison.json"

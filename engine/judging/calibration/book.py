@@ -6,7 +6,6 @@ calibration applies only to the weights that it was fitted on. A model on a serv
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,7 @@ class CalibrationBook:
         content = self._read()
         there = as_object(content.get(judge))
         kept: dict[str, Any] = there["prompts"] if there is not None and there.get("weights") == weights else {}
-        kept[calibration.prompt] = {name: value for name, value in asdict(calibration).items() if name != "prompt"}
+        kept[calibration.prompt] = calibration.fields
         content[judge] = {"weights": weights, "prompts": kept}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -51,9 +51,19 @@ class Calibration:
     pairs: int = 0
     source: str = ""
 
+    @property
+    def fields(self) -> dict[str, object]:
+        """What a file holds under the prompt's reference, as JSON values; `read_fields` reads it."""
+        return {name: value for name, value in asdict(self).items() if name != "prompt"}
+
     def apply(self, margin: MarginT) -> MarginT:
         """Return the calibrated logit of a margin: a float, a NumPy array or a tensor."""
         return cast("Any", margin) / self.temperature + self.bias
+
+
+def usable_with(calibration: Calibration | None, prompt: Prompt) -> Calibration | None:
+    """Return a calibration if it was fitted on this prompt, else None: fitted on another question it would spoil the answers."""
+    return calibration if calibration is not None and calibration.prompt == prompt.reference else None
 
 
 def fit_calibration(margins: Float64Array, is_same: BoolArray, *, prompt: str, source: str = "") -> Calibration:
@@ -121,7 +131,7 @@ def save_calibration(folder: Path, calibration: Calibration) -> Path:
         raise ModelError(f"{folder} holds no safetensors weights, so no calibration can belong to them; give a model's folder.")
     content = read_calibration_file(path, "prompts")
     kept = cast("dict[str, Any]", content["prompts"]) if content.get("weights") == weights else {}
-    kept[calibration.prompt] = {name: value for name, value in asdict(calibration).items() if name != "prompt"}
+    kept[calibration.prompt] = calibration.fields
     write_atomically(path, {"weights": weights, "prompts": kept})
     return path
 

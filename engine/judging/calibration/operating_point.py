@@ -14,11 +14,9 @@ from typing import Any, cast
 
 from engine.errors import ModelError
 from engine.files import write_atomically
-from engine.types import BoolArray, Float64Array
+from engine.types import USUAL_THRESHOLD, BoolArray, Float64Array
 
 FILE = "operating_point.json"
-USUAL_THRESHOLD = 0.5
-"""Where "same" begins for a model for which nobody chose another."""
 
 
 @dataclass(frozen=True)
@@ -90,26 +88,35 @@ def rates_at(p_same: Float64Array, is_same: BoolArray, threshold: float) -> Rate
     )
 
 
+@dataclass(frozen=True)
+class PointPlace:
+    """Where a model's threshold is kept.
+
+    Attributes:
+        folder: The folder of a run, None for a model that has none of its own to write to.
+        key: Under what name it stands in the data folder's file, where there is no such folder.
+    """
+
+    folder: Path | None
+    key: str
+
+
 class OperatingPoints:
     """The chosen thresholds.
 
     Args:
         folder: User's data folder, for models that have no folder of their own to write to.
-        run_folder: Returns the folder of a run by its name, None if the name is not a run's.
-        key: Returns under what name any other model's threshold is kept.
+        place: Says where a model's threshold is kept, by the model's name.
     """
 
-    def __init__(
-        self, folder: Path, *, run_folder: Callable[[str], Path | None] = lambda _: None, key: Callable[[str], str] = str
-    ) -> None:
+    def __init__(self, folder: Path, *, place: Callable[[str], PointPlace] = lambda model: PointPlace(None, model)) -> None:
         self._folder = folder
-        self._run_folder = run_folder
-        self._key = key
+        self._place = place
 
     def get(self, model: str) -> OperatingPoint | None:
         """Return a model's threshold, None if none was chosen or the file is of no use."""
-        own = self._run_folder(model)
-        stored = _read(own / FILE) if own is not None else _read(self._folder / FILE).get(self._key(model))
+        at = self._place(model)
+        stored = _read(at.folder / FILE) if at.folder is not None else _read(self._folder / FILE).get(at.key)
         if not isinstance(stored, dict):
             return None
         fields = cast("dict[str, Any]", stored)
@@ -126,15 +133,15 @@ class OperatingPoints:
         Raises:
             ModelError: If it cannot be written.
         """
-        own = self._run_folder(model)
-        path = (own or self._folder) / FILE
-        content: dict[str, Any] = {} if own is not None else _read(path)
-        if own is not None:
+        at = self._place(model)
+        path = (at.folder or self._folder) / FILE
+        content: dict[str, Any] = {} if at.folder is not None else _read(path)
+        if at.folder is not None:
             content = asdict(point) if point else {}
         elif point is None:
-            content.pop(self._key(model), None)
+            content.pop(at.key, None)
         else:
-            content[self._key(model)] = asdict(point)
+            content[at.key] = asdict(point)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, content)

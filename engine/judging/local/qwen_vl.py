@@ -15,7 +15,7 @@ import torch
 
 from engine.errors import ModelError
 from engine.judging.base import AMBIGUOUS_ABOVE, DEFAULT_PROMPT, CropPair, Prompt, load_prompt
-from engine.judging.calibration.fit import Calibration, load_calibration
+from engine.judging.calibration.fit import Calibration, load_calibration, usable_with
 from engine.judging.local.loading import load_model
 from engine.judging.local.prefixes import PairReader
 from engine.judging.local.tensors import to_list
@@ -59,7 +59,7 @@ class QwenVlJudge:
         self.name = name
         self.prompt = prompt
         self.both_orders = both_orders
-        self.calibration = calibration if calibration is not None and calibration.prompt == prompt.reference else None
+        self.calibration = usable_with(calibration, prompt)
         self._model = model
         self._processor = processor
         self._batch_size = batch_size
@@ -150,11 +150,10 @@ class QwenVlJudge:
         return answers
 
     def _ask(self, pairs: Sequence[CropPair], question: str) -> torch.Tensor:
-        text = self._processor.apply_chat_template(_messages(question), tokenize=False, add_generation_prompt=True)
         if self.vision is None or self._reader is None:
-            return self._plain_answers(pairs, text).cpu()
+            return self._plain_answers(pairs, question_text(self._processor, question)).cpu()
         features = self.vision.features([crop for pair in pairs for crop in (pair.a, pair.b)])
-        ids = self._processor.tokenizer.encode(text, add_special_tokens=False)
+        ids = question_ids(self._processor, question)
         answers = torch.empty((len(pairs), 2), device=self._model.device)
         for places, logits in self._reader.read(list(zip(features[::2], features[1::2], strict=True)), ids):
             answers[places] = self._yes_no(logits)
@@ -188,6 +187,17 @@ def _mass_elsewhere(answers: torch.Tensor) -> torch.Tensor:
 def _core(model: Any) -> Any:
     """The model inside a PEFT wrapper, or the model itself."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def question_text(processor: Any, question: str) -> str:
+    """Return a question about two crops as the model's chat template writes it, with one image token for each crop."""
+    content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": question}]
+    return processor.apply_chat_template([{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True)
+
+
+def question_ids(processor: Any, question: str) -> list[int]:
+    """Return the token ids of such a question."""
+    return list(processor.tokenizer.encode(question_text(processor, question), add_special_tokens=False))
 
 
 def answer_token_ids(tokenizer: Any, words: Sequence[str]) -> list[int]:
@@ -230,8 +240,3 @@ def load_qwen_vl(
         both_orders=both_orders,
         calibration=load_calibration(adapter or source, asked) if calibration is None else calibration,
     )
-
-
-def _messages(question: str) -> list[dict[str, Any]]:
-    content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": question}]
-    return [{"role": "user", "content": content}]

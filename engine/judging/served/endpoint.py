@@ -21,7 +21,7 @@ from PIL import Image
 
 from engine.errors import ModelError
 from engine.judging.base import AMBIGUOUS_ABOVE, CropPair, Prompt
-from engine.judging.calibration.fit import Calibration
+from engine.judging.calibration.fit import Calibration, usable_with
 from engine.judging.served.http_client import EndpointSettings, HttpClient, Refusal
 from engine.judging.served.parsing import UNCLEAR, AnswerMass, mass_from_logprobs, mass_from_text
 from engine.types import Float32Array, UInt8Array, Verdict, no_probability
@@ -109,7 +109,7 @@ class EndpointJudge:
         calibration: Calibration | None = None,
     ) -> None:
         self.name = name
-        self.calibration = calibration if calibration is not None and calibration.prompt == prompt.reference else None
+        self.calibration = usable_with(calibration, prompt)
         self.prompt = prompt
         self.both_orders = both_orders
         self.form = form

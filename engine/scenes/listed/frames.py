@@ -82,7 +82,7 @@ def open_listed(
     mesh_names: tuple[str, ...] = ("mesh.ply",),
     notes: tuple[str, ...] = (),
 ) -> Scene:
-    """Open the scene of a list. Ids of masks are local to a view.
+    """Open the scene of a list. Ids of masks are local to a view, unless maskgroup.json says otherwise.
 
     Args:
         root: The scene's folder.
@@ -118,16 +118,9 @@ def open_listed(
         given=given,
     )
     usable = PosedViews(root, listed, None)
-    reader = PosedMasksReader(root, usable, read_settings(root), depth_scale=depth_scale, mesh_names=mesh_names, notes=notes)
-    return Scene(
-        name=normal_form(root.path.name),
-        folder=root.path,
-        format=name,
-        view_names=usable.names,
-        reader=reader,
-        mask_ids_are_instances=False,
-        left_out=usable.left_out,
-    )
+    settings = read_settings(root)
+    reader = PosedMasksReader(root, usable, settings, depth_scale=depth_scale, mesh_names=mesh_names, notes=notes)
+    return usable.make_scene(name, reader, mask_ids_are_instances=bool(settings.mask_ids_are_instances))
 
 
 def _without_ending(name: str) -> str:

@@ -31,7 +31,7 @@ ADDRESSES = [
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_the_secret_is_nowhere_in_what_is_shown(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_secret_is_nowhere_in_what_is_shown(address: str) -> None:
     assert SECRET not in show_url(address)
     assert show_url(address).startswith(address.partition("://")[0] + "://")
     settings = Settings(db=address)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from db.backup import back_up
 from db.labels.audit import audit
@@ -16,6 +16,9 @@ from db.labels.store import LabelStore, NewLabel, ShownVerdict
 from db.schema.session import open_database
 from engine.errors import LabelError
 from engine.types import Decision, MaskKey, MaskPair
+from tests.label_records import label_record
+
+pytest_plugins = ["tests.databases"]
 
 BESIDE = (ShownVerdict('a "second", Zoë', "original", 0.1 + 0.7, 0.0), ShownVerdict("third"))
 
@@ -37,23 +40,6 @@ def fill(store: LabelStore) -> None:
     add(store, 1, 2, "different", annotator='Zoë, "the\nsecond"\u2028')
     store.undo(first, "Bob")
     add(store, 1, -7, "skip")
-
-
-def record(**changes: Any) -> dict[str, Any]:
-    good = {
-        "uuid": "u1",
-        "created_at": "2026-01-31T12:00:00+01:00",
-        "annotator": "Ada",
-        "scene": "room",
-        "view_a": "1",
-        "mask_a": 5,
-        "view_b": "2",
-        "mask_b": 6,
-        "decision": "same",
-        "queue": "q",
-        "source": "s",
-    }
-    return good | changes
 
 
 def as_lines(*records: dict[str, Any]) -> str:
@@ -97,7 +83,7 @@ def test_export_then_import_gives_the_same_database(tmp_path: Path, file_format:
 )
 def test_bad_row_is_named_and_the_good_ones_are_kept(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
     store = make_store(tmp_path)
-    file = as_lines(record(uuid="good", mask_a=1), record(**changes), record(uuid="last"))
+    file = as_lines(label_record(uuid="good", mask_a=1), label_record(**changes), label_record(uuid="last"))
     strict = import_rows(store.database, file, "jsonl", strict=True)
     assert (strict.added, store.history()) == (0, [])
     report = import_rows(store.database, file, "jsonl")
@@ -108,12 +94,12 @@ def test_bad_row_is_named_and_the_good_ones_are_kept(tmp_path: Path, changes: di
 
 @pytest.mark.parametrize("line", ["{", "[]", "null", '{"uuid": 1}', "[" * 100_000])
 def test_line_that_is_no_row(tmp_path: Path, line: str) -> None:
-    report = import_rows(make_store(tmp_path).database, f"\n{line}\n{json.dumps(record())}\n", "jsonl")
+    report = import_rows(make_store(tmp_path).database, f"\n{line}\n{json.dumps(label_record())}\n", "jsonl")
     assert (report.added, [bad.line for bad in report.bad]) == (1, [2])
 
 
 def test_csv_lines_are_counted_with_the_header(tmp_path: Path) -> None:
-    cells = {**dict.fromkeys(FIELDS, ""), **{name: str(value) for name, value in record().items()}}
+    cells = {**dict.fromkeys(FIELDS, ""), **{name: str(value) for name, value in label_record().items()}}
     good, bad = ",".join(cells.values()), ",".join({**cells, "uuid": "u2", "mask_a": "x"}.values())
     report = import_rows(make_store(tmp_path).database, "\n".join([",".join(FIELDS), good, bad, "too,few"]), "csv")
     assert (report.added, [bad.line for bad in report.bad]) == (1, [3, 4])
@@ -121,24 +107,48 @@ def test_csv_lines_are_counted_with_the_header(tmp_path: Path) -> None:
 
 def test_row_undone_in_the_file_and_the_database_is_undone_once(tmp_path: Path) -> None:
     store = make_store(tmp_path)
-    import_rows(store.database, as_lines(record()), "jsonl", strict=True)
+    import_rows(store.database, as_lines(label_record()), "jsonl", strict=True)
     store.undo(store.history()[0].id, "Ada")
-    report = import_rows(store.database, as_lines(record(), record(uuid="u2", undoes="u1")), "jsonl")
+    report = import_rows(store.database, as_lines(label_record(), label_record(uuid="u2", undoes="u1")), "jsonl")
     assert (report.added, report.known, [bad.line for bad in report.bad]) == (0, 1, [2])
 
 
 def test_known_row_with_other_content_is_bad(tmp_path: Path) -> None:
     store = make_store(tmp_path)
-    import_rows(store.database, as_lines(record()), "jsonl")
-    report = import_rows(store.database, as_lines(record(decision="different")), "jsonl")
+    import_rows(store.database, as_lines(label_record()), "jsonl")
+    report = import_rows(store.database, as_lines(label_record(decision="different")), "jsonl")
     assert "another decision" in report.bad[0].reason
     assert [row.decision for row in store.current()] == ["same"]
+
+
+def test_rows_are_written_many_at_a_time_in_the_order_of_the_file(database: str) -> None:
+    store = LabelStore(open_database(database))
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    event.listen(store.database, "before_cursor_execute", note)
+    rows = [label_record(uuid=f"u{i:03}", mask_a=i) for i in range(300)]
+    # Row 200 takes back a row that is just before it, row 250 one that has waited long, and row 260 stands there twice.
+    rows[200] |= {"mask_a": 199, "undoes": "u199"}
+    rows[250] |= {"mask_a": 210, "undoes": "u210"}
+    report = import_rows(store.database, as_lines(*rows, rows[260], rows[260] | {"decision": "different"}), "jsonl")
+    assert (report.added, report.known, [bad.line for bad in report.bad]) == (300, 1, [302])
+    assert 0 < len([statement for statement in statements if statement.startswith("INSERT")]) < 10
+    history = store.history()
+    assert [row.uuid for row in history] == [row["uuid"] for row in rows]
+    assert {row.uuid: history[row.undoes - history[0].id].uuid for row in history if row.undoes is not None} == {
+        "u200": "u199",
+        "u250": "u210",
+    }
+    store.database.dispose()
 
 
 def test_imported_older_label_does_not_replace_a_newer_one(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     add(store, 5, 6, "different")
-    import_rows(store.database, as_lines(record()), "jsonl")
+    import_rows(store.database, as_lines(label_record(annotator="Ada")), "jsonl")
     assert [row.decision for row in store.current()] == ["different"]
 
 
@@ -231,12 +241,12 @@ def test_cells_are_no_formulas_and_come_back_as_they_were(name: str, tmp_path: P
 )  # fmt: skip
 def test_malformed_verdicts_are_named_and_left_out(tmp_path: Path, beside: Any) -> None:
     store = make_store(tmp_path)
-    report = import_rows(store.database, as_lines(record(beside=beside), record(uuid="u2", beside=None)), "jsonl")
+    report = import_rows(store.database, as_lines(label_record(beside=beside), label_record(uuid="u2", beside=None)), "jsonl")
     assert [bad.line for bad in report.bad] == [1]
     assert report.added == 1
 
 
 def test_files_of_versions_without_second_verdicts_are_read(tmp_path: Path) -> None:
     store = make_store(tmp_path)
-    assert import_rows(store.database, as_lines(record()), "jsonl").added == 1
+    assert import_rows(store.database, as_lines(label_record()), "jsonl").added == 1
     assert store.current()[0].beside == ()

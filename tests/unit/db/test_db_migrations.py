@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, text
@@ -37,7 +38,7 @@ def fill_0001(engine: Engine) -> None:
 def fill_0002(engine: Engine) -> None:
     """Two labels, one undone; a lease."""
     insert(engine, ("kept", 7, None), ("taken back", 8, None), ("undo", 8, 2))
-    LeaseStore(engine).lease("room", MaskPair(MaskKey("10", 9), MaskKey("2", 5)), "Ada", seconds=600)
+    LeaseStore(engine).lease_all("room", [MaskPair(MaskKey("10", 9), MaskKey("2", 5))], "Ada", seconds=600)
 
 
 def fill_0003(engine: Engine) -> None:
@@ -71,7 +72,8 @@ def test_every_version_has_its_data_here() -> None:
     assert {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()} == set(FILLERS)
 
 
-def check_upgrade(database: str, version: str) -> None:
+@pytest.mark.parametrize("version", FILLERS)
+def test_a_database_of_an_older_version_comes_up_to_date(database: str, version: str) -> None:
     if "://" not in database:
         open_database(database).dispose()
     old = create_engine(as_url(database))
@@ -98,23 +100,3 @@ def check_upgrade(database: str, version: str) -> None:
     with engine.connect() as connection:
         assert MigrationContext.configure(connection).get_current_revision() == newest_revision()
     engine.dispose()
-
-
-def test_0001_comes_up_to_date(database: str) -> None:
-    check_upgrade(database, "0001")
-
-
-def test_0002_comes_up_to_date(database: str) -> None:
-    check_upgrade(database, "0002")
-
-
-def test_0003_comes_up_to_date(database: str) -> None:
-    check_upgrade(database, "0003")
-
-
-def test_0004_comes_up_to_date(database: str) -> None:
-    check_upgrade(database, "0004")
-
-
-def test_0005_comes_up_to_date(database: str) -> None:
-    check_upgrade(database, "0005")

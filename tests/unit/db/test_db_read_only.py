@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -21,9 +20,8 @@ from db.schema.faults import DatabaseError
 from db.schema.session import open_database
 from engine.errors import LabelError
 from tests.database_calls import READS, WRITES, backup_into, fill
+from tests.rights import without_rights
 from ui.commands.labels import labels
-
-NOBODY = 65534
 
 
 @pytest.fixture
@@ -35,19 +33,6 @@ def folder() -> Iterator[Path]:
         yield place
         for path in (place, *place.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
-
-
-@contextmanager
-def without_rights() -> Iterator[None]:
-    """Do something as a user whom permissions stop: root may write whatever the permissions say."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def lock_up(folder: Path, *, files: int = 0o444) -> None:

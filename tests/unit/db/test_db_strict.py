@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,10 +15,9 @@ from db.labels.search import Filter, search
 from db.labels.store import LabelStore
 from db.labels.tallies import tally
 from db.runs import RunStore
-from db.schema.session import open_database
 from engine.errors import LabelError, RunError
 from engine.types import MaskKey, MaskPair
-from tests.database_calls import LABEL, PAIR, fill
+from tests.database_calls import LABEL, PAIR
 
 pytest_plugins = ["tests.databases"]
 
@@ -27,11 +26,8 @@ NO_NAMES: list[Any] = [None, 1, True, [], ["Ada"], {}, b"Ada", "a\0b", "\ud800"]
 
 
 @pytest.fixture
-def engine(database: str) -> Iterator[Engine]:
-    engine = open_database(database)
-    fill(engine)
-    yield engine
-    engine.dispose()
+def engine(filled: Engine) -> Engine:
+    return filled
 
 
 def snapshot(engine: Engine) -> tuple[Any, ...]:
@@ -76,10 +72,9 @@ def test_names_that_are_none(engine: Engine) -> None:
             lambda name: labels.add(replace(LABEL, scene=name)),
             lambda name: labels.add(replace(LABEL, queue=name)),
             lambda name: labels.add(replace(LABEL, pair=MaskPair(MaskKey(name, 1), MaskKey("2", 2)))),
-            lambda name: leases.lease(name, PAIR, "Ada", seconds=1),
-            lambda name: leases.lease("room", PAIR, name, seconds=1),
+            lambda name: leases.lease_all(name, [PAIR], "Ada", seconds=1),
             lambda name: leases.lease_all("room", [PAIR], name, seconds=1),
-            lambda name: leases.release(name, PAIR, "Ada"),
+            lambda name: leases.release_all(name, [PAIR], "Ada"),
             lambda name: leases.taken_keys(name, others_than="Ada"),
             lambda name: leases.taken_keys("room", others_than=name),
             lambda name: runs.add("training", name),
@@ -140,7 +135,7 @@ def test_labels_of_wrong_types_and_sizes(engine: Engine, wrong: dict[str, Any]) 
     assert len(str(caught.value)) < 300
     if "pair" in wrong:
         with pytest.raises(LabelError):
-            LeaseStore(engine).lease("room", wrong["pair"], "Ada", seconds=1)
+            LeaseStore(engine).lease_all("room", [wrong["pair"]], "Ada", seconds=1)
         with pytest.raises(LabelError):
             LabelStore(engine).history(pair=wrong["pair"])
     assert snapshot(engine) == before
@@ -150,7 +145,7 @@ def test_longest_names_fit_both_databases(engine: Engine) -> None:
     pair = MaskPair(MaskKey("v" * 200, -(2**31)), MaskKey("w" * 200, 2**31 - 1))
     stored = LabelStore(engine).add(replace(LABEL, annotator="ö" * 80, scene="s" * 200, pair=pair))
     assert LabelStore(engine).get(stored.id) == stored
-    assert LeaseStore(engine).lease("s" * 200, pair, "ö" * 80, seconds=1)
+    assert LeaseStore(engine).lease_all("s" * 200, [pair], "ö" * 80, seconds=1)
 
 
 def test_runs_and_choices_of_wrong_types(engine: Engine) -> None:
@@ -172,6 +167,6 @@ def test_runs_and_choices_of_wrong_types(engine: Engine) -> None:
             ChoiceStore(engine).set_number("overlap_share", value)  # pyright: ignore[reportArgumentType]
     for seconds in (None, True, "60", float("nan"), float("inf")):
         with pytest.raises(LabelError, match="expected seconds"):
-            LeaseStore(engine).lease("room", PAIR, "Ada", seconds=seconds)  # pyright: ignore[reportArgumentType]
+            LeaseStore(engine).lease_all("room", [PAIR], "Ada", seconds=seconds)  # pyright: ignore[reportArgumentType]
     assert snapshot(engine) == before
     assert ChoiceStore(engine).number("overlap_share", 0.0) == 0.25

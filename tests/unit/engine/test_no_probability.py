@@ -21,6 +21,7 @@ from engine.grouping.pipeline import GroupingOptions, group_frames
 from engine.judging.base import CropPair
 from engine.judging.calibration.fit import fit_calibration, margin_of
 from engine.judging.registry import load_judge
+from engine.judging.sources import LoadOptions
 from engine.scenes import open_scene
 from engine.strict_json import to_json_text
 from engine.types import MaskKey, MaskPair, Verdict
@@ -73,7 +74,7 @@ def test_no_link_is_made_of_it(wrong: float) -> None:
 
 
 def test_a_heat_map_and_looks_of_a_broken_model_are_refused(tiny_room: Path, tmp_path: Path) -> None:
-    judge = load_judge(str(infinity_in_tower(tmp_path / "model")[0]), device="cpu")
+    judge = load_judge(str(infinity_in_tower(tmp_path / "model")[0]), loading=LoadOptions(device="cpu"))
     crop = np.full((40, 40, 3), 90, np.uint8)
     with pytest.raises(ModelError, match="expected a probability"):
         explain_pair(judge, CropPair(crop, crop), across=2)

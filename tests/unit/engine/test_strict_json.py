@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.strict_json import finite, to_json_text
+from engine.strict_json import as_items, finite, to_json_text
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("engine", "db", "finetune", "ui")
@@ -65,3 +65,10 @@ def test_all_json_is_written_in_one_place() -> None:
     found = {str(path.relative_to(ROOT)): list(writers(path)) for path in modules}
     assert found.pop(str(ONLY)), "the check sees what it looks for"
     assert {path: lines for path, lines in found.items() if lines} == {}
+
+
+def test_items_are_those_of_a_list_or_tuple_only() -> None:
+    assert list(as_items([1, "a"])) == [1, "a"]
+    assert list(as_items((2,))) == [2]
+    for value in ("ab", {"a": 1}, None, 3, {1}):
+        assert list(as_items(value)) == []

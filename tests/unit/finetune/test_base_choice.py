@@ -11,7 +11,9 @@ import pytest
 from engine.assets import BUNDLED_MODEL, TUNED_ADAPTER
 from engine.errors import MaskgroupError, ModelError, RunError
 from engine.evaluation.predictions import read_predictions
+from engine.evaluation.trained_on import SceneMark, mark_scene, read_marks
 from finetune.config import TrainConfig
+from finetune.runs import stages
 from finetune.runs.base_choice import ModelsOfTraining, choose_models
 from finetune.runs.promotion import promote
 from finetune.runs.stages import TrainingRun
@@ -97,7 +99,7 @@ def test_the_command_takes_the_model_in_use(tmp_path: Path, monkeypatch: pytest.
     assert "is on a server" in done.sentence
 
 
-def test_a_folder_is_trained_and_beaten(tmp_path: Path) -> None:
+def test_a_folder_is_trained_and_beaten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For real: another folder's weights with the shipped adapter to beat, and then what it is judged by."""
     model = Path(shutil.copytree(BUNDLED_MODEL, tmp_path / "own"))
     room = write_training_room(tmp_path / "scenes")
@@ -110,7 +112,16 @@ def test_a_folder_is_trained_and_beaten(tmp_path: Path) -> None:
     run_dir.mkdir(parents=True)
     (run_dir / "config.json").write_text(json.dumps(config.to_json()))
     (run_dir / "corrections.json").write_text('{"corrections": []}')
+    looked_at: list[Path] = []
+
+    def mark_and_count(folder: Path) -> SceneMark:
+        looked_at.append(folder)
+        return mark_scene(folder)
+
+    monkeypatch.setattr(stages, "mark_scene", mark_and_count)
     TrainingRun(run_dir).run()
+    assert looked_at == [room], "once, when it is read: at the end the scene may be gone"
+    assert read_marks(run_dir / "adapter").scenes == (mark_scene(room, held_back=True),)
     judged = {side: read_predictions(next((run_dir / side).rglob("predictions.jsonl"))) for side in ("before", "after")}
     assert {side: {p.model for p in pairs} for side, pairs in judged.items()} == {"before": {"tuned"}, "after": {"run-1"}}
     assert json.loads((run_dir / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"] == str(model)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from engine.judging.base import CropPair, load_prompt
-from engine.judging.local.qwen_vl import load_qwen_vl
+from engine.judging.local.qwen_vl import load_qwen_vl, question_ids
 from finetune.bundled.pretrain_answer import AnswerSettings, QuestionBuilder
 from finetune.bundled.pretrain_contrast import ContrastSettings, contrast_loss
 from finetune.bundled.pretrain_crops import CropSet, load_crops, render_crops
 from finetune.bundled.pretrain_joint import JointSettings
-from finetune.bundled.pretrain_model import TinySize, answer_ids, encode_images, patchify, prompt_ids, target_size
+from finetune.bundled.pretrain_model import TinySize, answer_ids, encode_images, patchify, target_size
+from finetune.bundled.pretrain_steps import load_checkpoint, save_checkpoint
 from finetune.bundled.pretrain_tiny import PretrainSettings, load_language_model, new_judge, pretrain, save_judge
 
 SIZE = TinySize(vision_layers=1, vision_width=64, text_layers=1, text_width=64)
@@ -72,7 +75,7 @@ def test_cached_questions_equal_the_judges_prefill(judge_parts: tuple[Any, Any],
         features = model.model.visual(inputs["pixel_values"], grid_thw=inputs["image_grid_thw"]).pooler_output
         grids = [(rows // 2, columns // 2) for _, rows, columns in inputs["image_grid_thw"].tolist()]
         count = grids[0][0] * grids[0][1]
-        builder = QuestionBuilder(model, prompt_ids(processor, load_prompt()))
+        builder = QuestionBuilder(model, question_ids(processor, load_prompt().text))
         long = ((features[:count], grids[0]), (features[count:], grids[1]))
         short = ((features[:count], grids[0]), (features[:count], grids[0]))
         ours = builder.logits([long, short])
@@ -84,7 +87,7 @@ def test_tokenizer_knows_answers_and_any_text(judge_parts: tuple[Any, Any]) -> N
     assert all(len(tokenizer.encode(word, add_special_tokens=False)) == 1 for word in ("yes", "no", "Yes", "No", "<|im_end|>"))
     text = "Ünïcode 物 🪑, nothing yesterday\n"
     assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
-    assert len(prompt_ids(judge_parts[0], load_prompt())) < 40
+    assert len(question_ids(judge_parts[0], load_prompt().text)) < 40
 
 
 def test_identical_copies_are_no_negatives() -> None:
@@ -118,6 +121,22 @@ def test_training_makes_a_judge_that_answers_and_resumes(tmp_path: Path) -> None
     pretrain(settings, furniture=None, held_out=None, work=work, out=out)
     assert (out / "model.safetensors").read_bytes() == weights
     assert {p: p.stat().st_mtime_ns for p in work.rglob("*.safetensors")} == stamps
+
+
+def test_a_checkpoint_that_could_not_be_written_is_not_taken_for_a_finished_one(tmp_path: Path) -> None:
+    path = tmp_path / "answer.safetensors"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # as on a full disk
+    try:
+        with pytest.raises((OSError, SafetensorError)):
+            save_checkpoint(path, {"weight": torch.ones(1000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+    save_checkpoint(path, {"weight": torch.ones(1000)})
+    mine = torch.zeros(1000)
+    load_checkpoint(path, {"weight": mine})
+    assert bool((mine == 1).all())
 
 
 def test_warm_start_takes_the_language_model_alone(judge_parts: tuple[Any, Any], tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from finetune.config import TrainConfig, check_run_name
 from finetune.data.augment import augment_crop
 from finetune.data.pairs import DataSet, DataSettings, build_data_set
 from finetune.data.scene_pool import ScenePool
-from finetune.runs.events import EventWriter, read_events
+from finetune.runs.events import TAIL_BYTES, EventWriter, Stage, has_ended, read_events
 from finetune.runs.stages import build_trainer, fit_on_held_out, save_adapter
 from finetune.runs.worker import explain
 from finetune.training.loop import LossNotFinite, schedule
@@ -229,8 +229,24 @@ def test_events_survive_a_kill_in_the_middle_of_a_line(tmp_path: Path) -> None:
         file.write('{"kind": "st')
     assert [event.kind for event in read_events(tmp_path)] == ["step"]
     assert math.isnan(read_events(tmp_path)[0].number("loss"))
+    assert not has_ended(tmp_path)
     EventWriter(tmp_path).write("end", "over")
     assert [event.text for event in read_events(tmp_path)] == ["", "over"]
+    assert has_ended(tmp_path)
+
+
+def test_who_waits_reads_the_end_of_the_events_only(tmp_path: Path) -> None:
+    assert not has_ended(tmp_path)
+    writer = EventWriter(tmp_path)
+    for step in range(500):
+        writer.write("step", "x" * 300, step=step)
+    writer.write("end", "Cancelled; resume it.", outcome="cancelled")
+    assert (tmp_path / "events.jsonl").stat().st_size > 2 * TAIL_BYTES
+    assert has_ended(tmp_path)
+    writer.write("stage", Stage.READING)
+    assert not has_ended(tmp_path), "it was resumed"
+    writer.write("end", "done", outcome="done")
+    assert has_ended(tmp_path)
 
 
 def test_unsloth_is_given_what_the_settings_say() -> None:

@@ -26,3 +26,13 @@ def test_flag_over_environment_over_default(monkeypatch: pytest.MonkeyPatch) -> 
     assert Settings().port == 8001
     assert Settings(port=9000).port == 9000
     assert Settings().db == "sqlite:///x.db"
+
+
+def test_usual_folder_is_known_behind_a_link(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "home").symlink_to(tmp_path / "disk")
+    monkeypatch.delenv("MASKGROUP_DB", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    assert Settings().is_in_usual_folder
+    assert Settings(db="postgresql://somewhere/labels").is_in_usual_folder
+    assert not Settings(db=str(tmp_path / "labels.db")).is_in_usual_folder

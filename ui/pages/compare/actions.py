@@ -9,7 +9,6 @@ import gradio as gr
 
 from engine.evaluation.comparison.paired import Outcome
 from engine.judging.calibration.operating_point import OperatingPoints
-from ui.errors import shown_as_toast
 from ui.escape import escape_markdown
 from ui.pages.compare import handlers as page
 from ui.pages.compare.flips import gallery_html
@@ -36,7 +35,6 @@ class CompareActions:
         self._bench, self._runs, self._points = bench, runs, points
         self._drawings = count(1)
 
-    @shown_as_toast
     def open_tab(self, request: gr.Request, key: str | None, a: str | None, b: str | None, scene: str | None) -> list[Any]:
         """Open what the page's address says."""
         query = read_query(request)
@@ -53,7 +51,6 @@ class CompareActions:
             *self.show_result(opened, scene),
         ]
 
-    @shown_as_toast
     def choose(self, key: str | None, on_screen: str, scene: str | None) -> list[Any]:
         """Show another comparison."""
         if not key or key == on_screen:
@@ -61,7 +58,6 @@ class CompareActions:
             return [leave_as_is()] * (RUN_VALUES + RESULT_VALUES)
         return [*self.show_run(key), *self.show_result(key, scene)]
 
-    @shown_as_toast
     def start(
         self,
         scenes: list[str],
@@ -78,18 +74,15 @@ class CompareActions:
         listed = gr.update(choices=page.list_entries(self._runs), value=key)
         return [listed, gr.update(open=False), *self.show_run(key), *self.show_result(key, scene)]
 
-    @shown_as_toast
     def resume(self, key: str) -> list[Any]:
         """Go on with a comparison that was stopped."""
         self._runs.resume(key)
         return self.show_run(key)
 
-    @shown_as_toast
     def cancel(self, key: str) -> None:
         """Stop a comparison."""
         self._runs.cancel(key)
 
-    @shown_as_toast
     def delete(self, key: str | None, on_screen: str, scene: str | None) -> list[Any]:
         """Delete a comparison and show the newest."""
         self._runs.delete(page.same_key(key, on_screen))
@@ -97,7 +90,6 @@ class CompareActions:
         listed = gr.update(choices=page.list_entries(self._runs), value=after or None)
         return [listed, *self.show_run(after), *self.show_result(after, scene)]
 
-    @shown_as_toast
     def poll(self, last: tuple[str, int], before: bool, scene: str | None) -> list[Any]:
         """Bring the page up to date."""
         # Not the comparison on screen: another one's numbers may be on their way there, and this answer comes after them.
@@ -108,12 +100,10 @@ class CompareActions:
         listed = gr.update(choices=page.list_entries(self._runs)) if ended else leave_as_is()
         return [listed, *now, *(self.show_result(key, scene) if ended else [leave_as_is()] * RESULT_VALUES)]
 
-    @shown_as_toast
     def show_outcome(self, key: str, kind: Outcome) -> str:
         """Show the pairs with an outcome."""
         return gallery_html(self._bench, page.result_of(self._runs, key), kind)
 
-    @shown_as_toast
     def take_kept_threshold(self, key: str, which: Side, on_screen: str) -> Any:
         """Set the slider to the model's threshold where another comparison was drawn."""
         # Numbers that were only drawn anew leave the slider where somebody put it.
@@ -121,24 +111,20 @@ class CompareActions:
             return leave_as_is()
         return page.kept_threshold(self._points, page.result_of(self._runs, key), which)
 
-    @shown_as_toast
     def choose_side(self, key: str, which: Side) -> float:
         """Set the slider to the other model's threshold."""
         return page.kept_threshold(self._points, page.result_of(self._runs, key), which)
 
-    @shown_as_toast
     def show_rates(self, key: str, which: Side, at: float) -> tuple[str, str]:
         """Show what a threshold gives."""
         found = page.result_of(self._runs, key)
         return page.show_threshold(found, which, at), page.rated_text(key, which, at) if found is not None else ""
 
-    @shown_as_toast
     def keep(self, on_screen: str, which: Side, at: float) -> str:
         """Keep the threshold whose rates are on screen."""
         found = page.result_of(self._runs, page.rated_key(on_screen, which, at))
         return escape_markdown(page.keep_threshold(self._points, found, which, round(at, 4)))
 
-    @shown_as_toast
     def show_groups(self, key: str, scene: str | None) -> tuple[str, str]:
         """Show a scene's groups by both models."""
         found = page.result_of(self._runs, key)

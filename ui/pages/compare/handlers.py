@@ -16,10 +16,9 @@ from engine.evaluation.comparison.groupings import Change
 from engine.evaluation.comparison.run import ComparisonSettings, FinishedComparison, Step, predictions_of
 from engine.evaluation.pair_sampling import NegativeMode, SamplingSettings
 from engine.evaluation.predictions import split_scores
-from engine.judging.calibration.operating_point import USUAL_THRESHOLD, OperatingPoint, OperatingPoints, rates_at
+from engine.judging.calibration.operating_point import OperatingPoint, OperatingPoints, rates_at
 from engine.strict_json import to_json_text
-from engine.types import Float32Array, MaskKey
-from ui.components.pairs import parse_place
+from engine.types import USUAL_THRESHOLD, Float32Array, MaskKey
 from ui.components.templates import render_line
 from ui.pages.compare.plots import make_plots
 from ui.pages.compare.words import CHANGE_COLORS, NOTHING_YET, headline_html, table_html, threshold_html
@@ -138,11 +137,8 @@ def show_changes(bench: Workbench, found: FinishedComparison | None, scene: str)
         names = [name for name, kind in kept["changed"] if kind == change]
         points: list[Float32Array] = []
         for name in names[:: max(1, len(names) // MAX_LIT_MASKS)]:
-            view, mask = parse_place(name)
-            if mask is None:
-                continue
             try:
-                points.append(bench.mask_points(scene, MaskKey(view, mask))[:: 1 + 4000 // MAX_LIT_POINTS])
+                points.append(bench.mask_points(scene, MaskKey.parse(name))[:: 1 + 4000 // MAX_LIT_POINTS])
             except MaskgroupError:
                 continue
         if points:

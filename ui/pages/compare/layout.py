@@ -152,7 +152,7 @@ def _lay_out_form(bench: Workbench) -> FormSection:
 def _lay_out_result() -> ResultSection:
     tables = gr.HTML(elem_id="mg-compare-tables")
     plots = gr.HTML(html_template='<div class="mg-plots"></div>', js_on_load=PLOTS_SCRIPT, elem_id="mg-compare-plots")
-    gr.Markdown("### Answers that changed")
+    gr.Markdown("## Answers that changed")
     outcome = gr.Radio(list(FLIPS), value="fixed", show_label=False, elem_id="mg-compare-outcome")
     return ResultSection(tables, plots, outcome, gr.HTML(elem_id="mg-compare-flips"))
 
@@ -170,7 +170,7 @@ def _lay_out_threshold() -> ThresholdSection:
 
 
 def _lay_out_groups() -> GroupSection:
-    gr.Markdown("### The groups")
+    gr.Markdown("## The groups")
     with gr.Row(equal_height=False):
         with gr.Column(scale=1):
             scene = gr.Dropdown(label="Scene", elem_id="mg-compare-group-scene")

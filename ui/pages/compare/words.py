@@ -10,7 +10,8 @@ from markupsafe import Markup
 from engine.evaluation.comparison.paired import ALL, SceneComparison, trained_models
 from engine.evaluation.comparison.run import SIDES, FinishedComparison
 from engine.evaluation.metrics import METRICS
-from engine.judging.calibration.operating_point import USUAL_THRESHOLD, Rates
+from engine.judging.calibration.operating_point import Rates
+from engine.types import USUAL_THRESHOLD
 from ui.components.templates import render
 
 METRIC_WORDS = {

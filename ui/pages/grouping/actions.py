@@ -10,7 +10,6 @@ import gradio as gr
 from engine.errors import MaskgroupError
 from engine.grouping.graph import Evidence
 from engine.types import MaskKey
-from ui.errors import shown_as_toast
 from ui.pages.grouping import corrections, words
 from ui.pages.grouping import handlers as page
 from ui.pages.grouping.handlers import Order, Pick
@@ -36,18 +35,15 @@ class GroupingActions:
         self._runs = runs
         self._pictures = ViewPictures(bench)
 
-    @shown_as_toast
     def start(self, current: Pick, chosen: Evidence, judge: str) -> list[Any]:
         """Group the scene."""
         self._runs.start(current.scene, chosen, model=judge)
         return self.show_run(current.scene)
 
-    @shown_as_toast
     def cancel(self, current: Pick) -> None:
         """Stop the run."""
         self._runs.cancel(current.scene)
 
-    @shown_as_toast
     def poll(self, current: Pick, version: int) -> list[Any]:
         """Bring the page up to date."""
         state = self._runs.state(current.scene)
@@ -55,17 +51,14 @@ class GroupingActions:
             return [leave_as_is(), *self.show_run(current.scene), *[leave_as_is()] * (3 + PICK_VALUES)]
         return self.show_all(Pick(current.scene, coloring=current.coloring, order=current.order))
 
-    @shown_as_toast
     def open_page(self, current: Pick) -> list[Any]:
         """Show the scene's groups."""
         return self._open_scene(current)
 
-    @shown_as_toast
     def refresh(self, current: Pick) -> list[Any]:
         """Show the groups as they are now."""
         return self.show_all(current)
 
-    @shown_as_toast
     def change_scene(self, current: Pick, name: str) -> list[Any]:
         """Go to another scene."""
         # A dropdown also tells that it was left without a change.
@@ -74,7 +67,6 @@ class GroupingActions:
         self._bench.open_scene(name)
         return self._open_scene(Pick(name, coloring=current.coloring, order=current.order))
 
-    @shown_as_toast
     def open_kept(self, current: Pick, run_id: int | None) -> list[Any]:
         """Open a kept run."""
         result = self._result(current)
@@ -82,61 +74,50 @@ class GroupingActions:
             self._runs.open_kept(current.scene, int(run_id))
         return self.show_run(current.scene)
 
-    @shown_as_toast
     def recolour(self, current: Pick, chosen: Coloring) -> tuple[Pick, str]:
         """Colour the room by something else."""
         changed = replace(current, coloring=chosen)
         return changed, show_room(self._runs, changed)
 
-    @shown_as_toast
     def reorder(self, current: Pick, chosen: Order) -> list[Any]:
         """List other groups first."""
         changed = replace(current, order=chosen)
         return [changed, self._show_list(changed)]
 
-    @shown_as_toast
     def take_listed(self, current: Pick, event: gr.SelectData) -> list[Any]:
         """Pick a group of the list."""
         return self.show_pick(page.pick_listed(self._runs, current, int(event.index)))
 
-    @shown_as_toast
     def take_alike(self, current: Pick, event: gr.SelectData) -> list[Any]:
         """Pick a group that looks like the latest."""
         return self.show_pick(page.pick_alike(self._runs, current, int(event.index)))
 
-    @shown_as_toast
     def take_point(self, current: Pick, event: gr.EventData) -> list[Any]:
         """Pick the group at a point of the room."""
         return self.show_pick(page.pick_point(self._runs, current, (float(event.x), float(event.y), float(event.z))))
 
-    @shown_as_toast
     def take_crop(self, current: Pick, event: gr.SelectData) -> list[Any]:
         """Pick one mask of the group."""
         return self.show_pick(page.pick_crop(self._runs, current, int(event.index)), keeps_crops=True)
 
-    @shown_as_toast
     def take_pixel(self, current: Pick, event: gr.SelectData) -> list[Any]:
         """Pick the mask under the mouse in the large view."""
         return self.show_pick(page.pick_pixel(self._bench, self._runs, current, *event.index[:2]))
 
-    @shown_as_toast
     def take_in_sheet(self, current: Pick, event: gr.SelectData) -> list[Any]:
         """Pick the mask under the mouse in the picture of all views."""
         return self.show_pick(page.pick_in_sheet(self._pictures, self._runs, current, *event.index[:2]))
 
-    @shown_as_toast
     def merge(self, current: Pick, on_screen: str) -> list[Any]:
         """Make the two picked groups one."""
         self._check_shown(current, on_screen)
         return self.show_all(corrections.merge(self._runs, current))
 
-    @shown_as_toast
     def reject(self, current: Pick, on_screen: str) -> list[Any]:
         """Take the picked mask out of its group."""
         self._check_shown(current, on_screen)
         return self.show_all(corrections.reject_mask(self._bench, self._runs, current))
 
-    @shown_as_toast
     def undo(self, current: Pick, on_screen: str) -> list[Any]:
         """Take the last correction back."""
         self._check_shown(current, on_screen)
@@ -205,7 +186,7 @@ class GroupingActions:
             except MaskgroupError:
                 return f"a mask of view {key.view} (not there now)"
 
-        stale = words.stale_html(len(self._bench.stale_labels(scene)), page.count_stale(result))
+        stale = words.stale_html(len(self._bench.stale_labels(self._bench.labels.current(scene))), page.count_stale(result))
         return words.show_summary(result, name=name) + stale if result else stale
 
     def _open_scene(self, current: Pick) -> list[Any]:

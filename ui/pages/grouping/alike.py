@@ -19,12 +19,10 @@ class Alike:
 
     Attributes:
         group: Its id.
-        likeness: Cosine of the groups' mean colours, [0, 1].
         distance_m: Between the groups' middles in the room, metres; None where either is not in it.
     """
 
     group: int
-    likeness: float
     distance_m: float | None
 
 
@@ -42,14 +40,14 @@ def find_alike(result: Result, group: int) -> list[Alike]:
     for other in np.argsort(-likeness, kind="stable")[:MAX_ALIKE].tolist():
         if likeness[other] >= MIN_LIKENESS:
             apart = float(np.linalg.norm(middles[other] - middles[group]))
-            found.append(Alike(other, float(likeness[other]), apart if np.isfinite(apart) else None))
+            found.append(Alike(other, apart if np.isfinite(apart) else None))
     return found
 
 
 def _middles(result: Result, count: int) -> Float32Array:
     """(G, 3) float32 mean of each group's points in the room, metres; NaN where it has none."""
     middles = np.full((count, 3), np.nan, np.float32)
-    labels = result.point_labels()
+    labels = result.point_labels
     if result.room is None or labels is None:
         return middles
     seen = labels != NOTHING

@@ -136,7 +136,7 @@ def pick_point(runs: GroupingRuns, pick: Pick, point: tuple[float, float, float]
         MaskError: If no mask covers that point.
     """
     result = runs.result(pick.scene)
-    labels = result.point_labels()
+    labels = result.point_labels
     if result.room is None or labels is None:
         raise MaskError("This scene has no geometry; pick groups in the list.")
     nearest = int(np.argmin(((result.room.points - np.array(point, np.float32)) ** 2).sum(axis=1)))

@@ -26,7 +26,7 @@ def show_room(runs: GroupingRuns, pick: Pick) -> str:
     if state is None or state.result is None:
         return room_view(pick.scene, [], permalink="")
     result = state.result
-    labels = result.point_labels()
+    labels = result.point_labels
     group, other = latest_group(result, pick), group_before(result, pick)
     traces: list[dict[str, Any]] = []
     if result.room is not None and labels is not None:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from db.runs import Run
 from engine.grouping.constraints import ConstraintConflict
 from engine.grouping.explanations import explain_group
+from engine.grouping.findings import tell_findings
 from engine.grouping.graph import Group
 from engine.types import MaskKey
 from ui.components.templates import render, render_line
@@ -62,9 +63,6 @@ def show_summary(result: Result, *, name: Callable[[MaskKey], str] = str) -> str
     words = [f"ARI {result.ari:.3f}" if result.ari is not None else "no ground truth, so no score"]
     evidence = EVIDENCE_WORDS[run.options.evidence]
     words.append(f"evidence: {evidence}, {run.calls} pairs asked, {sum(run.seconds.values()):.1f} s")
-    found = run.registration
-    if found.accepted:
-        words.append(f"poses repaired: {100 * found.error_before_m:.1f} cm off before, {100 * found.error_after_m:.1f} cm after")
     change, ari = result.last, ""
     if change is not None and change.ari_before is not None and change.ari_after is not None:
         ari = f", ARI {change.ari_before:.3f} → {change.ari_after:.3f}"
@@ -74,6 +72,9 @@ def show_summary(result: Result, *, name: Callable[[MaskKey], str] = str) -> str
         masks=len(run.table),
         views=len(run.table.views),
         words=words,
+        told=None
+        if run.findings is None
+        else tell_findings(run.findings, run.registration, views=len(run.table.views), masks=len(run.table)),
         change=change,
         ari=ari,
         contradictions=[tell_contradiction(one, name) for one in result.grouping.contradictions[-3:]],

@@ -10,10 +10,11 @@ from db.labels.store import Label, NewLabel
 from engine.errors import LabelError, MaskgroupError
 from engine.types import Decision, MaskPair
 from ui.components.pairs import HISTORY_TAB, parse_place, pictures_html, read_pair
+from ui.components.templates import render
+from ui.components.typed import annotator_name, row_number
 from ui.components.wording import DECISION_WORDS
-from ui.escape import escape
 from ui.services.review_service import ReviewService
-from ui.services.workbench import Workbench
+from ui.services.workbench import Workbench, stale_words
 from ui.web.permissions import undo_label
 
 HEADERS = ["row", "when (UTC)", "scene", "pair", "said", "by", "queue", "seconds", "counts"]
@@ -28,6 +29,25 @@ class PairAddress:
     pair: MaskPair | None = None
 
 
+@dataclass(frozen=True)
+class ToldRow:
+    """What one row says of a pair.
+
+    Attributes:
+        label: The row.
+        address: Where it is shown.
+        said: What it says, in words.
+        shown: Every verdict that was shown when it was written: the model's name and its P(same).
+        is_chosen: Whether it is the row that a person looks at.
+    """
+
+    label: Label
+    address: str
+    said: str
+    shown: list[tuple[str, float]]
+    is_chosen: bool
+
+
 def read_address(bench: Workbench, query: dict[str, str]) -> PairAddress:
     """Return what an address names; what does not exist is left out."""
     scene = query.get("scene")
@@ -38,22 +58,23 @@ def read_address(bench: Workbench, query: dict[str, str]) -> PairAddress:
             pair = read_pair(bench, scene, [*parse_place(query["a"]), *parse_place(query["b"])])
         except (ValueError, MaskgroupError):
             pair = None
-    return PairAddress(read_row(query.get("label", "")), scene, pair)
+    return PairAddress(row_number(query.get("label", "")), scene, pair)
 
 
 def table(bench: Workbench, found: list[Found]) -> list[list[str]]:
     """Return the rows of the page's table, in the order of `HEADERS`."""
+    stale = {label.id for label in bench.stale_labels(entry.label for entry in found)}
     return [
         [
             str(entry.label.id),
             f"{entry.label.created_at:%Y-%m-%d %H:%M:%S}",
             entry.label.scene,
-            bench.pair_words(entry.label.scene, entry.label.pair),
+            stale_words(entry.label.pair) if entry.label.id in stale else bench.pair_words(entry.label.scene, entry.label.pair),
             said(entry.label),
             entry.label.annotator,
             entry.label.queue,
             "" if entry.label.seconds is None else f"{entry.label.seconds:.1f}",
-            counts_words(bench, entry),
+            counts_words(entry, is_stale=entry.label.id in stale),
         ]
         for entry in found
     ]
@@ -71,11 +92,11 @@ def said(label: Label) -> str:
     return DECISION_WORDS[label.decision] + (" (gold)" if label.is_gold else "")
 
 
-def counts_words(bench: Workbench, found: Found) -> str:
+def counts_words(found: Found, *, is_stale: bool) -> str:
     """Return whether a row counts; a stale one counts for nothing until its masks are there again."""
     if not found.counts:
         return "no"
-    return "yes" if bench.has_pair(found.label.scene, found.label.pair) else "stale"
+    return "stale" if is_stale else "yes"
 
 
 def details(service: ReviewService, label_id: int) -> str:
@@ -88,27 +109,22 @@ def details(service: ReviewService, label_id: int) -> str:
     bench = service.bench
     told = bench.labels.history(label.scene, pair=label.pair)
     settled = next((entry for entry in bench.labels.settled(label.scene) if entry.pair == label.pair.canonical()), None)
-    lines = [
-        f"<li{' class=mg-this' if row.id == label.id else ''}><a href='{label_link(row.id)}'>row {row.id}</a>: "
-        f"{escape(said(row))}, "
-        f"{escape(row.annotator)}, {row.created_at:%Y-%m-%d %H:%M:%S} UTC{hint_then(row)}</li>"
-        for row in reversed(told)
-    ]
-    counts = (
-        "Nothing counts for this pair now."
-        if settled is None
-        else f"This pair counts as <b>{DECISION_WORDS[settled.decision]}</b> ({settled.basis})."
+    return render(
+        "pages/history/details.html.j2",
+        pictures=pictures_html(bench, label.scene, label.pair),
+        decision=None if settled is None else DECISION_WORDS[settled.decision],
+        basis=None if settled is None else settled.basis,
+        rows=[
+            ToldRow(
+                row,
+                label_link(row.id),
+                said(row),
+                [(verdict.model, verdict.p_same) for verdict in row.shown if verdict.p_same is not None],
+                is_chosen=row.id == label.id,
+            )
+            for row in reversed(told)
+        ],
     )
-    return f"<div class='mg-history'>{pictures_html(bench, label.scene, label.pair)}<p>{counts}</p><ul>{''.join(lines)}</ul></div>"
-
-
-def hint_then(row: Label) -> str:
-    """Return every verdict that was shown when a row was written, "" for none."""
-    shown = [(verdict.model, verdict.p_same) for verdict in row.shown if verdict.p_same is not None]
-    if not shown:
-        return ""
-    said = ", ".join(f"{p_same:.0%} to the same ({escape(model)})" for model, p_same in shown)
-    return f"; shown beside it: {said}"
 
 
 def label_link(label_id: int) -> str:
@@ -128,11 +144,6 @@ def get_label(service: ReviewService, label_id: int | None) -> Label:
     return label
 
 
-def read_row(text: str) -> int | None:
-    """Return a row's number as the page holds it, None without one."""
-    return int(text) if text.isdecimal() and len(text) < 10 else None
-
-
 def change(service: ReviewService, label_id: int | None, decision: Decision | None, *, annotator: str) -> tuple[int, str]:
     """Change one's mind about a row's pair, or (None) take the row back; the row itself stays.
 
@@ -143,7 +154,7 @@ def change(service: ReviewService, label_id: int | None, decision: Decision | No
         MaskgroupError: If there is no such row, or it was taken back before.
     """
     label = get_label(service, label_id)
-    name = annotator.strip() or "me"
+    name = annotator_name(annotator)
     before = service.bench.labels.settled(label.scene)
     if decision is None:
         new = undo_label(service.bench.labels, label.id, name)

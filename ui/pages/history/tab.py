@@ -6,9 +6,10 @@ from typing import Any
 
 import gradio as gr
 
+from db.labels.rows import DECISIONS
 from db.labels.search import Filter, names_in_use
 from engine.types import Decision
-from ui.errors import shown_as_toast
+from ui.components.typed import row_number
 from ui.pages.history import handlers as page
 from ui.pages.history.handlers import PairAddress
 from ui.services.review_service import ReviewService
@@ -31,7 +32,7 @@ GO_ON_SCRIPT = f"""(row) => {{
     window.mgHistoryAwaited = Math.max(0, (window.mgHistoryAwaited || 0) - 1);
     return Array({len(CHANGES)}).fill({{__type__: 'update', interactive: row !== '' && window.mgHistoryAwaited === 0}});
 }}"""
-DECISIONS = [ALL, ("same", "same"), ("different", "different"), ("not sure", "unsure"), ("skipped", "skip")]
+SAID = [ALL, ("same", "same"), ("different", "different"), ("not sure", "unsure"), ("skipped", "skip")]
 
 
 def build_history_tab(demo: gr.Blocks, tab: gr.Tab, service: ReviewService, annotator: gr.Textbox) -> None:
@@ -42,7 +43,7 @@ def build_history_tab(demo: gr.Blocks, tab: gr.Tab, service: ReviewService, anno
         text = gr.Textbox(label="Search", placeholder="a view, a person, a row's number", elem_id="mg-history-text", scale=2)
         scene = gr.Dropdown(label="Scene", choices=[ALL], value="", elem_id="mg-history-scene")
         person = gr.Dropdown(label="Person", choices=[ALL], value="", elem_id="mg-history-person")
-        decision = gr.Dropdown(label="Said", choices=DECISIONS, value="", elem_id="mg-history-decision")
+        decision = gr.Dropdown(label="Said", choices=SAID, value="", elem_id="mg-history-decision")
         counting = gr.Checkbox(label="Only what counts now", elem_id="mg-history-counting")
     rows = gr.Dataframe(headers=page.HEADERS, label="Rows, newest first", interactive=False, max_height=320, elem_id="mg-history")
     details = gr.HTML("<p>Choose a row to see its masks and all that was said of them.</p>", elem_id="mg-history-details")
@@ -68,11 +69,9 @@ def build_history_tab(demo: gr.Blocks, tab: gr.Tab, service: ReviewService, anno
     def show(label_id: int) -> tuple[str, str]:
         return str(label_id), page.details(service, label_id)
 
-    @shown_as_toast
     def select(event: gr.SelectData) -> tuple[str, str]:
         return show(int(event.row_value[0]))
 
-    @shown_as_toast
     def open_page(request: gr.Request) -> tuple[Any, ...]:
         query = read_query(request)
         address = page.read_address(service.bench, query) if query.get("tab") == page.HISTORY_TAB else PairAddress()
@@ -86,15 +85,13 @@ def build_history_tab(demo: gr.Blocks, tab: gr.Tab, service: ReviewService, anno
             opened = [*show(label_id), *[gr.update(interactive=True) for _ in says]]
         return gr.update(choices=[ALL, *scenes], value=place), gr.update(choices=[ALL, *people], value=""), listed, *opened
 
-    @shown_as_toast
     def list_names() -> tuple[Any, ...]:
         scenes, people = names_in_use(service.bench.labels.database)
         return gr.update(choices=[ALL, *scenes]), gr.update(choices=[ALL, *people])
 
     def changer(what: Decision | None) -> Any:
-        @shown_as_toast
         def change(row: str, name: str) -> tuple[str, str, str]:
-            new, effect = page.change(service, page.read_row(row), what, annotator=name)
+            new, effect = page.change(service, row_number(row), what, annotator=name)
             return effect, *show(new)
 
         return change
@@ -116,4 +113,4 @@ def build_history_tab(demo: gr.Blocks, tab: gr.Tab, service: ReviewService, anno
 
 
 def _as_decision(text: str) -> Decision | None:
-    return text if text in ("same", "different", "unsure", "skip") else None
+    return text if text in DECISIONS else None

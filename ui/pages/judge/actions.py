@@ -12,8 +12,8 @@ from engine.errors import MaskgroupError
 from engine.strict_json import to_json_text
 from engine.types import Decision
 from ui.components.left_out import left_out_list
+from ui.components.typed import annotator_name
 from ui.components.wording import ASKING_HTML
-from ui.errors import shown_as_toast
 from ui.pages.judge import duel as duels
 from ui.pages.judge import handlers as page
 from ui.pages.judge.duel import Answer, Duel
@@ -45,12 +45,10 @@ class JudgeActions:
         self._votes = votes
         self._heats = HeatmapCache(bench)
 
-    @shown_as_toast
     def list_left_out(self) -> str:
         """List what was left out of the scenes."""
         return left_out_list(self._bench)
 
-    @shown_as_toast
     def open_page(self, request: gr.Request, name: str) -> list[Any]:
         """Open what the page's address says."""
         query = read_query(request)
@@ -67,7 +65,6 @@ class JudgeActions:
             gr.update(interactive=bool(rivals)),
         ]
 
-    @shown_as_toast
     def change_scene(self, current: Choice, name: str) -> list[Any]:
         """Go to another scene."""
         # A dropdown also tells that it was left without a change.
@@ -75,20 +72,17 @@ class JudgeActions:
             return [leave_as_is()] * SCENE_VALUES
         return self.show_scene(page.next_choice(self._bench, name))
 
-    @shown_as_toast
     def propose(self, current: Choice, model: str, rival: str, blind: bool) -> Choice:
         """Look for the next pair."""
         if blind and rival and rival != model:
             return duels.next_disputed(self._bench, current.scene, model, rival)
         return page.next_choice(self._bench, current.scene)
 
-    @shown_as_toast
     def take(self, current: Choice, found: Choice) -> list[Any]:
         """Show the pair that was found."""
         # Somebody may have gone to another scene while a pair of the old one was looked for.
         return self.show(found, "a", "b") if found.scene == current.scene else self.unchanged()
 
-    @shown_as_toast
     def swap(self, current: Choice) -> list[Any]:
         """Exchange the sides."""
         return self.show(page.swap_sides(current), "a", "b")
@@ -103,7 +97,6 @@ class JudgeActions:
     def saver(self, decision: Decision) -> Callable[..., tuple[Any, ...]]:
         """Return the event that saves a decision."""
 
-        @shown_as_toast
         def save(
             current: Choice, on_screen: str, told: str, says: Answer | None, name: str, since: float, before: tuple[int, ...]
         ) -> tuple[Any, ...]:
@@ -117,18 +110,16 @@ class JudgeActions:
 
         return save
 
-    @shown_as_toast
     def undo(self, current: Choice, on_screen: str, saved_rows: tuple[int, ...], name: str) -> tuple[Any, ...]:
         """Take back the label that the page names, not one that was saved since."""
         if on_screen not in map(str, saved_rows):
             raise MaskgroupError("The page was just saving a label, so nothing was taken back; look at it, then undo.")
-        undo_label(self._bench.labels, int(on_screen), name.strip() or "me")
+        undo_label(self._bench.labels, int(on_screen), annotator_name(name))
         return "", "Undone: the label no longer counts.", gr.update(interactive=False), self._list_latest(current.scene)
 
     def voter(self, ballot: Ballot) -> Callable[..., list[Any]]:
         """Return the event that casts a vote."""
 
-        @shown_as_toast
         def cast(
             current: Choice, model: str, rival: str, blind: bool, on_screen: str, dealt: Duel | None, token: str, name: str
         ) -> list[Any]:
@@ -139,7 +130,6 @@ class JudgeActions:
 
         return cast
 
-    @shown_as_toast
     def look(self, current: Choice, dealt: Duel | None, progress: gr.Progress = PROGRESS) -> Any:
         """Show where the models look."""
         if dealt is None or dealt.is_open:
@@ -152,13 +142,11 @@ class JudgeActions:
         drawn = self._heats.pictures(current.scene, current.pair, models, on_progress=tell)
         return gr.update(value=[(one.pixels, one.caption) for one in drawn], columns=len(drawn))
 
-    @shown_as_toast
     def reveal(self, current: Choice, model: str, rival: str, blind: bool, dealt: Duel | None) -> tuple[str, str]:
         """Show the ground truth of the pair."""
         said = duels.show_truth(self._bench, current, model, rival, dealt, is_blind=blind)
         return said, page.permalink(self._bench, current)
 
-    @shown_as_toast
     def pick_point(self, current: Choice, event: gr.EventData) -> tuple[str, str]:
         """Show what is at a point of the room."""
         clicked = (float(event.x), float(event.y), float(event.z))
@@ -226,31 +214,26 @@ class SideActions:
         self._actions, self._bench = actions, bench
         self._side: SideName = side
 
-    @shown_as_toast
     def click(self, current: Choice, event: gr.SelectData) -> list[Any]:
         """Pick the mask under the mouse."""
         return self._show(page.click_mask(self._bench, current, self._side, *event.index[:2]))
 
-    @shown_as_toast
     def take_view(self, current: Choice, view: str) -> list[Any]:
         """Show another view."""
         if view == page.view_on(current, self._side):
             return self._actions.unchanged()
         return self._show(page.choose_view(current, self._side, view))
 
-    @shown_as_toast
     def take_thumbnail(self, current: Choice, event: gr.SelectData) -> list[Any]:
         """Show the view whose small picture was clicked."""
         return self._show(page.choose_view(current, self._side, self._bench.thumbnails(current.scene)[cast("int", event.index)][1]))
 
-    @shown_as_toast
     def take_mask(self, current: Choice, mask: int) -> list[Any]:
         """Pick a mask by its name."""
         if mask == page.mask_on(current, self._side):
             return self._actions.unchanged()
         return self._show(page.choose_mask(current, self._side, mask))
 
-    @shown_as_toast
     def show_thumbnails(self, current: Choice) -> Any:
         """Show all views small."""
         return self._bench.thumbnails(current.scene)

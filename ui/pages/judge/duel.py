@@ -13,6 +13,7 @@ from engine.errors import MaskgroupError
 from engine.strict_json import to_json_text
 from engine.types import MaskPair, Verdict
 from ui.components.templates import render_line
+from ui.components.typed import annotator_name
 from ui.components.wording import truth_html, verdict_html, waiting_html
 from ui.pages.judge.cards import VerdictCard, duel_html, revealed_html, score_html
 from ui.pages.judge.handlers import Choice, next_choice, permalink, waiting_for
@@ -98,13 +99,11 @@ def check_shown(duel: Duel | None, choice: Choice, on_screen: str) -> Duel:
     return duel
 
 
-def show_duel(bench: Workbench, choice: Choice, duel: Duel) -> str:
-    """Return what the models say of the picked pair, as HTML; a model that cannot answer says why, where its verdict would be."""
-    return answer(bench, choice, duel).html
-
-
 def answer(bench: Workbench, choice: Choice, duel: Duel) -> Answer:
-    """Ask the models about the picked pair; returns what the page shows, with the verdicts in it."""
+    """Ask the models about the picked pair; returns what the page shows, with the verdicts in it.
+
+    A model that cannot answer says why, where its verdict would be.
+    """
     pair = choice.pair
     if pair is None:
         return Answer(choice, waiting_html(waiting_for(choice)))
@@ -192,7 +191,7 @@ def vote(bench: Workbench, box: VoteBox, choice: Choice, duel: Duel, ballot: Bal
         raise MaskgroupError("There is nothing to vote on: turn the blind test on, and pick a pair of masks.")
     if any(ask_model(bench, choice.scene, pair, name)[0] is None for name in (duel.left, duel.right)):
         raise MaskgroupError("One of the models could not answer, so there is nothing to vote on; take the next pair.")
-    box.add(Vote(annotator.strip() or "me", choice.scene, pair, duel.left, duel.right, ballot))
+    box.add(Vote(annotator_name(annotator), choice.scene, pair, duel.left, duel.right, ballot))
     return replace(duel, ballot=ballot)
 
 

@@ -15,6 +15,7 @@ from db.labels.store import Label, ShownVerdict
 from engine.errors import MaskError
 from engine.types import Decision, MaskKey, MaskPair, UInt8Array
 from ui.components.pairs import pair_query, parse_place
+from ui.components.typed import annotator_name
 from ui.components.wording import DECISION_WORDS, point_html
 from ui.escape import escape_markdown
 from ui.services.workbench import Workbench
@@ -194,7 +195,7 @@ def save(
     pair = choice.pair
     if pair is None:
         raise MaskError("Nothing to save yet: pick a mask in both views first.")
-    return bench.save_label(choice.scene, pair, decision, annotator=annotator.strip() or "me", seconds=seconds, shown=shown)
+    return bench.save_label(choice.scene, pair, decision, annotator=annotator_name(annotator), seconds=seconds, shown=shown)
 
 
 def describe_label(bench: Workbench, label: Label) -> str:

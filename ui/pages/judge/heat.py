@@ -13,17 +13,13 @@ from engine.errors import MaskgroupError
 from engine.evaluation.saliency import METHOD, HeatMaps, explain_pair
 from engine.judging.base import CropPair
 from engine.types import Float32Array, MaskPair, UInt8Array
+from ui.components.templates import render
 from ui.services.workbench import Workbench
 from ui.view3d.pictures import frame_crop
 
 MAX_KEPT = 200
 FOR_SAME, FOR_DIFFERENT = (22, 163, 74), (234, 88, 12)
 """Green speaks for "same", orange-red for "different"."""
-LEGEND = (
-    "<p class='mg-quiet'><span style='color:rgb(22,163,74)'>■</span> speaks for <b>same</b> · "
-    f"<span style='color:rgb(234,88,12)'>■</span> speaks for <b>different</b>. By {METHOD}: each part is covered in turn, and its "
-    "colour shows how far the answer moves. Every model has its own scale.</p>"
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,17 +58,19 @@ class HeatmapCache:
             def tell(done: int, total: int, number: int = number, model: str = model) -> None:
                 on_progress((number + done / total) / len(models), f"asking {model}")
 
-            maps = self.maps(scene, pair, model, on_progress=tell)
+            # Asked once: "tuned" may come to stand for another run while this one is asked.
+            name = self._bench.judges.behind(model)
+            maps = self.maps(scene, pair, name, on_progress=tell)
             for word, key, heat in (("left", pair.a, maps.a), ("right", pair.b, maps.b)):
-                crop = self._bench.crop(scene, key, model=model)
+                crop = self._bench.crop(scene, key, model=name)
                 drawn.append(HeatPicture(draw_heat(crop, heat, maps.strongest), f"{model}, {word} crop"))
         return drawn
 
     def maps(
         self, scene: str, pair: MaskPair, model: str, *, on_progress: Callable[[int, int], None] = lambda done, total: None
     ) -> HeatMaps:
-        """Return a model's maps of a pair, computed once."""
-        key = (scene, pair, self._bench.judges.behind(model))
+        """Return a model's maps of a pair, computed once; `model` is what its name stands for now."""
+        key = (scene, pair, model)
         known = self._kept.get(key)
         if known is None:
             judge = self._bench.judge(model)
@@ -81,6 +79,11 @@ class HeatmapCache:
             while len(self._kept) > MAX_KEPT:
                 self._kept.popitem(last=False)
         return known
+
+
+def legend_html() -> str:
+    """Return what the colours mean."""
+    return render("pages/judge/heat_legend.html.j2", same=FOR_SAME, different=FOR_DIFFERENT, method=METHOD)
 
 
 def draw_heat(crop: UInt8Array, heat: Float32Array, strongest: float, *, size: int = 220) -> UInt8Array:

@@ -11,7 +11,7 @@ from gradio.components import Component
 from engine.types import Decision
 from ui.components.left_out import left_out_list
 from ui.components.wording import ASKING_HTML
-from ui.pages.judge.heat import LEGEND
+from ui.pages.judge.heat import legend_html
 from ui.services.workbench import Workbench
 from ui.stores.blind_votes import Ballot
 from ui.view3d.plotly_view import PLOTLY_ROUTE, ROOM_TEMPLATE, VIEW_SCRIPT
@@ -248,7 +248,7 @@ def _lay_out_models() -> ModelsPart:
         info = "names hidden, sides shuffled: you vote, then see"
         is_blind = gr.Checkbox(label="Blind test", info=info, elem_id="mg-blind", min_width=160)
     with gr.Accordion("Where do they look?", open=False, elem_id="mg-heat-box"):
-        gr.HTML(LEGEND)
+        gr.HTML(legend_html())
         heat = gr.Gallery(columns=4, height=230, allow_preview=False, show_label=False, format="png", buttons=[], elem_id="mg-heat")
         show_heat = gr.Button("Show where each model looks", size="sm", elem_id="mg-show-heat")
     return ModelsPart(first, second, is_blind, heat, show_heat)

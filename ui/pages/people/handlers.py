@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from db.labels.agreement import Agreement, measure_agreement
 from db.labels.audit import Disagreement, find_disagreements
@@ -12,23 +13,31 @@ from engine.errors import LabelError
 from engine.types import Decision
 from ui.components.pairs import pictures_html
 from ui.components.templates import render
+from ui.components.typed import annotator_name, row_number
 from ui.components.wording import DECISION_WORDS
 from ui.services.review_service import ReviewService
+from ui.services.workbench import Workbench
 
 PEOPLE_TAB = "people"
 PEOPLE_HEADERS = ["person", "labels", "median seconds", "labels a minute", "gold pairs", "agree with gold", "stale"]
 BETWEEN_HEADERS = ["person", "and", "pairs of both", "agree", "Cohen's kappa"]
 
 
-def agreement(service: ReviewService) -> Agreement:
-    """Return how far people agree, over all scenes."""
-    return measure_agreement(service.bench.labels.current())
+def show_page(service: ReviewService, number: int) -> tuple[list[list[str]], str, list[list[str]], int, str, str]:
+    """Return all that the page shows of the labels of all scenes, read once.
+
+    Returns:
+        The table of people, Fleiss' kappa in words, the table of every two people, and what `show_disagreement` gives.
+    """
+    labels = service.bench.labels.current()
+    found = measure_agreement(labels)
+    tables = people_rows(service.bench, labels, found), agreement_words(found), between_rows(found)
+    return *tables, *_show_disagreement(service.bench, labels, number)
 
 
-def people_rows(service: ReviewService, found: Agreement) -> list[list[str]]:
+def people_rows(bench: Workbench, labels: Sequence[Label], found: Agreement) -> list[list[str]]:
     """Return the table of people, in the order of `PEOPLE_HEADERS`."""
-    bench = service.bench
-    stale = Counter(label.annotator for label in bench.labels.current() if bench.is_stale(label.scene, label.pair))
+    stale = Counter(label.annotator for label in bench.stale_labels(labels))
     return [
         [
             person.name,
@@ -87,19 +96,23 @@ def show_disagreement(service: ReviewService, number: int) -> tuple[int, str, st
 
     The key names the pair to `settle`. It is the number of one of its labels, as masks' ids may give the truth away.
     """
-    listed = disagreements(service)
+    return _show_disagreement(service.bench, service.bench.labels.current(), number)
+
+
+def _show_disagreement(bench: Workbench, labels: Sequence[Label], number: int) -> tuple[int, str, str]:
+    listed = find_disagreements(labels)
     if not listed:
         return 0, "", "<p>People agree on every pair that several of them labelled, or a gold label settles it.</p>"
     number %= len(listed)
     found = listed[number]
-    labels: list[Label] = [label for label in map(service.bench.labels.get, found.label_ids) if label is not None]
+    told = {label.id: label for label in labels}
     shown = render(
         "pages/people/disagreement.html.j2",
         number=number + 1,
         total=len(listed),
         scene=found.scene,
-        pictures=pictures_html(service.bench, found.scene, found.pair),
-        votes=[(label.annotator, DECISION_WORDS[label.decision]) for label in labels],
+        pictures=pictures_html(bench, found.scene, found.pair),
+        votes=[(label.annotator, DECISION_WORDS[label.decision]) for label in map(told.__getitem__, found.label_ids)],
     )
     return number, str(found.label_ids[0]), shown
 
@@ -111,7 +124,8 @@ def settle(service: ReviewService, key: str, decision: Decision, *, annotator: s
         LabelError: If there is nothing to settle, or this pair needs no settling any more.
     """
     listed = disagreements(service)
-    label = service.bench.labels.get(int(key)) if key.isdecimal() and len(key) < 10 else None
+    number = row_number(key)
+    label = None if number is None else service.bench.labels.get(number)
     place = None if label is None else (label.scene, label.pair.canonical())
     found = next((entry for entry in listed if (entry.scene, entry.pair) == place), None)
     if found is None:
@@ -119,6 +133,6 @@ def settle(service: ReviewService, key: str, decision: Decision, *, annotator: s
             "There is no disagreement to settle." if not listed else "This pair was settled meanwhile; look at the one shown now."
         )
     before = service.bench.labels.settled(found.scene)
-    name = annotator.strip() or "me"
+    name = annotator_name(annotator)
     service.bench.labels.add(NewLabel(name, found.scene, found.pair, decision, queue="settle", source="people", is_gold=True))
     return service.effect_words(found.scene, before, service.bench.labels.settled(found.scene))

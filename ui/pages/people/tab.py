@@ -7,7 +7,6 @@ from typing import Any
 import gradio as gr
 
 from engine.types import Decision
-from ui.errors import shown_as_toast
 from ui.pages.people import handlers as page
 from ui.services.review_service import ReviewService
 
@@ -29,7 +28,7 @@ def build_people_tab(tab: gr.Tab, service: ReviewService, annotator: gr.Textbox)
     words = gr.Markdown(elem_id="mg-people-kappa")
     between = gr.Dataframe(headers=page.BETWEEN_HEADERS, label="Every two people", interactive=False, elem_id="mg-people-between")
     share = gr.Slider(0, 100, step=5, value=0, label=SHARE, elem_id="mg-people-share")
-    gr.Markdown("### Pairs on which people disagree")
+    gr.Markdown("## Pairs on which people disagree")
     shown = gr.HTML(elem_id="mg-people-shown")
     with gr.Row():
         buttons: dict[Decision, gr.Button] = {
@@ -42,19 +41,15 @@ def build_people_tab(tab: gr.Tab, service: ReviewService, annotator: gr.Textbox)
     outputs = [people, words, between, *pair]
 
     def refresh(number: int) -> tuple[Any, ...]:
-        found = page.agreement(service)
-        tables = page.people_rows(service, found), page.agreement_words(found), page.between_rows(found)
-        return *tables, *page.show_disagreement(service, number)
+        return page.show_page(service, number)
 
     def open_page(number: int) -> tuple[Any, ...]:
         return *refresh(number), page.overlap_share(service)
 
-    @shown_as_toast
     def choose_share(percent: float) -> None:
         page.set_overlap_share(service, percent)
 
     def settler(decision: Decision) -> Any:
-        @shown_as_toast
         def settle(key: str, number: int, name: str) -> tuple[Any, ...]:
             effect = page.settle(service, key, decision, annotator=name)
             return *refresh(number), effect

@@ -17,14 +17,26 @@ from typing import Any, cast
 import numpy as np
 from PIL import Image
 
-from db.labels.rows import check_identity, is_storable
+from db.labels.rows import check_identity
 from db.labels.store import MAX_NAME, ShownVerdict
+from db.schema.checks import is_storable
 from engine.errors import LabelError, MaskError, MaskgroupError, NotSavedError
 from engine.review.queues import QueueKind
 from engine.strict_json import as_object, to_json_text
 from engine.types import MaskKey, MaskPair, UInt8Array, Verdict
 from engine.views.crops import show_mask
-from ui.components.pairs import find_pair, pair_values, parse_place, picture_address, read_pair, review_link, shorten
+from ui.components.pairs import (
+    MAX_NUMBER,
+    REVIEW_TAB,
+    find_pair,
+    pair_values,
+    parse_place,
+    picture_address,
+    read_pair,
+    shorten,
+    values_link,
+)
+from ui.components.typed import annotator_name
 from ui.services.review_service import CardRequest, QueueState, ReviewCard, ReviewService, as_decision
 from ui.services.workbench import Workbench
 from ui.view3d.pictures import COLOR_A, COLOR_B, draw_view
@@ -33,8 +45,8 @@ from ui.web.permissions import undo_label
 JPEG_QUALITY = 88
 CROP_PX = 720
 """Longer side of a crop as it is sent: what a phone in the hand and half a screen need."""
-MAX_TEXT, MAX_AVOID, MAX_HINTS, MAX_NUMBER = 200, 500, 64, 1e9
-"""Of what a request may hold: characters, pairs, size of a number."""
+MAX_TEXT, MAX_AVOID, MAX_HINTS = 200, 500, 64
+"""Of what a request may hold: characters, pairs."""
 KINDS = ("crop", "view", "alone")
 QUEUE_WORDS: dict[QueueKind, str] = {
     "impact": "changes most groups",
@@ -85,8 +97,15 @@ def next_cards(service: ReviewService, request: dict[str, Any]) -> dict[str, Any
             [VIEW, NUMBER, VIEW, NUMBER]), "first" (one such pair). Without a session one is made, to be sent from then on.
     """
     wanted = read_card_request(service.bench, request)
-    cards = [card_values(service.bench, wanted.scene, card) for card in service.cards(wanted)]
-    return {"cards": cards, "session": wanted.session, **_standing(service, wanted)}
+    hand = service.hand_out(wanted)
+    state = hand.queue
+    return {
+        "cards": [card_values(service.bench, wanted.scene, card) for card in hand.cards],
+        "session": wanted.session,
+        "progress": _progress(service, wanted.annotator),
+        "queue": {"left": state.count if state else None, "words": describe_queue(state) if state else "the queue is being made"},
+        "stale": hand.stale,
+    }
 
 
 @answering
@@ -123,7 +142,7 @@ def answer(service: ReviewService, request: dict[str, Any]) -> dict[str, Any]:
         pair,
         as_decision(read_text(request, "decision", 40)),
         seconds=read_number(request, "seconds"),
-        hint=read_verdict(service, wanted, pair, request),
+        hint=read_verdict(wanted, request.get("saw")),
         identity=read_text(request, "id", 40) or None,
     )
     return {"label": label.id, "id": label.uuid, "progress": _progress(service, wanted.annotator)}
@@ -138,7 +157,7 @@ def undo(service: ReviewService, request: dict[str, Any]) -> dict[str, Any]:
         request: As for `next_cards`, with "label" (its number) or "undoes" (the UUID of the answer); and, where known, "id".
     """
     # Not `read_card_request`: a label can be taken back whose masks or scene are gone.
-    annotator = read_text(request, "annotator", MAX_NAME).strip() or "me"
+    annotator = annotator_name(read_text(request, "annotator", MAX_NAME))
     number, named, identity = request.get("label"), read_text(request, "undoes", 40), read_text(request, "id", 40) or None
     if named:
         check_identity(named)
@@ -175,7 +194,7 @@ def read_card_request(bench: Workbench, request: dict[str, Any]) -> CardRequest:
     return CardRequest(
         scene=scene,
         queue=cast("QueueKind", read_text(request, "queue", MAX_NAME) or "impact"),
-        annotator=read_text(request, "annotator", MAX_NAME).strip() or "me",
+        annotator=annotator_name(read_text(request, "annotator", MAX_NAME)),
         session=read_text(request, "session", MAX_TEXT) or secrets.token_hex(16),
         blind=read_bool(request, "blind"),
         only=read_text(request, "only", MAX_NAME),
@@ -244,18 +263,14 @@ def read_list(request: dict[str, Any], name: str, most: int) -> list[Any]:
     return cast("list[Any]", value)
 
 
-def read_verdict(service: ReviewService, wanted: CardRequest, pair: MaskPair, request: dict[str, Any]) -> ShownVerdict | None:
-    """Return the verdict whose hint a person saw: as the page says it, or (with "saw_hint") as it is known here.
+def read_verdict(wanted: CardRequest, saw: object) -> ShownVerdict | None:
+    """Return the verdict whose hint a person saw, as the page says it; None where there was none.
 
     Raises:
         MaskgroupError: If it is malformed.
     """
-    saw, saw_hint = request.get("saw"), read_bool(request, "saw_hint")
-    if wanted.blind or (saw is None and not saw_hint):
+    if wanted.blind or saw is None:
         return None
-    if saw is None:
-        verdict = service.bench.verdict(wanted.scene, pair)
-        return ShownVerdict(verdict.model, verdict.prompt, verdict.p_same, verdict.ambiguity)
     told = as_object(saw) or {}
     model = read_text(told, "model", MAX_TEXT)
     if not model:
@@ -267,7 +282,7 @@ def read_verdict(service: ReviewService, wanted: CardRequest, pair: MaskPair, re
 def pair_token(bench: Workbench, scene: str, pair: MaskPair) -> str:
     """Return what tells a pair from any other that its numbers could come to name: its masks and how large they are."""
     ordered = pair.canonical()
-    sides = [[key.view, key.mask, bench.frame(scene, key.view).mask_areas[key.mask]] for key in (ordered.a, ordered.b)]
+    sides = [[key.view, key.mask, bench.masks(scene, key.view)[key.mask]] for key in (ordered.a, ordered.b)]
     return hashlib.sha256(to_json_text([scene, sides]).encode()).hexdigest()[:16]
 
 
@@ -291,7 +306,7 @@ def card_values(bench: Workbench, scene: str, card: ReviewCard) -> dict[str, Any
             for side, key in enumerate((card.pair.a, card.pair.b))
         ],
         "cycle": [picture_address(scene, key, bench.mask_number(scene, key), kind="crop", side=0) for key in card.cycle],
-        "link": review_link(bench, scene, card.pair),
+        "link": values_link(scene, pair, tab=REVIEW_TAB),
     }
 
 
@@ -347,13 +362,6 @@ def describe_queue(state: QueueState) -> str:
     if state.note:
         parts.append(state.note)
     return " · ".join(parts)
-
-
-def _standing(service: ReviewService, wanted: CardRequest) -> dict[str, Any]:
-    states = service.queues(wanted.scene, annotator=wanted.annotator, only=wanted.only, kinds=[wanted.queue])
-    state = states[0] if states else None
-    queue = {"left": state.count if state else None, "words": describe_queue(state) if state else "the queue is being made"}
-    return {"progress": _progress(service, wanted.annotator), "queue": queue, "stale": service.count_stale(wanted.scene)}
 
 
 def _progress(service: ReviewService, annotator: str) -> dict[str, Any]:

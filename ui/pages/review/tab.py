@@ -13,7 +13,7 @@ from gradio.events import api  # pyright: ignore[reportUnknownVariableType]  # g
 from engine.errors import MaskgroupError
 from engine.strict_json import to_json_text
 from ui.components.pairs import PICTURE_ROUTE, REVIEW_TAB
-from ui.errors import shown_as_toast
+from ui.components.typed import annotator_name
 from ui.pages.review import handlers as page
 from ui.services.review_service import PROBING, ReviewService
 from ui.services.workbench import Workbench
@@ -122,16 +122,14 @@ def build_review_tab(demo: gr.Blocks, service: ReviewService, *, remembered: gr.
         **quiet,
     }
 
-    @shown_as_toast
     def open_page(request: gr.Request, name: str) -> tuple[Any, ...]:
         query = read_query(request)
         is_addressed = query.get("tab") == REVIEW_TAB and "a" in query and "b" in query
         first = page.first_pair(query["a"], query["b"]) if is_addressed else None
         return query["scene"] if query.get("scene") in names else leave_as_is(), name, {"first": first}
 
-    @shown_as_toast
     def list_queues(name: str, kind: str, narrowed: str, who: str) -> str:
-        states = service.queues(name, annotator=who.strip() or "me", only=narrowed, probe=kind in PROBING)
+        states = service.queues(name, annotator=annotator_name(who), only=narrowed, probe=kind in PROBING)
         return to_json_text({"scene": name, "queues": page.queue_choices(states), "only": [EVERYTHING, *service.groups(name)]})
 
     for chooser in (scene, queue, only, blind):

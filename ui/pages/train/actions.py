@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from db.runs import FINISHED, RESUMABLE
+from db.runs import FINISHED, RESUMABLE, Run
 from finetune.runs.export import export_merged
 from finetune.runs.model_card import name_of
 from finetune.runs.preview import preview_training
-from finetune.runs.registry import Registry
-from ui.errors import shown_as_toast
+from finetune.runs.registry import Registry, active_of
 from ui.escape import escape_markdown
 from ui.pages.train import handlers as page
 from ui.pages.train.form import IMPROVED, read_form
@@ -35,77 +35,67 @@ class TrainActions:
         self._bench = bench
         self._registry = registry
 
-    @shown_as_toast
     def open_page(self, current: str | None) -> list[Any]:
         """Show the run that is under way, else the one shown before, else the newest."""
-        active = self._registry.active()
-        return self._show_all(active.name if active else current or self._newest())
+        runs = self._registry.list()
+        active = active_of(runs)
+        return self._show_all(runs, active.name if active else current or _newest(runs))
 
-    @shown_as_toast
     def suggest_rate(self, model: str) -> float:
         """Propose a learning rate for the model that was chosen."""
         return page.rate_for(model, self._bench, self._registry)
 
-    @shown_as_toast
     def start(self, given_name: str, *values: Any) -> list[Any]:
         """Start a training; its name is taken out of the form."""
         config = read_form(values, self._bench, self._registry)
         run = self._registry.start(config, self._bench.labels.settled(), name=given_name.strip() or None)
-        return ["", *self._show_all(run.name)]
+        return ["", *self._show_all(self._registry.list(), run.name)]
 
-    @shown_as_toast
     def preview(self, *values: Any) -> list[Any]:
         """Show what would be trained on."""
         found = preview_training(read_form(values, self._bench, self._registry), self._bench.labels.settled())
         return [page.show_counts(found.counts) + page.show_effort(found.steps, found.seconds), _picture(found.sheet)]
 
-    @shown_as_toast
     def poll(self, current: str | None, had_sheet: str | None) -> list[Any]:
         """Bring the page up to date."""
-        lists = self._show_list()
+        runs = self._registry.list()
         # While a run goes on, lists in which somebody may be choosing are left alone.
-        if self._registry.active() is not None:
-            lists = [leave_as_is() for _ in lists]
-        return [*self._show_run(current, had_sheet), *lists]
+        lists = self._show_list(runs) if active_of(runs) is None else [leave_as_is()] * LIST_VALUES
+        return [*self._show_run(runs, current, had_sheet), *lists]
 
-    @shown_as_toast
     def pick(self, chosen: str | None) -> list[Any]:
         """Show another run."""
-        return [chosen, *self._show_run(chosen), self._note_of(chosen), chosen]
+        runs = self._registry.list()
+        return [chosen, *self._show_run(runs, chosen), _note_of(runs, chosen), chosen]
 
-    @shown_as_toast
     def cancel(self, current: str | None) -> None:
         """Ask the run to stop."""
         self._registry.cancel(page.need_run(current))
         gr.Info("It stops after the current step; what it has learned so far is kept.")
 
-    @shown_as_toast
     def resume(self, current: str | None) -> list[Any]:
         """Go on with a run that was stopped."""
         self._registry.resume(page.need_run(current))
-        return self._show_all(current)
+        return self._show_all(self._registry.list(), current)
 
-    @shown_as_toast
     def promote(self, chosen: str | None) -> list[Any]:
         """Make a run the tuned model."""
         self._registry.promote(page.need_run(chosen))
-        return self._show_list()
+        return self._show_list(self._registry.list())
 
-    @shown_as_toast
     def roll_back(self) -> list[Any]:
         """Make the tuned model the one before."""
         before = self._registry.roll_back()
         now = f"{escape_markdown(before)} again" if before else "the one that came with the program, if any"
         gr.Info(f"The tuned model is {now}.")
-        return self._show_list()
+        return self._show_list(self._registry.list())
 
-    @shown_as_toast
     def delete(self, chosen: str | None) -> list[Any]:
         """Delete a run and show the newest."""
         self._registry.delete(page.need_run(chosen))
-        return self._show_all(self._newest())
+        runs = self._registry.list()
+        return self._show_all(runs, _newest(runs))
 
-    @shown_as_toast
     def compare(self, chosen: str | None, with_what: str) -> str:
         """Compare the picked run with another one."""
         first = page.need_run(chosen)
@@ -113,28 +103,26 @@ class TrainActions:
         rival = name_of(parent) if with_what == BEATEN[1] else with_what
         return page.show_comparison(rival, first, self._registry.compare(with_what, first))
 
-    @shown_as_toast
     def save_note(self, chosen: str | None, text: str) -> list[Any]:
         """Keep a note on a run."""
         self._registry.write_note(page.need_run(chosen), text)
-        return self._show_list()
+        return self._show_list(self._registry.list())
 
-    @shown_as_toast
     def export(self, chosen: str | None) -> Any:
         """Offer a run's adapter for download."""
         # In the folder that is served already: Gradio would copy it there on its event loop.
         packed = pack_adapter(self._registry, page.need_run(chosen), Path(get_upload_folder()))
         return gr.update(value=str(packed), visible=True)
 
-    @shown_as_toast
     def export_whole(self, chosen: str | None) -> None:
         """Write a run's adapter and its base as one model."""
         folder = self._registry.folder(page.need_run(chosen))
         gr.Info(f"The whole model is in {escape_markdown(export_merged(folder, folder / 'merged'))}.")
 
-    def _show_run(self, current: str | None, had_sheet: str | None = None) -> list[Any]:
+    # All that an event shows is of one look at the runs: one that ends meanwhile would be over here and under way there.
+    def _show_run(self, runs: Sequence[Run], current: str | None, had_sheet: str | None = None) -> list[Any]:
         """Return the values of `RunSection.outputs`."""
-        run = next((one for one in self._registry.list() if one.name == current), None)
+        run = _find(runs, current)
         events = self._registry.events(run.name) if run else []
         picture = read_sheet(self._registry.folder(run.name)) if run and had_sheet != run.name else None
         is_same_sheet = run is not None and had_sheet == run.name
@@ -149,12 +137,12 @@ class TrainActions:
             leave_as_is() if is_same_sheet else _picture(picture),
             run.name if run and (is_same_sheet or picture is not None) else None,
             page.show_log(events),
-            gr.Timer(active=self._registry.active() is not None),
+            gr.Timer(active=active_of(runs) is not None),
         ]
 
-    def _show_list(self) -> list[Any]:
+    def _show_list(self, runs: Sequence[Run]) -> list[Any]:
         """Return the values of `ListSection.outputs`; what is chosen stays, as somebody may be choosing just now."""
-        runs, models = self._registry.list(), self._bench.judges.names()
+        models = self._bench.judges.names()
         return [
             page.show_registry(runs, self._registry.tuned()),
             gr.update(choices=[run.name for run in runs]),
@@ -163,19 +151,30 @@ class TrainActions:
             gr.update(choices=models),
         ]
 
-    def _show_all(self, current: str | None) -> list[Any]:
+    def _show_all(self, runs: Sequence[Run], current: str | None) -> list[Any]:
         """Return the values of `TrainPage.outputs`."""
-        table, runs, *judges = self._show_list()
-        names = runs["choices"]
+        table, _, *judges = self._show_list(runs)
+        names = [run.name for run in runs]
         chosen = current if current in names else None
         listed = [table, gr.update(choices=names, value=chosen), *judges]
-        return [current, *self._show_run(current), *listed, chosen or "", self._note_of(current)]
+        return [current, *self._show_run(runs, current), *listed, chosen or "", _note_of(runs, current)]
 
-    def _note_of(self, current: str | None) -> str:
-        return next((str(run.result.get("note", "")) for run in self._registry.list() if run.name == current), "")
 
-    def _newest(self) -> str | None:
-        return next((run.name for run in self._registry.list()), None)
+LIST_VALUES = 5
+"""How many values `ListSection.outputs` takes."""
+
+
+def _find(runs: Sequence[Run], name: str | None) -> Run | None:
+    return next((run for run in runs if run.name == name), None)
+
+
+def _note_of(runs: Sequence[Run], name: str | None) -> str:
+    run = _find(runs, name)
+    return "" if run is None else str(run.result.get("note", ""))
+
+
+def _newest(runs: Sequence[Run]) -> str | None:
+    return runs[0].name if runs else None
 
 
 def _picture(pixels: Any) -> Any:

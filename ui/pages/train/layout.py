@@ -113,7 +113,7 @@ def lay_out_run() -> RunSection:
 def lay_out_list() -> ListSection:
     """Lay out the list of runs."""
     on_screen, kept_note, kept_note_of = (gr.Textbox(visible="hidden") for _ in range(3))
-    gr.Markdown("### All trainings")
+    gr.Markdown("## All trainings")
     table = gr.HTML(elem_id="mg-train-table")
     with gr.Row(elem_classes="mg-bar-row"):
         picked = gr.Dropdown([], label="Run", elem_id="mg-train-run", scale=2)

@@ -96,6 +96,19 @@ def test_facts_of_a_tiny_room(tmp_path: Path) -> None:
     assert read_facts(tmp_path / "missing.json") == {}
 
 
+def test_facts_are_found_beside_a_broken_view(tmp_path: Path) -> None:
+    folder = write_tiny_room(tmp_path / "scenes")
+    photo = folder / "color" / "2.png"
+    photo.write_bytes(photo.read_bytes()[:-30])
+    frames = FrameSource(find_scene(str(folder), SCENES_DIR))
+    whole = MaskPair(MaskKey("0", RED_BOX), MaskKey("10", RED_BOX))
+    broken = MaskPair(MaskKey("0", RED_BOX), MaskKey("2", RED_BOX))
+    first, second = collect_facts(frames, [whole, broken], mesh=frames.scene.mesh)
+    assert first.crop_px > 0
+    assert first.visible_share is not None
+    assert (second.crop_px, second.visible_share, second.view_angle_deg) == (0, 0, None)
+
+
 def test_changed_masks_ignore_the_numbers_of_groups() -> None:
     keys = [MaskKey("1", i) for i in range(6)]
     a = np.array([0, 0, 0, 1, 1, 2], np.int32)

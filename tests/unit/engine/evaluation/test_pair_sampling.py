@@ -27,9 +27,7 @@ def seen(instances: tuple[int, ...] = INSTANCES, views: int = 12, area_px: int =
 
 @settings(max_examples=60, deadline=None)
 @given(
-    masks=st.lists(
-        st.tuples(st.integers(0, 6), st.sampled_from(INSTANCES), st.integers(1, 300)), min_size=1, unique_by=lambda m: m[:2]
-    ),
+    masks=st.lists(MASKS, min_size=1, unique_by=lambda m: m[:2]),
     pairs=st.integers(1, 40),
     mode=st.sampled_from(["random", "hard"]),
     cap=st.integers(1, 5),

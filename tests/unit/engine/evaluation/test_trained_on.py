@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from finetune.runs.export import export_adapter
 from finetune.runs.stages import find_seen, marks_of_training
 from tests.command_line import run_command
 from tests.model_process import write_adapter
+from tests.rights import without_rights
 from tests.tiny_room import write_tiny_room
 from tests.training_room import write_training_room
 
@@ -62,6 +65,31 @@ def test_depth_and_masks_tell_nothing(tmp_path: Path) -> None:
     assert (len(a.pictures), a.is_same_scene(b)) == (1, False)
 
 
+def test_files_that_cannot_be_read_are_passed_over(room: Path) -> None:
+    """A training that has finished must not be lost because a picture has been locked away meanwhile."""
+    with tempfile.TemporaryDirectory(prefix="maskgroup-test-") as name:  # pytest's own folders are the user's alone
+        Path(name).chmod(0o755)
+        mine = copy(room, Path(name) / "mine")
+        whole = mark_scene(mine)
+        os.mkfifo(mine / "color" / "pipe.png")
+        (mine / "color" / "gone.png").symlink_to("nothing")
+        with without_rights():
+            assert mark_scene(mine) == whole
+        first = sorted((mine / "color").glob("[0-9]*"))[0]
+        first.chmod(0o000)
+        (mine / "poses").chmod(0o000)
+        with without_rights():
+            assert mark_scene(mine).is_same_scene(whole)
+        (mine / "color").chmod(0o444)  # its names may be read, its files not
+        with without_rights():
+            assert mark_scene(mine).name == "mine"
+        mine.chmod(0o000)
+        with without_rights():
+            assert mark_scene(mine).pictures == ()
+        for folder in (mine, mine / "color", mine / "poses"):
+            folder.chmod(0o755)
+
+
 def test_marks_are_kept_and_broken_ones_refused(room: Path, tmp_path: Path) -> None:
     marks = (mark_scene(room, held_back=True), SceneMark("other"))
     write_marks(tmp_path, marks)
@@ -87,14 +115,15 @@ def test_an_adapter_without_the_file_is_known_by_its_cards_names(tmp_path: Path)
 
 def test_frozen_pairs_that_a_model_may_have_seen(room: Path, tmp_path: Path) -> None:
     renamed = copy(room, tmp_path / "attic")
-    held_back = TrainedOn(tuple(marks_of_training(TrainConfig(scenes=(str(room),)))))
-    whole = TrainedOn(tuple(marks_of_training(TrainConfig(scenes=(str(room),), evaluation_scenes=("elsewhere",)))))
+    marks = {Path(folder): mark_scene(Path(folder)) for folder in (room, renamed, "elsewhere")}
+    held_back = TrainedOn(tuple(marks_of_training(TrainConfig(scenes=(str(room),)), marks)))
+    whole = TrainedOn(tuple(marks_of_training(TrainConfig(scenes=(str(room),), evaluation_scenes=("elsewhere",)), marks)))
     on_itself = TrainConfig(scenes=(str(renamed),))
     on_another = TrainConfig(scenes=("elsewhere",), evaluation_scenes=(str(renamed),))
-    assert find_seen(on_itself, held_back) == [], "the objects that are held back are always the same"
-    assert find_seen(on_itself, whole) == ["attic"]
-    assert find_seen(on_another, held_back) == ["attic"]
-    assert find_seen(on_another, TrainedOn()) == []
+    assert find_seen(on_itself, held_back, marks) == [], "the objects that are held back are always the same"
+    assert find_seen(on_itself, whole, marks) == ["attic"]
+    assert find_seen(on_another, held_back, marks) == ["attic"]
+    assert find_seen(on_another, TrainedOn(), marks) == []
 
 
 @pytest.fixture(scope="module")

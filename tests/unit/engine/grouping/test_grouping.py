@@ -11,7 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 from engine.errors import MaskgroupError
 from engine.grouping.constraints import Constraint, settle_constraints
 from engine.grouping.explanations import explain_group
-from engine.grouping.graph import cut
+from engine.grouping.graph import cut, cut_labels
 from engine.grouping.judge_rounds import ask_in_rounds
 from engine.grouping.pipeline import GroupingOptions, GroupingRun, group_frames
 from engine.types import Frame, MaskKey
@@ -75,6 +75,18 @@ def test_calls_stay_within_the_budget_and_are_never_repeated() -> None:
     again = ask_in_rounds(asked.graph, judge, budget=50)
     assert len({pair.canonical() for pair in judge.asked}) == 150
     assert again.graph.asked.sum() == 150
+
+
+def test_weights_are_computed_once_and_anew_with_other_answers() -> None:
+    graph = group(list(dining_room()[1])[:3]).graph
+    weights = graph.weights
+    assert graph.weights is weights
+    with pytest.raises(ValueError, match="read-only"):
+        weights[0] = 1
+    link = np.flatnonzero(~graph.is_same_view)[:1].astype(np.int32)
+    answered = graph.with_answers(link, np.ones(1, np.float32))
+    assert answered.weights[link] > weights[link]
+    assert (cut_labels(graph) == cut(graph).labels).all()
 
 
 def test_people_win_over_all_evidence_at_once() -> None:

@@ -75,8 +75,8 @@ def test_only_what_is_new_in_answers_is_weighed() -> None:
     frames = without_geometry(dining_room()[1])
     graph = group_frames(frames, options=GroupingOptions(evidence="vlm", lift=False), judge=LikenessJudge(frames)).graph
     assert graph.novelty < 0.5
-    full, none = (replace(graph, novelty=share).weights() for share in (1.0, 0.0))
-    assert np.allclose(graph.weights(), graph.novelty * full + (1 - graph.novelty) * none)
+    full, none = (replace(graph, novelty=share).weights for share in (1.0, 0.0))
+    assert np.allclose(graph.weights, graph.novelty * full + (1 - graph.novelty) * none)
     assert not np.allclose(full[graph.asked], none[graph.asked])
 
 

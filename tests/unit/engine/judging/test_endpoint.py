@@ -22,6 +22,7 @@ from engine.judging.registry import load_judge
 from engine.judging.served.endpoint import AnswerForm, EndpointJudge, load_endpoint, parse_address, png_data_url
 from engine.judging.served.http_client import LARGEST_REPLY, EndpointSettings, said_in
 from engine.judging.served.parsing import TEXT_FLOOR, VARIANTS, answer_of_token
+from engine.judging.sources import LoadOptions
 from engine.types import UInt8Array
 from tests.faulty_server import YES, Reply, serve_faults
 from tests.model_process import free_port, model_server, write_adapter
@@ -276,9 +277,11 @@ def test_addresses() -> None:
 
 
 def test_local_options_make_no_sense_for_a_server(tmp_path: Path) -> None:
-    for options in ({"device": "cpu"}, {"four_bit": True}, {"dtype": "bfloat16"}, {"adapter": tmp_path}):
+    for loading in (LoadOptions(device="cpu"), LoadOptions(four_bit=True), LoadOptions(dtype="bfloat16")):
         with pytest.raises(ModelError, match="decides on adapter, device, dtype and loader"):
-            load_judge("http://127.0.0.1:9/v1#m", **options)
+            load_judge("http://127.0.0.1:9/v1#m", loading=loading)
+    with pytest.raises(ModelError, match="decides on adapter, device, dtype and loader"):
+        load_judge("http://127.0.0.1:9/v1#m", adapter=tmp_path)
 
 
 def test_bad_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

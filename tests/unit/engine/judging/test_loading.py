@@ -176,7 +176,7 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(tmp_path: Path
     ):
         load_judge(str(giant))
     with pytest.raises(ModelError, match=r"needs about 23,000\.0 GB in bfloat16"):
-        load_judge(str(giant), dtype="bfloat16")
+        load_judge(str(giant), loading=LoadOptions(dtype="bfloat16"))
 
 
 def test_memory_from_headers_equals_memory_from_the_configuration() -> None:
@@ -272,7 +272,7 @@ def test_an_unknown_hub_id_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_bad_options_are_one_sentence(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ModelError, match=sentence):
-        load_judge("base", **options)
+        load_judge("base", loading=LoadOptions(**options))
 
 
 def test_dtypes_reach_the_weights() -> None:
@@ -280,7 +280,9 @@ def test_dtypes_reach_the_weights() -> None:
     assert {parameter.dtype for parameter in loaded.model.parameters()} == {torch.bfloat16}
     assert pick_dtype("auto", torch.device("cpu")) == torch.float32
     assert pick_device("cpu") == torch.device("cpu")
-    half, whole = (load_judge("base", device="cpu", dtype=dtype).judge(pairs(3)) for dtype in ("bfloat16", "float32"))
+    half, whole = (
+        load_judge("base", loading=LoadOptions(device="cpu", dtype=dtype)).judge(pairs(3)) for dtype in ("bfloat16", "float32")
+    )
     assert [v.p_same for v in half] == pytest.approx([v.p_same for v in whole], abs=0.05)
 
 
@@ -312,7 +314,9 @@ def test_four_bits_answer_nearly_the_same() -> None:
     assert kinds["model.visual.blocks.0.attn.qkv"] == "Linear"
     assert kinds["model.language_model.layers.0.self_attn.q_proj"] == "Linear4bit"
     asked = pairs(6)
-    four, whole = (load_judge("base", device="cpu", four_bit=four_bit).judge(asked) for four_bit in (True, False))
+    four, whole = (
+        load_judge("base", loading=LoadOptions(device="cpu", four_bit=four_bit)).judge(asked) for four_bit in (True, False)
+    )
     assert [v.p_same for v in four] == pytest.approx([v.p_same for v in whole], abs=0.15)
 
 
@@ -320,7 +324,7 @@ def test_four_bits_say_what_is_missing() -> None:
     if find_spec("bitsandbytes") is not None:
         pytest.skip("bitsandbytes is installed")
     with pytest.raises(ModelError, match="4 bits need the package bitsandbytes, which is not installed"):
-        load_judge("base", device="cpu", four_bit=True)
+        load_judge("base", loading=LoadOptions(device="cpu", four_bit=True))
 
 
 def test_unsloth_arguments(tmp_path: Path) -> None:
@@ -341,6 +345,6 @@ def test_on_a_gpu(options: dict[str, Any]) -> None:
         if find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
     asked = pairs(4)
-    here = load_judge("base", device="cuda", **options).judge(asked)
-    plain = load_judge("base", device="cpu").judge(asked)
+    here = load_judge("base", loading=LoadOptions(device="cuda", **options)).judge(asked)
+    plain = load_judge("base", loading=LoadOptions(device="cpu")).judge(asked)
     assert [v.p_same for v in here] == pytest.approx([v.p_same for v in plain], abs=0.2)

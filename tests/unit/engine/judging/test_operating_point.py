@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.errors import ModelError
-from engine.judging.calibration.operating_point import OperatingPoint, OperatingPoints, rates_at
+from engine.judging.calibration.operating_point import OperatingPoint, OperatingPoints, PointPlace, rates_at
 
 
 def test_rates_follow_their_definitions() -> None:
@@ -27,13 +27,20 @@ def test_rates_that_nothing_determines_are_none() -> None:
 def test_points_of_runs_lie_with_the_run_and_the_others_together(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "mine"
     run.mkdir(parents=True)
-    points = OperatingPoints(tmp_path / "data", run_folder=lambda name: run if name == "mine" else None)
+    asked: list[str] = []
+
+    def place(name: str) -> PointPlace:
+        asked.append(name)
+        return PointPlace(run if name == "mine" else None, f"key of {name}")
+
+    points = OperatingPoints(tmp_path / "data", place=place)
     assert points.get("base") is None
     points.save("base", OperatingPoint(0.4, precision=0.9, recall=0.8, chosen_on="a room"))
     points.save("tuned", OperatingPoint(0.6))
     points.save("mine", OperatingPoint(0.7))
     assert (run / "operating_point.json").is_file()
-    again = OperatingPoints(tmp_path / "data", run_folder=lambda name: run if name == "mine" else None)
+    assert asked == ["base", "base", "tuned", "mine"], "once for each"
+    again = OperatingPoints(tmp_path / "data", place=place)
     assert again.get("base") == OperatingPoint(0.4, 0.9, 0.8, "a room")
     assert [point.threshold for name in ("tuned", "mine") if (point := again.get(name))] == [0.6, 0.7]
     again.save("base", None)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from engine.errors import SceneError
 from engine.grouping.pipeline import group_scene
-from engine.scenes import folders, list_scenes, open_scene, survey_scenes
+from engine.scenes import folders, list_scenes, open_scene, registry, survey_scenes
 from engine.scenes.files import read_depth_scale, read_intrinsics, read_pose, read_vertex_labels
 from engine.scenes.names import fault_of, numeric_order
 from engine.scenes.ply import read_ply
@@ -155,6 +155,19 @@ def test_without_time_scenes_are_counted_only(tiny_room: Path) -> None:
     (tiny_room / "poses" / "2.txt").write_text("")
     info = survey_scenes(tiny_room.parent, budget_s=0).scenes[0]
     assert (info.n_views, info.is_checked) == (3, False)
+
+
+def test_a_view_that_is_mended_in_place_comes_back(tiny_room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writing into a file changes no folder, so the scene looks as it did when the view was left out."""
+    path = tiny_room / "poses" / "2.txt"
+    good = path.read_text()
+    path.write_text("x")
+    assert [view.name for view in survey_scenes(tiny_room.parent).scenes[0].left_out] == ["2"]
+    path.write_text(good)
+    assert survey_scenes(tiny_room.parent).scenes[0].left_out, "not looked at again within ten seconds"
+    monkeypatch.setattr(registry, "RETRY_S", 0.0)
+    assert survey_scenes(tiny_room.parent, budget_s=0).scenes[0].left_out, "what is known is kept while there is no time"
+    assert survey_scenes(tiny_room.parent).scenes[0].left_out == ()
 
 
 # Text
@@ -319,7 +332,7 @@ def test_photos_of_every_mode_are_rgb_of_eight_bits(tiny_room: Path, mode: str) 
     path = tiny_room / "color" / "0.png"
     if mode == "I;16":
         Image.fromarray(grey.astype(np.uint16) * 257).save(path)
-    elif mode == "P" or mode == "P":
+    elif mode == "P":
         Image.fromarray(grey).quantize(64).save(path)
     else:
         Image.fromarray(grey).convert("RGB").convert(mode).save(path, format="TIFF" if mode == "CMYK" else "PNG")

@@ -181,6 +181,23 @@ def test_report_stands_alone_and_names_the_commands(finished: tuple[Path, Workbe
     assert figure_of(bench, runs, key).startswith(b"\x89PNG")
 
 
+def test_a_comparison_that_began_with_another_model_of_that_name_does_not_go_on(tmp_path: Path) -> None:
+    bench, runs = build(tmp_path, delay_s=0.3)
+    key = runs.start(ComparisonSettings((NAME,), "good", "contrary", SAMPLING, grouping=False))
+    while runs.step(key) is None and runs.is_running(key):
+        time.sleep(0.01)
+    runs.cancel(key)
+    wait(runs, key)
+    assert runs.entry(key).status == "cancelled"
+    bench.judges.behind = {"good": "good", "contrary": "run-2"}.__getitem__
+    with pytest.raises(MaskgroupError, match="begun with 'contrary' as 'contrary', which is 'run-2' now"):
+        runs.resume(key)
+    bench.judges.behind = str
+    runs.resume(key)
+    wait(runs, key)
+    assert runs.entry(key).status == "done"
+
+
 def test_a_stopped_comparison_goes_on_where_it_stopped_even_after_a_restart(tmp_path: Path) -> None:
     _, runs = build(tmp_path, delay_s=0.3)
     settings = ComparisonSettings((NAME,), "good", "contrary", SAMPLING, grouping=False)

@@ -75,7 +75,10 @@ def test_run_groups_the_two_boxes_and_says_so(runs: GroupingRuns) -> None:
     assert state is not None
     assert (state.status, state.message) == ("done", "")
     assert groups_of(runs.result(NAME)) == BOXES
-    assert "2 groups</b> of 6 masks in 3 views; ARI 1.000" in words.show_summary(runs.result(NAME))
+    told = words.show_summary(runs.result(NAME))
+    assert "2 groups</b> of 6 masks in 3 views; ARI 1.000" in told
+    assert "Depth has hardly any noise, holes in" in told
+    assert "No mask was dropped." in told
     assert words.show_progress(state) == ""
 
 
@@ -154,7 +157,7 @@ def test_click_in_the_room_picks_the_group_there(runs: GroupingRuns) -> None:
     result = runs.result(NAME)
     assert result.room is not None
     for box in (RED_BOX, BLUE_BOX):
-        labels = result.point_labels()
+        labels = result.point_labels
         assert labels is not None
         seen = np.flatnonzero((result.room.instances == box) & (labels >= 0))
         picked = page.pick_point(runs, Pick(NAME), tuple(result.room.points[seen[0]].tolist()))
@@ -329,7 +332,7 @@ def test_room_shows_before_and_what_changed(runs: GroupingRuns, both: Pick) -> N
         show_room(runs, Pick(NAME, "before"))
     result = runs.result(NAME)
     assert result.room is not None
-    labels = result.point_labels()
+    labels = result.point_labels
     assert labels is not None
     before = json.loads(show_room(runs, Pick(NAME, "group")))["paint"]
     merged = corrections.merge(runs, both)

@@ -17,7 +17,7 @@ from engine.judging.calibration.operating_point import OperatingPoint, Operating
 from engine.types import MaskKey, MaskPair, Verdict
 from tests.stub_judge import StubJudge
 from ui.components.wording import certainty
-from ui.pages.judge.duel import Duel, answer, deal, next_disputed, show_duel, show_score, show_truth, verdicts_on_screen, vote
+from ui.pages.judge.duel import Duel, answer, deal, next_disputed, show_score, show_truth, verdicts_on_screen, vote
 from ui.pages.judge.handlers import first_choice, save, swap_sides
 from ui.services.judges import NO_RIVAL, Judges
 from ui.services.workbench import Workbench
@@ -51,7 +51,7 @@ def bench(tmp_path: Path, judges: dict[str, StubJudge]) -> Workbench:
 
 def test_disagreement_is_said_in_words_with_both_names(bench: Workbench) -> None:
     choice = next_disputed(bench, SCENE, *NAMES, seed=1)
-    shown = show_duel(bench, choice, deal(*NAMES, is_blind=False))
+    shown = answer(bench, choice, deal(*NAMES, is_blind=False)).html
     assert "They disagree." in shown
     assert re.search("ruby-base: same · opal-tuned: different", shown)
     assert shown.count("mg-card") == 2 + shown.count("mg-cards")
@@ -59,18 +59,18 @@ def test_disagreement_is_said_in_words_with_both_names(bench: Workbench) -> None
 
 def test_a_disputed_pair_is_one_batch_for_each_model(bench: Workbench, judges: dict[str, StubJudge]) -> None:
     choice = next_disputed(bench, SCENE, *NAMES, seed=1)
-    show_duel(bench, choice, deal(*NAMES, is_blind=False))
+    answer(bench, choice, deal(*NAMES, is_blind=False))
     assert [len(judge.batches) for judge in judges.values()] == [1, 1], "what is known is not asked again"
 
 
 def test_a_blind_test_hides_names_until_the_vote(bench: Workbench, tmp_path: Path) -> None:
     choice, box = first_choice(bench, {}), VoteBox(tmp_path / FILE)
     hidden = deal(*NAMES, is_blind=True)
-    before = show_duel(bench, choice, hidden)
+    before = answer(bench, choice, hidden).html
     assert not any(name in before for name in NAMES)
     assert " ms" not in before, "the time would give a model away"
     after = vote(bench, box, choice, hidden, "left", annotator=" Ada ")
-    shown = show_duel(bench, choice, after)
+    shown = answer(bench, choice, after).html
     assert f"Model 1 was <b>{hidden.left}</b>" in shown
     assert "Ground truth" in shown
     (kept,) = box.all()
@@ -89,7 +89,7 @@ def test_sides_of_a_blind_test_are_shuffled_evenly() -> None:
 def test_one_model_is_one_card_that_says_how_to_get_another(tmp_path: Path) -> None:
     alone = Workbench(SCENES_DIR, LabelStore(open_database(str(tmp_path / "l.db"))), lambda: sizer("base", 0.0))
     choice = first_choice(alone, {})
-    shown = show_duel(alone, choice, deal("base", "", is_blind=True))
+    shown = answer(alone, choice, deal("base", "", is_blind=True)).html
     assert NO_RIVAL in shown
     assert deal("base", "base", is_blind=True) == Duel("base")
 
@@ -104,11 +104,11 @@ def test_a_model_that_fails_says_why_beside_the_other(tmp_path: Path) -> None:
         SCENES_DIR, LabelStore(open_database(str(tmp_path / "l.db"))), Judges(load, "base", others=lambda: ["broken"])
     )
     choice = first_choice(bench, {})
-    shown = show_duel(bench, choice, deal("base", "broken", is_blind=False))
+    shown = answer(bench, choice, deal("base", "broken", is_blind=False)).html
     assert "is for another model" in shown
     assert "mg-headline" in shown
     blind = deal("base", "broken", is_blind=True)
-    assert "broken" not in show_duel(bench, choice, blind)
+    assert "broken" not in answer(bench, choice, blind).html
     with pytest.raises(MaskgroupError, match="could not answer"):
         vote(bench, VoteBox(tmp_path / FILE), choice, blind, "both", annotator="me")
 
@@ -122,7 +122,7 @@ def test_a_chosen_threshold_changes_the_answer_and_is_said(bench: Workbench) -> 
     now = bench.verdict(SCENE, choice.pair)
     assert (said.answer, now.answer) == ("same" if said.p_same >= 0.5 else "different", "different")
     assert now.p_same == said.p_same
-    assert "the threshold chosen for it" in show_duel(bench, choice, deal(*NAMES, is_blind=False))
+    assert "the threshold chosen for it" in answer(bench, choice, deal(*NAMES, is_blind=False)).html
 
 
 def test_certainty_is_a_coin_toss_at_the_threshold() -> None:
@@ -173,7 +173,7 @@ def test_broken_lines_lose_only_themselves(tmp_path: Path) -> None:
 
 def test_swapped_sides_are_asked_in_that_order(bench: Workbench) -> None:
     choice = first_choice(bench, {})
-    assert f"view {choice.view_b} first" in show_duel(bench, swap_sides(choice), deal(*NAMES, is_blind=False))
+    assert f"view {choice.view_b} first" in answer(bench, swap_sides(choice), deal(*NAMES, is_blind=False)).html
 
 
 def test_a_label_carries_both_columns_and_only_those(bench: Workbench) -> None:

@@ -18,7 +18,7 @@ from engine.judging.base import Judge
 from engine.types import MaskKey
 from tests.stub_judge import StubJudge
 from ui.pages.judge import handlers as page
-from ui.pages.judge.duel import Duel, answer, show_duel, show_truth, verdicts_on_screen
+from ui.pages.judge.duel import Duel, answer, show_truth, verdicts_on_screen
 from ui.pages.judge.handlers import Choice
 from ui.services.workbench import Workbench
 
@@ -126,15 +126,15 @@ def test_mask_names_do_not_tell_instance_ids(bench: Bench, choice: Choice) -> No
 
 
 def test_verdict_is_asked_once_in_the_order_shown(bench: Bench, judge: StubJudge, choice: Choice) -> None:
-    assert f"view {choice.view_a} first, then view {choice.view_b}" in show_duel(bench, choice, ONE)
-    show_duel(bench, choice, ONE)
+    assert f"view {choice.view_a} first, then view {choice.view_b}" in answer(bench, choice, ONE).html
+    answer(bench, choice, ONE)
     assert judge.asked == 1
-    show_duel(bench, page.swap_sides(choice), ONE)
+    answer(bench, page.swap_sides(choice), ONE)
     assert judge.asked == 2
 
 
 def test_verdict_waits_for_both_masks(bench: Bench, judge: StubJudge, choice: Choice) -> None:
-    assert "Click a mask in the right view" in show_duel(bench, page.choose_mask(choice, "b", None), ONE)
+    assert "Click a mask in the right view" in answer(bench, page.choose_mask(choice, "b", None), ONE).html
     assert judge.asked == 0
 
 
@@ -143,7 +143,7 @@ def test_judge_that_cannot_load_says_so_in_place(tmp_path: Path) -> None:
         raise ModelError("There is no model 'x'.")
 
     bench = Workbench(SCENES_DIR, LabelStore(open_database(str(tmp_path / "l.db"))), fail)
-    assert "There is no model &#x27;x&#x27;." in show_duel(bench, page.first_choice(bench, {}), ONE)
+    assert "There is no model &#x27;x&#x27;." in answer(bench, page.first_choice(bench, {}), ONE).html
 
 
 def test_saved_label_holds_what_was_shown(bench: Bench, choice: Choice) -> None:

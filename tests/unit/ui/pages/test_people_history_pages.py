@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from db.labels.search import Filter, names_in_use, search
-from db.labels.store import LabelStore, NewLabel
+from db.labels.store import LabelStore, NewLabel, ShownVerdict
 from db.schema.session import open_database
 from engine.errors import LabelError
 from engine.types import Decision, MaskKey, MaskPair
@@ -54,9 +54,10 @@ def test_disagreement_is_shown_and_settled_by_gold(service: ReviewService) -> No
     assert "group" in effect
     assert people.disagreements(service) == []
     assert service.bench.labels.settled(NAME)[0].basis == "gold"
-    rows = {row[0]: row for row in people.people_rows(service, people.agreement(service))}
+    table, _, between, *_ = people.show_page(service, 0)
+    rows = {row[0]: row for row in table}
     assert (rows["Ada"][4:], rows["<b>Bob"][4:]) == (["1", "100%", "0"], ["1", "0%", "0"])
-    assert people.between_rows(people.agreement(service)) == [["<b>Bob", "Ada", "1", "0%", "0.00"]]
+    assert between == [["<b>Bob", "Ada", "1", "0%", "0.00"]]
     with pytest.raises(LabelError, match="no disagreement"):
         people.settle(service, key, "same", annotator="Cleo")
 
@@ -79,6 +80,18 @@ def test_gold_goes_to_the_pair_that_was_shown_or_to_none(service: ReviewService)
     people.settle(service, second, "different", annotator="Dan")
     gold = [(label.pair, label.decision) for label in service.bench.labels.current(NAME) if label.is_gold]
     assert gold == [(RED.canonical(), "same"), (MIXED.canonical(), "different")]
+
+
+def test_the_page_reads_the_labels_once(service: ReviewService, monkeypatch: pytest.MonkeyPatch) -> None:
+    say(service, "Ada", RED, "same")
+    say(service, "Bob", RED, "different")
+    reads: list[str] = []
+    for name in ("current", "get"):
+        read = getattr(service.bench.labels, name)
+        monkeypatch.setattr(service.bench.labels, name, lambda *given, read=read, name=name: (reads.append(name), read(*given))[1])
+    *_, shown = people.show_page(service, 0)
+    assert "Ada" in shown
+    assert reads == ["current"]
 
 
 def test_overlap_share_holds_for_all(service: ReviewService) -> None:
@@ -125,10 +138,15 @@ def test_changing_ones_mind_keeps_the_row_and_tells_the_effect(service: ReviewSe
 def test_details_hold_all_that_was_said_and_links_that_open_it(service: ReviewService) -> None:
     first = say(service, "Ada", RED, "same")
     second = say(service, "<script>", RED.swapped(), "different")
-    shown = history.details(service, first)
+    shown = str(history.details(service, first))
     assert f"row {second}" in shown
     assert "&lt;script&gt;" in shown
     assert str(RED_BOX) not in shown
+    told = NewLabel("Eve", NAME, RED, "same", model="<m>", p_same=0.25, beside=(ShownVerdict("two", None, 1.0, 0.0),))
+    third = service.bench.labels.add(told).id
+    after = history.details(service, third)
+    assert "; shown beside it: 25% to the same (&lt;m&gt;), 100% to the same (two)</li>" in after
+    assert after.count("shown beside it") == after.count("class='mg-this'") == 1
     links = [part.split("'")[0] for part in shown.replace("&amp;", "&").split("href='")[1:]]
     opened = [
         history.read_address(service.bench, {name: values[0] for name, values in parse_qs(urlsplit(link).query).items()})

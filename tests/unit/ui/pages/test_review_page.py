@@ -76,7 +76,7 @@ def test_answer_is_stored_with_its_hint_only_where_it_was_shown(service: ReviewS
     first, second = cards(service, count=2)
     saw = page.hints(service, wanted(pairs=[first["pair"]]))["verdicts"][0]
     got = page.answer(service, wanted(pair=first["pair"], decision="same", seconds=1.5, saw=saw))
-    page.answer(service, wanted(pair=second["pair"], decision="unsure", seconds=None, saw_hint=False, blind=True))
+    page.answer(service, wanted(pair=second["pair"], decision="unsure", seconds=None, saw=saw, blind=True))
     assert got["progress"]["total"] == 1
     one, two = service.bench.labels.current(NAME)
     assert (one.id, one.annotator, one.decision, one.seconds, one.model, one.queue) == (
@@ -231,7 +231,6 @@ def test_malformed_requests_get_a_sentence(service: ReviewService, changes: dict
         {"seconds": "soon"},
         {"seconds": -1.0},
         {"seconds": 10**400},
-        {"saw_hint": "yes"},
         {"saw": {"model": "m", "p_same": 2}},
         {"saw": {"p_same": 0.5}},
         {"saw": "tuned"},
@@ -256,7 +255,7 @@ def test_whatever_comes_is_answered_by_an_object_that_json_can_hold(
     whole = wanted(
         pair=card["pair"], decision="same", seconds=1.0, pairs=[card["pair"]], label=1, avoid=[], first=None, blind=False
     )
-    whole |= {"only": "", "saw_hint": False, "saw": None, "token": card["token"], "id": str(uuid4()), "undoes": str(uuid4())}
+    whole |= {"only": "", "saw": None, "token": card["token"], "id": str(uuid4()), "undoes": str(uuid4())}
     for handler in (page.next_cards, page.hints, page.answer, page.undo, page.pause):
         for value in MALFORMED:
             if not isinstance(value, dict):
@@ -377,3 +376,62 @@ def test_first_pairs_do_not_wait_for_the_queue(tmp_path: Path) -> None:
     made = make_desk(tmp_path, SCENES_DIR)
     got = page.next_cards(made, {"scene": "sh3d_living", "queue": "impact", "annotator": "Ada", "session": "one", "blind": True})
     assert got["cards"], got
+
+
+def test_one_request_asks_the_database_once_for_what_it_needs_once(service: ReviewService, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    stores: tuple[tuple[Any, str], ...] = (
+        (service.bench.labels, "newest_id"),
+        (service.bench.labels, "people_by_pair"),
+        (service.bench.labels, "current"),
+        (service.choices, "number"),
+    )
+
+    def counting(ask: Any, name: str) -> Any:
+        def counted(*given: Any) -> Any:
+            asked.append(name)
+            return ask(*given)
+
+        return counted
+
+    for store, name in stores:
+        monkeypatch.setattr(store, name, counting(getattr(store, name), name))
+    assert cards(service, count=2)
+    # The newest row is asked for once more after the pairs were leased: another process may have labelled one meanwhile.
+    assert sorted(asked) == ["newest_id", "newest_id", "number", "people_by_pair"]
+    # A tick of the page: the contradictions are looked for once until somebody labels, and the groups until others are found.
+    asked.clear()
+    for _ in range(3):
+        service.queues(NAME)
+    assert asked.count("current") == 1
+    assert "people_by_pair" not in asked
+    listed = service.groups(NAME)
+    assert service.groups(NAME) is listed
+    page.answer(service, wanted(pair=cards(service, count=1, session="two")[0]["pair"], decision="same"))
+    service.evidence.wait(NAME)
+    asked.clear()
+    service.queues(NAME)
+    assert asked.count("current") == asked.count("people_by_pair") == 1
+    assert service.groups(NAME) is not listed
+
+
+def test_a_pair_that_another_process_labelled_meanwhile_is_not_handed_out(
+    service: ReviewService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that everybody gets once: the same person may have answered it elsewhere."""
+    for share in (0.0, 1.0):
+        service.choices.set_number(OVERLAP_SHARE, share)
+        first = cards(service, count=1, session=f"look {share}")[0]["pair"]
+        page.pause(service, wanted(session=f"look {share}", avoid=[first]))
+        lease_all = service.leases.lease_all
+
+        def late(*given: Any, first: list[Any] = first, lease_all: Any = lease_all, **more: Any) -> Any:
+            pair = page.read_pair(service.bench, NAME, first)
+            LabelStore(service.bench.labels.database).add(NewLabel("Ada", NAME, pair, "same"))
+            return lease_all(*given, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(service.leases, "lease_all", late)
+            got = cards(service, count=1, session=f"take {share}")
+        assert unordered(got[0]["pair"]) != unordered(first)
+        assert page.pause(service, wanted(session=f"take {share}", avoid=[card["pair"] for card in got])) == {}

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 
-from db.runs import Run, RunStatus
+from db.labels.store import LabelStore
+from db.runs import Run, RunStatus, RunStore
+from db.schema.session import open_database
 from engine.errors import RunError
 from finetune.runs.events import Event
 from finetune.runs.processes import WorkerState
 from finetune.runs.promotion import judge_names, name_behind, promote
+from finetune.runs.registry import Registry
+from tests.stub_judge import StubJudge
 from ui.pages.train import handlers as page
+from ui.pages.train.actions import TrainActions
 from ui.services.judges import Judges
+from ui.services.workbench import Workbench
 
 METRIC = {"before": 0.7, "after": 0.8, "difference": 0.1, "low": 0.05, "high": 0.15}
 VERDICT = {
@@ -149,3 +159,31 @@ def test_who_was_trained_on_what_judges_it_is_marked() -> None:
     assert "base was trained on &lt;attic&gt;, on which it is measured here: its figures flatter it." in words
     assert "run-1 was trained on cellar, barn, on which it is measured here" in words
     assert "was trained on" not in page.show_verdict(run_of(verdict=VERDICT))
+
+
+class Ending(Registry):
+    """A registry whose only run ends right after the first look at it."""
+
+    looks = 0
+
+    def list(self) -> builtins.list[Run]:
+        """Return the run, under way at the first look only."""
+        self.looks += 1
+        return [replace(run, status="running" if self.looks == 1 else "done") for run in self._store.list("training")]
+
+
+def test_a_run_that_ends_between_two_looks_is_under_way_or_over_but_not_both(tmp_path: Path) -> None:
+    labels = LabelStore(open_database(str(tmp_path / "labels.db")))
+    store = RunStore(labels.database)
+    store.add("training", "run-1", config={})
+    registry = Ending(store, tmp_path / "runs")
+    actions = TrainActions(Workbench(tmp_path, labels, StubJudge), registry)
+    for is_under_way in (True, False):
+        looks = registry.looks
+        values = actions.poll("run-1", None)
+        assert registry.looks == looks + 1
+        timer = next(value for value in values if isinstance(value, gr.Timer))
+        table = values[values.index(timer) + 1]
+        assert timer.active is is_under_way
+        # The list is drawn anew once the run is over, or never.
+        assert ("run-1" in str(table)) is not is_under_way

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,18 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from typer.testing import CliRunner, Result
 
+from db.labels.settling import Settled
 from db.labels.store import LabelStore, NewLabel
 from db.schema.session import open_database
 from engine.errors import LabelError
 from engine.rle import encode_mask
 from engine.scenes import find_scene
-from engine.types import BoolArray, Decision, MaskKey, MaskPair
+from engine.types import BoolArray, Decision, Frame, MaskKey, MaskPair
 from engine.views.crops import show_mask
 from engine.views.frames import FrameSource
 from tests.tiny_room import BLUE_BOX, NAME, RED_BOX, write_tiny_room
 from ui.commands.labels import labels
+from ui.services.label_files import SceneShelf, split_stale
 
 VIEWS = ("0", "2", "10")
 
@@ -158,8 +161,41 @@ def test_audit_lists_labels_on_masks_that_are_gone(folder: Path) -> None:
     assert not (folder / "y.json").exists()
 
 
+@pytest.mark.parametrize("part", ["color/2.png", "poses/2.txt"])
+def test_a_broken_view_does_not_stop_an_audit(folder: Path, part: str) -> None:
+    """A photo breaks its view when it is read, a pose when the scene is opened; neither says that a mask is gone."""
+    path = folder / "scenes" / NAME / part
+    path.write_bytes(path.read_bytes()[:-30] if path.suffix == ".png" else b"1 0 0")
+    found = run(folder, "audit")
+    assert found.exit_code == 0, found.output
+    assert "tiny: some of its views are broken, so the masks of 3 labels were not checked" in found.output
+    assert "0 on masks that do not exist" in found.output
+    told = run(folder, "export", "--format", "coco", "--out", str(folder / "x.json"))
+    assert told.exit_code == 0
+    assert "3 stale pairs were left out" in told.output
+
+
 def test_export_that_cannot_be_is_a_sentence(folder: Path) -> None:
     with pytest.raises(LabelError, match="cannot be printed"):
         run(folder, "export", "--format", "hf", "--out", "-")
     with pytest.raises(LabelError, match="cannot be written"):
         run(folder, "export", "--format", "coco", "--out", str(folder / "no folder" / "x.json"))
+
+
+def test_finding_stale_pairs_reads_each_view_once_and_compares_no_two_pairs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settled = LabelStore(open_database(str(folder / "labels.db"))).settled()
+    gone = [replace(settled[0], pair=MaskPair(MaskKey("0", RED_BOX), MaskKey("2", number))) for number in range(50)]
+    read: list[str] = []
+    make = FrameSource.frame
+
+    def frame(source: FrameSource, view: str) -> Frame:
+        read.append(view)
+        return make(source, view)
+
+    monkeypatch.setattr(FrameSource, "frame", frame)
+    compared: list[object] = []
+    monkeypatch.setattr(Settled, "__eq__", lambda one, other: (compared.append(other), one is other)[1])
+    assert split_stale([*gone, *settled], SceneShelf(folder / "scenes")) == (settled, gone)
+    assert sorted(read) == sorted(VIEWS)
+    # All of them by the comparison of the lists above.
+    assert len(compared) <= len(gone) + len(settled)

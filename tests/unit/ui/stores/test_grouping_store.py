@@ -67,6 +67,8 @@ def test_run_is_in_the_database_and_opens_after_a_restart(tiny_room: Path, store
         assert np.array_equal(getattr(after.run.graph, field), getattr(before.run.graph, field), equal_nan=True)
     assert after.ari == before.ari
     assert after.run.seconds == before.run.seconds
+    assert before.run.findings is not None
+    assert after.run.findings == before.run.findings
     assert second.resume(NAME) is None, "it is open already"
 
 
@@ -79,6 +81,19 @@ def test_what_is_new_in_answers_is_kept(tiny_room: Path, store: RunStore) -> Non
     number = runs.begin(NAME, kept.options, model=None)
     runs.finish(number, replace(kept, graph=replace(kept.graph, novelty=0.4)))
     assert runs.open(number, NAME)[0].graph.novelty == 0.4
+
+
+def test_run_of_a_version_without_findings_opens(tiny_room: Path, store: RunStore) -> None:
+    first = start_app(tiny_room)
+    wait(first.start(NAME))
+    row = store.list("grouping", scene=NAME)[0]
+    result = dict(row.result)
+    del result["found"]
+    store.update(row.id, result=result)
+    second = start_app(tiny_room)
+    wait(second.resume(NAME))
+    assert second.result(NAME).run.findings is None
+    assert "2 groups</b> of 6 masks" in words.show_summary(second.result(NAME))
 
 
 def test_corrections_survive_a_restart_and_can_be_undone_then(tiny_room: Path) -> None:

@@ -12,7 +12,8 @@ from engine.errors import ModelError
 from engine.judging.base import CropPair
 from engine.judging.calibration.book import CalibrationBook
 from engine.judging.calibration.fit import Calibration
-from tests.e2e.test_evaluate_command import assert_refused, run
+from tests.command_line import run_command
+from tests.e2e.test_evaluate_command import assert_refused
 from tests.faulty_server import Reply, serve_faults
 from tests.model_process import write_adapter
 from tests.tiny_room import NAME, write_tiny_room
@@ -119,19 +120,19 @@ def test_an_evaluation_goes_on_only_with_the_calibration_that_it_was_begun_with(
         file.write_bytes(begun)
         return begun
 
-    assert run(*command).returncode == 0
+    assert run_command(*command).code == 0
     begun = cut_short()
     kept = save_at_home(find_home(find_judge("base", settings)), FITTED, settings)
-    assert_refused(run(*command), "another calibration of base")
+    assert_refused(run_command(*command), "another calibration of base")
     assert file.read_bytes() == begun
     kept.unlink()
-    assert run(*command).returncode == 0
+    assert run_command(*command).code == 0
 
     save_at_home(find_home(find_judge("base", settings)), FITTED, settings)
     file.unlink()
-    assert run(*command).returncode == 0
+    assert run_command(*command).code == 0
     cut_short()
-    assert run(*command).returncode == 0, "the same calibration goes on"
+    assert run_command(*command).code == 0, "the same calibration goes on"
     save_at_home(find_home(find_judge("base", settings)), Calibration("original@1", 1.2, 0.3), settings)
     cut_short()
-    assert_refused(run(*command), "another calibration of base")
+    assert_refused(run_command(*command), "another calibration of base")

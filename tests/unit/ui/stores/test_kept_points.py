@@ -20,7 +20,8 @@ from engine.types import MaskPair
 from tests.grouping_rooms import dining_room
 from tests.tiny_room import NAME, write_tiny_room
 from ui.cli import cli
-from ui.services.thresholds import choose_threshold, open_points
+from ui.commands.judge_options import choose_threshold
+from ui.services.thresholds import open_points
 from ui.settings import Settings
 
 

@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 from gradio.processing_utils import async_move_files_to_cache
 from starlette.routing import Mount
 
+from engine.errors import MaskgroupError
 from tests.tiny_room import write_tiny_room
 from ui.app import build_app
 from ui.settings import Settings
@@ -63,6 +64,23 @@ def test_what_is_not_open_to_programs_is_refused_without_a_page(blocks: gr.Block
                 entry.fn()
             refused.add(action)
     assert refused == set(Action) - OPEN_TO_PROGRAMS
+
+
+def test_an_error_of_any_handler_is_a_toast(tmp_path: Path) -> None:
+    """Also of one that a script calls; the handlers themselves know nothing of toasts."""
+
+    def refresh(*_: Any) -> None:
+        raise MaskgroupError("It has <b>no</b> end.")
+
+    refresh.__qualname__ = "build_people_tab.<locals>.refresh"
+    with gr.Blocks() as page:
+        gr.Button().click(refresh)
+        script = gr.HTML(server_functions=[refresh])
+    guard_handlers(page, PageSessions(tmp_path))
+    for guarded in (next(iter(page.fns.values())).fn, script.refresh):  # type: ignore[attr-defined]
+        with pytest.raises(gr.Error, match=r"It has .*no.* end") as caught:
+            guarded()
+        assert "<b>" not in caught.value.message
 
 
 def test_a_handler_or_route_that_is_not_listed_stops_the_start(tmp_path: Path) -> None:
