@@ -12,6 +12,7 @@ from engine.version import VERSION
 from ui.commands.ablation import ablation
 from ui.commands.app import app
 from ui.commands.calibrate import calibrate_model
+from ui.commands.check import check
 from ui.commands.compare import compare
 from ui.commands.doctor import doctor
 from ui.commands.evaluate import evaluate
@@ -49,6 +50,7 @@ def options(
 
 cli.command("app")(app)
 cli.command("scenes")(scenes)
+cli.command("check")(check)
 cli.command("render")(render)
 cli.command("group")(group)
 cli.command("export")(export)

@@ -30,21 +30,27 @@ def find_depth_factor(table: MaskTable) -> float | None:
     Args:
         table: Views with depth and poses; a few evenly spaced ones are compared.
     """
-    posed = [view for view in table.views if view.is_posed]
-    if posed:
-        spread = np.unique(np.linspace(0, len(posed) - 1, min(len(posed), 5 * VIEWS)).astype(int))
-        posed = [posed[i] for i in cast("list[int]", spread.tolist())]
+    posed = spread_views(table)
     if len(posed) < 2:
         return None
-    local = [_some_points(view) for view in posed]
-    counts = {factor: _count_agreeing(posed, local, factor) for factor in (1.0, *FACTORS)}
+    local = [some_points(view) for view in posed]
+    counts = {factor: count_agreeing(posed, local, factor) for factor in (1.0, *FACTORS)}
     least = max(POINTS // 4, SEEN_SHARE * max(seen for _, seen in counts.values()))
     shares = {factor: agreeing / max(seen, least) for factor, (agreeing, seen) in counts.items()}
     best = max(shares, key=lambda factor: shares[factor])
     return best if shares[best] >= MIN_SHARE and shares[best] >= CLEARLY * shares[1.0] and best != 1.0 else None
 
 
-def _some_points(view: PosedView) -> Float32Array:
+def spread_views(table: MaskTable) -> list[PosedView]:
+    """Return the views with depth and a pose; a few evenly spaced ones where there are many."""
+    posed = [view for view in table.views if view.is_posed]
+    if not posed:
+        return []
+    spread = np.unique(np.linspace(0, len(posed) - 1, min(len(posed), 5 * VIEWS)).astype(int))
+    return [posed[i] for i in cast("list[int]", spread.tolist())]
+
+
+def some_points(view: PosedView) -> Float32Array:
     """Return points spread over a view, (P, 3) float32 metres, camera axes."""
     assert view.depth is not None
     assert view.camera is not None
@@ -53,7 +59,7 @@ def _some_points(view: PosedView) -> Float32Array:
     return view.camera.rays.reshape(-1, 3)[pixels] * view.depth.ravel()[pixels, None]
 
 
-def _count_agreeing(views: list[PosedView], local: list[Float32Array], factor: float) -> tuple[int, int]:
+def count_agreeing(views: list[PosedView], local: list[Float32Array], factor: float) -> tuple[int, int]:
     """Count points, moved into neighbouring views, that lie on the surface there if all depths are divided by `factor`.
 
     Returns:

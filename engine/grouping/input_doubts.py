@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from engine.grouping.axes import find_axes
 from engine.grouping.depth_units import find_depth_factor
 from engine.grouping.geometry import MaskTable
 
@@ -27,7 +28,10 @@ def doubt_input(table: MaskTable) -> Iterator[str]:
                 f"Depth has a median of {typical:.3g} m, expected {least:g} to {most:g} m for a room; "
                 "write the right number of units a metre into depth_scale.txt."
             )
-    factor = find_depth_factor(table)
+    axes = find_axes(table)
+    if axes is not None and axes.doubt is not None:
+        yield axes.doubt
+    factor = find_depth_factor(table) if axes is None or axes.doubt is None else None
     if factor is not None:
         words = f"{factor:.3g} times too large" if factor > 1 else f"{1 / factor:.3g} times too small"
         yield (

@@ -30,6 +30,8 @@ MAX_SIDE_PX = 16_384
 FOCAL_RANGE = (0.1, 100.0)
 """Focal lengths in widths of the picture: from a fisheye's to a telescope's."""
 MAX_JSON_BYTES = 32 * 2**20
+MAX_JSON_LISTS = 6_000_000
+"""Lists and objects in a JSON file: two characters of text become 70 bytes of memory."""
 DEPTH_SCALE_FILE = "depth_scale.txt"
 """Units of the depth images in a metre, in the folder of a scene of any format with depth."""
 LABEL_BYTES = 32
@@ -37,6 +39,7 @@ LABEL_BYTES = 32
 
 __all__ = [
     "MAX_ID",
+    "check_pose",
     "find_depth_scale",
     "image_size",
     "plain_camera",
@@ -58,7 +61,19 @@ def read_pose(path: Path) -> Float64Array:
     Raises:
         SceneError: If the matrix is missing, malformed, no rigid motion, transposed, or absurdly far away.
     """
-    pose = read_matrix(path, "a camera-to-world pose", ((4, 4),))
+    return check_pose(read_matrix(path, "a camera-to-world pose", ((4, 4),)), path)
+
+
+def check_pose(pose: Float64Array, path: Path) -> Float64Array:
+    """Return a camera-to-world pose, (4, 4) float64, as it is, after checking that it is one.
+
+    Args:
+        pose: Finite numbers.
+        path: Where it was read, for messages.
+
+    Raises:
+        SceneError: If it is no rigid motion, transposed, or absurdly far away.
+    """
     rotation = pose[:3, :3]
     if abs(pose[3] - (0, 0, 0, 1)).max() > ROTATION_TOLERANCE:
         transposed = abs(pose[:, 3] - (0, 0, 0, 1)).max() <= ROTATION_TOLERANCE
@@ -269,6 +284,9 @@ def read_json(path: Path, what: str, *, limit: int = MAX_JSON_BYTES) -> dict[str
         SceneError: If the file is missing, too large, no JSON, or holds anything but an object.
     """
     text = read_text(path, what, limit=limit)
+    lists = text.count("{") + text.count("[")
+    if lists > MAX_JSON_LISTS:
+        raise SceneError(f"{path}: found {lists:,} lists and objects, expected {what}, with at most {MAX_JSON_LISTS:,}; split it.")
     try:
         content: Any = json.loads(text)
     except (ValueError, RecursionError, MemoryError) as error:

@@ -41,6 +41,7 @@ MAPS = (".png",)
 _COLOURS = "a colour picture"
 _GREY_16 = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _PLAIN_IDS = (*_GREY_16, "L", "P", "1")
+MAX_CHUNKS = 100_000
 _SWAPS_SIDES = (5, 6, 7, 8)
 """EXIF orientations that lay a picture on its side."""
 
@@ -105,7 +106,22 @@ def read_header(path: Path) -> Header:
         SceneError: If it is missing, no picture, or too large.
     """
     with _opened(path, "an image", "found no readable image") as image:
-        return Header(image.width, image.height, image.mode, _orientation(image))
+        is_plain = image.format == "PNG" and not _may_hold_exif(path)
+        return Header(image.width, image.height, image.mode, 1 if is_plain else _orientation(image))
+
+
+def _may_hold_exif(path: Path) -> bool:
+    """Whether a PNG has a chunk that may hold EXIF. Pillow decodes the whole picture to find out, as it may come last."""
+    with path.open("rb") as file:
+        file.seek(8)
+        for _ in range(MAX_CHUNKS):
+            head = file.read(8)
+            if len(head) < 8 or head[4:] == b"IEND":
+                return False
+            if head[4:] in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
+                return True
+            file.seek(int.from_bytes(head[:4]) + 4, 1)
+    return True
 
 
 def _orientation(image: Image.Image) -> int:
@@ -122,8 +138,8 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises:
         SceneError: If it is missing, no image, or too large.
     """
-    header = read_header(path)
-    return header.width, header.height
+    with _opened(path, "an image", "found no readable image") as image:
+        return image.size
 
 
 def read_photo(path: Path, *, upright: bool = True) -> UInt8Array:

@@ -1,8 +1,8 @@
 """The posed-masks format: a person's own pictures and masks, with depth and poses where there are any.
 
-``<scene>/{color/*.jpg, masks/<view>.png}`` (8- or 16-bit ids local to the view, 0 = none), optionally ``depth/<view>.png``,
-``poses/<view>.txt``, ``intrinsics.txt``, ``depth_scale.txt`` (default 1000), ``mesh.ply``, ``gt_masks/<view>.png`` (ids of
-objects, for scores) and ``maskgroup.json``. See docs/scene-formats.md.
+``<scene>/{color/*.jpg, masks/<view>.png}`` (8- or 16-bit ids local to the view, 0 = none; or .npz, or one COCO file), optionally
+``depth/<view>.png``, ``poses/<view>.txt``, ``intrinsics.txt``, ``depth_scale.txt`` (default 1000), ``mesh.ply``,
+``gt_masks/<view>.png`` (ids of objects, for scores) and ``maskgroup.json``. See docs/scene-formats.md.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import SceneError
-from engine.scenes import depth_scale, files, layouts, pictures
+from engine.scenes import depth_scale as depth_units
+from engine.scenes import files, layouts, pictures
 from engine.scenes.class_names import read_class_names
-from engine.scenes.folders import SceneFolder
+from engine.scenes.folders import Listing, SceneFolder
 from engine.scenes.kept_mesh import KeptMesh
+from engine.scenes.masks_in.base import MaskSource
+from engine.scenes.masks_in.source import find_coco, find_masks, list_mask_files, read_id_picture
 from engine.scenes.ply import read_ply
 from engine.scenes.posed_views import PosedViews, ViewFiles, to_metres, union_of
 from engine.scenes.scene_settings import SETTINGS, SceneSettings, read_settings
@@ -25,28 +28,42 @@ from engine.scenes.void_ids import guess_void_id
 from engine.types import NOTHING, Float32Array, Int32Array, Scene, SceneMesh, UInt8Array, View
 
 NAME = "posed masks"
-MAX_ID = 65535
+LABELLED_MESHES = ("_mesh.ply", "_vh_clean_2.ply")
+"""A COCO file beside one of these changes nothing: replica's and scannet's objects are on the mesh."""
 
 
 def matches(root: SceneFolder) -> bool:
     """Whether the folder looks like this format: masks beside photos."""
-    return root.has_folder("masks") and root.has_folder("color")
+    if not root.has_folder("color"):
+        return False
+    return root.has_folder("masks") or (find_coco(root) is not None and not root.ending(*LABELLED_MESHES))
 
 
 def count_views(root: SceneFolder) -> int:
     """Number of views, from directory listings only."""
-    return len(_list_files(root).names)
+    listing = list_mask_files(root)
+    return len(union_of(listing) or union_of(root.list_files("color", pictures.PHOTOS)))
 
 
 def open_folder(root: SceneFolder) -> Scene:
-    """Open the scene; reads poses, intrinsics and the headers of photos and masks.
+    """Open the scene; reads poses, intrinsics, the headers of photos and masks, and a COCO file.
 
     Raises:
         SceneError: If there is no usable view or a path leaves the folder.
     """
-    listed = _list_files(root)
-    if not listed.names:
+    masks = find_masks(root)
+    if masks is None or not (masks.views or masks.faults):
         raise SceneError(f"{root.path}: found no view, expected color/<view>.jpg with masks/<view>.png; add at least one of both.")
+    listed = ViewFiles(
+        names=masks.views | set(masks.faults),
+        colors=root.list_files("color", pictures.PHOTOS),
+        depths=root.list_files("depth", layouts.DEPTHS),
+        poses=layouts.list_poses(root),
+        masks=masks,
+        truths=list_truths(root),
+        needs_poses=False,
+        needs_photos=True,
+    )
     camera = layouts.read_matrix_of(root, layouts.COLOR_INTRINSICS)
     views = PosedViews(root, listed, camera)
     settings = read_settings(root)
@@ -54,32 +71,43 @@ def open_folder(root: SceneFolder) -> Scene:
     return views.make_scene(NAME, reader, mask_ids_are_instances=bool(settings.mask_ids_are_instances))
 
 
-def _list_files(root: SceneFolder) -> ViewFiles:
-    masks = root.list_files("masks", pictures.MAPS)
-    return ViewFiles(
-        names=union_of(masks),
-        colors=root.list_files("color", pictures.PHOTOS),
-        depths=root.list_files("depth", layouts.DEPTHS),
-        poses=layouts.list_poses(root),
-        masks=masks,
-        truths=root.list_files("gt_masks", pictures.MAPS),
-        needs_poses=False,
-        needs_photos=True,
-    )
+def list_truths(root: SceneFolder) -> Listing:
+    """Return the pictures of gt_masks/, ids of objects by view."""
+    return root.list_files("gt_masks", pictures.MAPS)
 
 
 class PosedMasksReader:
-    """Reads parts of one scene, each at its first use; safe to call from several threads."""
+    """Reads parts of one scene, each at its first use; safe to call from several threads.
 
-    def __init__(self, root: SceneFolder, views: PosedViews, settings: SceneSettings) -> None:
+    Args:
+        root: The scene's folder.
+        views: Its usable views, and where their files are.
+        settings: The scene's maskgroup.json.
+        depth_scale: Units of depth in a metre, where there is no depth_scale.txt.
+        mesh_names: Files of the scene's folder that may be its mesh, in the order in which they are tried.
+        notes: Sentences about how the scene was opened.
+    """
+
+    def __init__(
+        self,
+        root: SceneFolder,
+        views: PosedViews,
+        settings: SceneSettings,
+        *,
+        depth_scale: float = depth_units.DEFAULT,
+        mesh_names: tuple[str, ...] = ("mesh.ply",),
+        notes: tuple[str, ...] = (),
+    ) -> None:
         self._root = root
         self._views = views
         self._settings = settings
         self._names = read_class_names(root, settings.classes)
+        self._default_scale = depth_scale
+        self._mesh_names = mesh_names
         self._lock = threading.Lock()
         self._kept_mesh = KeptMesh(self._load_mesh)
         self._void: tuple[int, ...] | None = settings.ignore_ids
-        self._notes: tuple[str, ...] = ()
+        self._notes = notes
 
     def read_view(self, name: str) -> View:
         """Return camera and pose; either is None if the scene has none."""
@@ -95,14 +123,15 @@ class PosedMasksReader:
         return None if units is None else to_metres(units, self.depth_scale)
 
     def read_instance_map(self, name: str) -> Int32Array | None:
-        """Return the masks, (H, W) int32, -1 = none.
+        """Return the masks, (H, W) int32, -1 = none; None if the scene has none.
 
         Raises:
             SceneError: If the file is broken or of another size than its photo.
         """
         self._views.require(name)
-        assert self._views.files.masks is not None
-        ids = self._read_ids(self._views.files.masks.files[name], name)
+        if self._views.files.masks is None:
+            return None
+        ids = self._read_masks(self._views.files.masks, name)
         ids[np.isin(ids, self._ignored())] = NOTHING
         return ids
 
@@ -112,12 +141,13 @@ class PosedMasksReader:
         truths = self._views.files.truths.files
         if name not in truths:
             return None
-        ids = self._read_ids(truths[name], name)
+        path = self._root.file(*truths[name])
+        ids = self._check_size(read_id_picture(path), name, path)
         ids[np.isin(ids, self._settings.ignore_ids or ())] = NOTHING
         return ids
 
     def read_mesh(self) -> SceneMesh | None:
-        """Return mesh.ply, read once, or None if the scene has none."""
+        """Return the mesh, read once, or None if the scene has none."""
         return self._kept_mesh.get()
 
     def name_of(self, instance: int) -> str | None:
@@ -130,16 +160,19 @@ class PosedMasksReader:
 
     def read_notes(self) -> tuple[str, ...]:
         """Return sentences about what was read so far."""
-        return (*self._views.notes(), *self._notes, *([self._names.note] if self._names.note else []))
+        masks = self._views.files.masks
+        named = [self._names.note] if self._names.note else []
+        return (*self._views.notes(), *(masks.notes() if masks is not None else ()), *self._notes, *named)
 
     @cached_property
     def depth_scale(self) -> float:
         """Units of the depth images in a metre."""
         written = files.find_depth_scale(self._root)
-        return depth_scale.DEFAULT if written is None else written
+        return self._default_scale if written is None else written
 
     def _load_mesh(self) -> SceneMesh | None:
-        path = self._root.find("mesh.ply")
+        found = (self._root.find(name) for name in self._mesh_names)
+        path = next((path for path in found if path is not None), None)
         return None if path is None else read_ply(path)
 
     def _ignored(self) -> tuple[int, ...]:
@@ -149,7 +182,7 @@ class PosedMasksReader:
                 void = guess_void_id(self._views.names, self._try_masks)
                 self._void = () if void is None else (void,)
                 if void is not None:
-                    self._notes = (
+                    self._notes += (
                         f"The id {void} is in nearly all views and far above the others: it was taken for 'nothing here'. If it is "
                         f'an object, write {{"ignore_ids": []}} into {SETTINGS} in the scene\'s folder.',
                     )
@@ -158,22 +191,18 @@ class PosedMasksReader:
     def _try_masks(self, name: str) -> Int32Array | None:
         assert self._views.files.masks is not None
         try:
-            return self._read_ids(self._views.files.masks.files[name], name)
+            return self._read_masks(self._views.files.masks, name)
         except SceneError:
             return None
 
-    def _read_ids(self, parts: tuple[str, ...], name: str) -> Int32Array:
-        path = self._root.file(*parts)
-        ids = pictures.read_ids(path)
+    def _read_masks(self, masks: MaskSource, name: str) -> Int32Array:
+        return self._check_size(masks.read(name), name, masks.place(name))
+
+    def _check_size(self, ids: Int32Array, name: str, path: Path) -> Int32Array:
         size = self._views.size(name)
         if size is not None and ids.shape != (size[1], size[0]):
             raise SceneError(
                 f"{path}: found {ids.shape[1]}x{ids.shape[0]} pixels, expected {size[0]}x{size[1]} as its photo has; "
                 "resize the masks with nearest-neighbour sampling."
             )
-        if int(ids.max(initial=0)) > MAX_ID or int(ids.min(initial=0)) < 0:
-            raise SceneError(
-                f"{path}: found the id {int(ids.max())}, expected ids of 0 to {MAX_ID}; number each view's masks from 1."
-            )
-        ids[ids == 0] = NOTHING
         return ids

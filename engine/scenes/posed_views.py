@@ -6,8 +6,7 @@ named; it never stops the others. Knows no scene format: a format says where the
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 from engine.errors import LeftOutError, MaskError, SceneError
 from engine.scenes import files, pictures
 from engine.scenes.folders import Listing, SceneFolder
+from engine.scenes.masks_in.base import MaskSource
 from engine.scenes.names import normal_form, numeric_order, printable
 from engine.types import Camera, Float32Array, Float64Array, Int32Array, LeftOutView, Scene, SceneReader, UInt8Array, View
 
@@ -44,6 +44,25 @@ class CameraFile:
     size: tuple[int, int] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class GivenView:
+    """What one list of all views, such as transforms.json, says about a view.
+
+    Attributes:
+        place: Where it says so, for messages.
+        pose: Camera-to-world, (4, 4) float64, already checked; None if there is a fault.
+        matrix: Pinhole intrinsics, (3, 3) float64, in pixels of pictures of `size`; None if there is a fault.
+        size: (width, height) of these pictures; None = of the photo.
+        fault: Why the view cannot be used, as one sentence.
+    """
+
+    place: Path
+    pose: Float64Array | None = None
+    matrix: Float64Array | None = None
+    size: tuple[int, int] | None = None
+    fault: str | None = None
+
+
 @dataclass(frozen=True)
 class ViewFiles:
     """Where the files of a scene's views are.
@@ -53,22 +72,24 @@ class ViewFiles:
         colors: Photos.
         depths: Depth images.
         poses: Pose files.
-        masks: Stored masks that every view must have; None = the format has none.
+        masks: Stored masks that every view must have; None = there are none.
         truths: Ground truth of stored masks.
         needs_poses: Whether every view without a pose is left out; False = only if other views have one.
         needs_photos: Whether a view without a photo is left out.
         pose_place: Where a missing pose is expected, with {view} for the name.
+        given: What a list of all views says about each; None = poses and camera are in files of their own.
     """
 
     names: frozenset[str]
     colors: Listing
     depths: Listing = EMPTY
     poses: Listing = EMPTY
-    masks: Listing | None = None
+    masks: MaskSource | None = None
     truths: Listing = EMPTY
     needs_poses: bool = True
     needs_photos: bool = False
     pose_place: str = "poses/{view}.txt"
+    given: Mapping[str, GivenView] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,24 +240,20 @@ class PosedViews:
 
     def _look_at(self, name: str, has_poses: bool) -> _Usable:
         own = self.files
+        given = None if own.given is None else own.given[name]
+        if given is not None and given.fault is not None:
+            raise SceneError(given.fault)
         for listing in (own.colors, own.poses, own.depths, own.masks or EMPTY, own.truths):
             if name in listing.faults:
                 raise SceneError(f"{self.root.path}: {listing.faults[name]}.")
-        pose = None
-        if has_poses:
-            if name not in own.poses.files:
-                place = self.root.path / own.pose_place.format(view=name)
-                raise SceneError(
-                    f"{place}: found no pose for view {name!r}, expected a 4x4 camera-to-world matrix; "
-                    "add it or remove the view's photo."
-                )
-            pose = files.read_pose(self.root.file(*own.poses.files[name]))
+        pose = self._read_pose(name) if given is None and has_poses else None if given is None else given.pose
+        if given is not None and own.masks is not None and name not in own.masks.views:
+            raise SceneError(f"{self.root.path}: found no masks for view {name!r}, expected some as other views have; add them.")
         if name not in own.colors.files:
             if own.needs_photos:
-                place = os.path.join(*(own.masks.files[name] if own.masks else (name,)))
+                place = own.masks.place(name) if own.masks else self.root.path / name
                 raise SceneError(
-                    f"{self.root.path / place}: found masks but no photo color/{name}.jpg or .png for them; "
-                    "add it or remove the masks."
+                    f"{place}: found masks but no photo color/{name}.jpg or .png for them; add it or remove the masks."
                 )
             return _Usable(pose, None)
         header = pictures.read_header(self.root.file(*own.colors.files[name]))
@@ -246,25 +263,38 @@ class PosedViews:
             self._check_masks(name, own.masks, size)
         return _Usable(pose, size, is_turned)
 
+    def _read_pose(self, name: str) -> Float64Array:
+        if name not in self.files.poses.files:
+            place = self.root.path / self.files.pose_place.format(view=name)
+            raise SceneError(
+                f"{place}: found no pose for view {name!r}, expected a 4x4 camera-to-world matrix; "
+                "add it or remove the view's photo."
+            )
+        return files.read_pose(self.root.file(*self.files.poses.files[name]))
+
     def _is_upright(self, name: str, header: pictures.Header) -> bool:
         """Whether masks, or else the camera, belong to the photo as viewers turn it rather than as it is stored."""
         stored, upright = (header.width, header.height), header.upright_size
         if stored == upright:
             return True
         if self.files.masks is not None:
-            return pictures.image_size(self.root.file(*self.files.masks.files[name])) != stored
+            return self.files.masks.size(name) != stored
+        if self.files.given is not None:
+            wanted = self.files.given[name].size
+            return wanted is not None and not same_aspect(wanted, stored, PHOTO_ASPECT)
         if self._camera_file is not None:
             return _off_center(self._camera_file.matrix, upright) <= _off_center(self._camera_file.matrix, stored)
         return True
 
-    def _check_masks(self, name: str, masks: Listing, size: tuple[int, int]) -> None:
-        path = self.root.file(*masks.files[name])
-        found = pictures.image_size(path)
+    def _check_masks(self, name: str, masks: MaskSource, size: tuple[int, int]) -> None:
+        found = masks.size(name)
         if found != size:
             hint = (
                 "rotate the masks by a quarter turn" if found == size[::-1] else "resize the masks with nearest-neighbour sampling"
             )
-            raise SceneError(f"{path}: found {found[0]}x{found[1]} pixels, expected {size[0]}x{size[1]} as its photo has; {hint}.")
+            raise SceneError(
+                f"{masks.place(name)}: found {found[0]}x{found[1]} pixels, expected {size[0]}x{size[1]} as its photo has; {hint}."
+            )
 
     def _leave_out_far_ones(self) -> None:
         centers = {name: own.pose[:3, 3] for name, own in self._usable.items() if own.pose is not None}
@@ -274,7 +304,8 @@ class PosedViews:
         for name, center in centers.items():
             away = float(np.linalg.norm(center - middle))
             if away > MAX_FROM_OTHERS_M:
-                place = self.root.path.joinpath(*self.files.poses.files[name])
+                given = self.files.given
+                place = self.root.path.joinpath(*self.files.poses.files[name]) if given is None else given[name].place
                 reason = (
                     f"{place}: found a camera {away:.4g} m from the other views, expected less than {MAX_FROM_OTHERS_M:,.0f} m; "
                     "correct the file or remove this view."
@@ -299,6 +330,9 @@ class PosedViews:
         return files.plain_camera(file.matrix, *size, path)
 
     def _leave_out_other_cameras(self) -> None:
+        if self.files.given is not None:
+            self._fit_given_cameras(self.files.given)
+            return
         reference = self._reference
         if reference is None:
             return
@@ -315,6 +349,28 @@ class PosedViews:
             )
             self._drop(name, reason)
         self._usable = {name: own for name, own in self._usable.items() if name in self._cameras}
+
+    def _fit_given_cameras(self, given: Mapping[str, GivenView]) -> None:
+        """Fit each view's own camera to its photo. A view whose camera cannot have taken its photo is left out."""
+        for name, own in list(self._usable.items()):
+            camera, place = given[name], given[name].place
+            base, size = camera.size or own.size, own.size or camera.size
+            if camera.matrix is None or base is None or size is None:
+                self._drop(name, f"{place}: found no camera for view {name!r}, expected its intrinsics; add them.")
+                continue
+            if not same_aspect(base, size, PHOTO_ASPECT):
+                reason = (
+                    f"{self.root.path.joinpath(*self.files.colors.files[name])}: found {size[0]}x{size[1]} pixels, expected "
+                    f"{base[0]}x{base[1]} or the same aspect, as its intrinsics belong to; turn it, resize it or remove this view."
+                )
+                self._drop(name, reason)
+                continue
+            try:
+                fitted = files.plain_camera(camera.matrix, *base, place)
+            except SceneError as error:
+                self._drop(name, str(error))
+                continue
+            self._cameras[name] = fitted if size == base else fitted.resized(*size)
 
     def _drop(self, name: str, reason: str) -> None:
         del self._usable[name]

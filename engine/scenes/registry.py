@@ -17,6 +17,7 @@ from typing import Protocol
 from engine.errors import SceneError
 from engine.scenes import frame_files, posed_masks, processed, replica, scannet
 from engine.scenes.folders import SceneFolder, allowed_folders, is_folder, list_names
+from engine.scenes.listed import colmap, trajectory, transforms
 from engine.scenes.names import fault_of, is_foreign, normal_form, numeric_order, printable
 from engine.types import LeftOutView, Scene
 
@@ -40,7 +41,7 @@ class SceneFormat(Protocol):
         ...
 
     def count_views(self, root: SceneFolder) -> int:
-        """Number of views, from directory listings only."""
+        """Number of views, without opening any: from directory listings, or from the list of all views."""
         ...
 
     def open_folder(self, root: SceneFolder) -> Scene:
@@ -48,11 +49,12 @@ class SceneFormat(Protocol):
         ...
 
 
-FORMATS: tuple[SceneFormat, ...] = (posed_masks, replica, scannet, frame_files, processed)
+FORMATS: tuple[SceneFormat, ...] = (transforms, colmap, trajectory, posed_masks, replica, scannet, frame_files, processed)
 """All formats, in the order in which they are tried."""
 
 EXPECTED = (
-    "a folder with poses/ and color/ or a *_mesh.ply (replica), with color/ and masks/ (posed masks), "
+    "a folder with poses/ and color/ or a *_mesh.ply (replica), with color/ and masks/ or a COCO file (posed masks), "
+    "with transforms.json (transforms), with sparse/0/cameras.bin (colmap), with traj.txt and results/ (trajectory), "
     "with a *_vh_clean_2.ply or pose/ and color/ (scannet), with frame-000000.pose.txt (frame files), "
     "or with <view>/rgb.png folders (processed)"
 )

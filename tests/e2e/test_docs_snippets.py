@@ -142,6 +142,9 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
     ("docs/security.md", "maskgroup app --host 0.0.0.0 --allowed-host lab.example --allowed-host 10.0.0.5"): Shell(
         {"maskgroup app": NotRun("serves until it is stopped; test_http_origins starts it with these flags")}
     ),
+    ("docs/scene-formats.md", "maskgroup check sh3d_living     # a folder, or a name in --scenes"): Shell(
+        {"maskgroup check": Instead()}
+    ),
     (
         "docs/scene-formats.md",
         '{"ignore_ids": [255], "mask_ids_are_instances": true, "classes": {"20": "chair", "21": "stool"}}',

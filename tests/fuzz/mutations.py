@@ -10,6 +10,7 @@ import re
 import shutil
 import socket
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,14 @@ def _files(folder: Path, *suffixes: str) -> list[Path]:
 
 def _pick(rng: Random, folder: Path, *suffixes: str) -> Path:
     return rng.choice(_files(folder, *suffixes))
+
+
+def _pick_text(rng: Random, folder: Path, *suffixes: str) -> Path:
+    """Pick a file to be read as text, which takes many times its size."""
+    path = _pick(rng, folder, *suffixes)
+    if path.stat().st_size > 2**27:
+        raise ValueError("an earlier mutation made it too large to be read here")
+    return path
 
 
 def drop(rng: Random, folder: Path) -> None:
@@ -162,7 +171,7 @@ def add_files(rng: Random, folder: Path) -> None:
 
 
 def change_word(rng: Random, folder: Path) -> None:
-    path = _pick(rng, folder, ".txt")
+    path = _pick_text(rng, folder, ".txt")
     words = re.split(r"(\s+)", path.read_text())
     for _ in range(rng.choice((1, 1, 3))):
         words[rng.randrange(len(words))] = rng.choice(WORDS)
@@ -170,7 +179,7 @@ def change_word(rng: Random, folder: Path) -> None:
 
 
 def change_text_form(rng: Random, folder: Path) -> None:
-    path = _pick(rng, folder, ".txt", ".json")
+    path = _pick_text(rng, folder, ".txt", ".json")
     text = path.read_text()
     text = rng.choice((
         text.replace("\n", "\r\n"), text.replace("\n", "\r"), text.replace(" ", "\t"), text.replace(" ", ";"), text.replace(" ", ","),
@@ -181,7 +190,7 @@ def change_text_form(rng: Random, folder: Path) -> None:
 
 
 def change_matrix(rng: Random, folder: Path) -> None:
-    path = _pick(rng, folder, ".txt")
+    path = _pick_text(rng, folder, ".txt")
     matrix = np.atleast_2d(np.loadtxt(path))
     kind = rng.randrange(7)
     if kind == 0:
@@ -357,7 +366,10 @@ def break_json(rng: Random, folder: Path) -> None:
 
 
 def change_array(rng: Random, folder: Path) -> None:
-    path = _pick(rng, folder, ".npy")
+    path = _pick(rng, folder, ".npy", ".npz")
+    if path.suffix == ".npz":
+        change_archive(rng, path)
+        return
     kind = rng.randrange(8)
     shape = rng.choice(((24, 32), (32, 24), (24,), (24, 32, 1), (0, 0), (1, 1), ()))
     values = np.ones(shape, rng.choice((np.int32, np.int64, np.uint8, np.uint64, np.float32, np.bool_, np.complex64, "U3", ">i4")))
@@ -379,6 +391,27 @@ def change_array(rng: Random, folder: Path) -> None:
         np.save(path, np.asfortranarray(np.ones((24, 32), np.int16)))
     else:
         np.save(path, values)
+
+
+def change_archive(rng: Random, path: Path) -> None:
+    """Write another .npz of masks: of other types and shapes, pickled, with several arrays, or with a lie in a header."""
+    kind = rng.randrange(6)
+    shape = rng.choice(((2, 24, 32), (2, 1, 24, 32), (24, 32), (24, 32, 2), (0, 24, 32), (1, 1), (), (3, 32, 24), (12_000, 24, 32)))
+    masks = np.ones(shape, rng.choice((np.bool_, np.uint8, np.int64, np.uint64, np.float32, np.complex64, "U3", ">i4")))
+    if kind == 0:
+        np.savez(path, masks=np.array([{"segmentation": 1}], object), allow_pickle=True)
+    elif kind == 1:
+        np.savez(path, **{f"array{number}": masks for number in range(rng.choice((0, 2, 1200)))})
+    elif kind == 2:
+        with zipfile.ZipFile(path, "w", rng.choice((zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))) as archive:
+            sides = rng.choice(((10**9, 10**9, 4), (-1, 24, 32), (400, 1000, 1000), (2**40,), (24, 32)))
+            head = f"{{'descr': '|b1', 'fortran_order': {rng.random() < 0.5}, 'shape': {sides}, }}\n".encode()
+            data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + bytes(rng.choice((0, 1536, 100_000_000)))
+            archive.writestr("masks.npy", data)
+    elif kind == 3:
+        np.savez_compressed(path, masks=np.asfortranarray(masks))
+    else:
+        np.savez_compressed(path, **{rng.choice(("masks", "segmentation", "ids")): masks})
 
 
 MUTATIONS: tuple[Mutation, ...] = (

@@ -9,9 +9,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tests.format_rooms import LISTED, write_room
 from tests.tiny_room import POSES, tiny_mesh, write_tiny_room
 
-READERS = ("replica", "posed masks", "scannet", "frame files", "processed")
+LISTS = {"transforms": "npz", "colmap text": "coco polygons", "colmap binary": "coco packed", "trajectory": "coco plain"}
+"""Formats with a list of poses, each with masks of another kind."""
+READERS = ("replica", "posed masks", "scannet", "frame files", "processed", *LISTS)
+"""A reader is called as its format, perhaps with a word after it."""
+assert set(LISTS) < set(LISTED)
 
 
 def write_whole(reader: str, parent: Path) -> Path:
@@ -20,6 +25,8 @@ def write_whole(reader: str, parent: Path) -> Path:
     folder = parent / reader.replace(" ", "_")
     if reader == "replica":
         return room
+    if reader in LISTS:
+        return write_room(room, folder, reader, LISTS[reader])
     if reader == "posed masks":
         shutil.copytree(room, folder, ignore=shutil.ignore_patterns("*.ply"))
         shutil.copy(room / "tiny_mesh.ply", folder / "mesh.ply")

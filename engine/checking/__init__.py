@@ -1,0 +1,1 @@
+"""Says what was found in a scene, and what looks wrong, before anything is computed from it."""

@@ -1,0 +1,43 @@
+"""What every kind of masks in files provides to the scene formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from engine.types import Int32Array
+
+
+class MaskSource(Protocol):
+    """The masks of a scene's views, in whatever files. Ids are local to a view."""
+
+    @property
+    def views(self) -> frozenset[str]:
+        """The views that have masks, perhaps none in the picture."""
+        ...
+
+    @property
+    def faults(self) -> Mapping[str, str]:
+        """Why a view's masks cannot be read, found without opening them."""
+        ...
+
+    def __contains__(self, view: str) -> bool:
+        """Whether there is something for the view, readable or not."""
+        ...
+
+    def place(self, view: str) -> Path:
+        """Return the file that holds a view's masks, for messages."""
+        ...
+
+    def size(self, view: str) -> tuple[int, int]:
+        """Return (width, height) of a view's masks, pixels, before anything is decoded."""
+        ...
+
+    def read(self, view: str) -> Int32Array:
+        """Return the ids of a view's masks, (H, W) int32, -1 = none."""
+        ...
+
+    def notes(self) -> tuple[str, ...]:
+        """Return sentences about what is not used."""
+        ...

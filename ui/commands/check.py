@@ -1,0 +1,66 @@
+"""`maskgroup check`: what was found in a scene, and what looks wrong, before anything is computed from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from tqdm import tqdm
+
+from engine.checking.findings import CheckReport
+from engine.checking.run import check_scene
+from engine.scenes import find_scene
+from engine.strict_json import to_json_text
+from ui.commands.scene_options import MAX_SAID, FollowLinksOption, list_left_out
+from ui.settings import Settings
+
+MARKS = {"ok": "ok   ", "note": "note ", "doubt": "DOUBT"}
+
+
+def check(
+    scene: Annotated[str, typer.Argument(help="Folder of a scene, or its name in --scenes.")],
+    folder: Annotated[Path | None, typer.Option("--scenes", help="Folder of scenes; default: the bundled ones.")] = None,
+    follow_links: FollowLinksOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what was found in a scene: views, pictures, cameras, depth, poses and their axes, masks, ground truth.
+
+    Exit code 1 if something looks wrong that results would suffer from, 2 if it is no scene that can be opened.
+    """
+    opened = find_scene(scene, folder or Settings().scenes)
+    with tqdm(desc=f"looking at {opened.name}", unit="view", leave=False) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        report = check_scene(opened, on_progress=show)
+    if as_json:
+        typer.echo(to_json_text(to_json(report), indent=2))
+    else:
+        typer.echo(f"{report.scene}  {report.format}  {report.folder}")
+        for finding in report.findings:
+            typer.echo(f"{MARKS[finding.level]} {finding.topic}: {finding.text}")
+        for view in report.left_out[:MAX_SAID]:
+            typer.echo(f"  left out: {view.name} — {view.reason}")
+        if len(report.left_out) > MAX_SAID:
+            typer.echo(f"  left out: {len(report.left_out) - MAX_SAID} more views")
+    if not report.is_sound:
+        raise typer.Exit(1)
+
+
+def to_json(report: CheckReport) -> dict[str, object]:
+    """Return a report as JSON values."""
+    return {
+        "scene": report.scene,
+        "folder": report.folder,
+        "format": report.format,
+        "ok": report.is_sound,
+        "n_views": report.n_views,
+        "n_looked_at": report.n_looked_at,
+        "left_out": list_left_out(report.left_out),
+        "findings": [
+            {"topic": one.topic, "level": one.level, "text": one.text, "figures": dict(one.figures)} for one in report.findings
+        ],
+    }
