@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from engine.assets import SCENES_DIR
-from engine.scenes import open_scene
+from engine.scenes import folders, open_scene
 from engine.types import Scene
 from tests.hidden_gpu import pytest_configure as pytest_configure
 from tests.not_tested import pytest_terminal_summary as pytest_terminal_summary
@@ -22,6 +23,19 @@ def own_data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(folder))
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def links_as_before() -> Iterator[None]:
+    """Forget which folders links may lead into: a command says it for its whole process, here that of all tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folders, "_allowed", folders._allowed)  # pyright: ignore[reportPrivateUsage]
+        # Set and taken away again, so that it is remembered as it was, also where it was not there.
+        before = os.environ.get(folders.LINKS_VARIABLE)
+        patch.setenv(folders.LINKS_VARIABLE, before or "")
+        if before is None:
+            patch.delenv(folders.LINKS_VARIABLE)
+        yield
 
 
 @pytest.fixture(scope="session")
