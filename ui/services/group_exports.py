@@ -30,7 +30,7 @@ MAX_BYTES = 2 * 2**30
 """Larger exports are made on the command line."""
 PHOTO_BYTES_A_PIXEL = 2.0
 MASK_BYTES_A_PIXEL = 0.1
-"""What pictures of views take at most, measured on noisy photos and on masks with many borders."""
+"""Bytes a pixel of photos and masks, assumed on the safe side for photographs: only pure noise takes more."""
 
 log = logging.getLogger(__name__)
 
