@@ -21,6 +21,7 @@ from engine.judging.calibration.fit import margin_of
 from engine.judging.local.published import PUBLISHED_SIZES
 from engine.judging.registry import load_judge
 from engine.judging.shapes import ModelShape
+from engine.judging.sources import LoadOptions
 from engine.strict_json import to_json_text
 from finetune.config import TrainConfig
 from finetune.run_folder import CONFIG_FILE
@@ -276,7 +277,7 @@ def test_an_adapter_trained_in_four_bits_is_judged_in_four_bits(tmp_path: Path, 
     save_adapter(trainer._answerer.model, tmp_path / "adapter", base=BUNDLED_MODEL)
     (tmp_path / "config.json").write_text(to_json_text(config.to_json()))
     loading = TrainingRun(tmp_path)._loading()
-    assert loading == {"device": "cpu", "dtype": "auto", "four_bit": True}
+    assert loading == LoadOptions(device="cpu", four_bit=True)
     answerer = trainer._answerer
     answerer.model.eval()
     pairs = [(crop(i), crop(i + 1)) for i in range(3)]
@@ -285,13 +286,13 @@ def test_an_adapter_trained_in_four_bits_is_judged_in_four_bits(tmp_path: Path, 
     expected = (yes - no).tolist()
     asked = [CropPair(a, b) for a, b in pairs]
 
-    def margins(**options: Any) -> list[float]:
-        judge = load_judge("base", adapter=tmp_path / "adapter", name="run", both_orders=False, **options)
+    def margins(options: LoadOptions) -> list[float]:
+        judge = load_judge("base", adapter=tmp_path / "adapter", name="run", both_orders=False, loading=options)
         judge.calibration = None  # type: ignore[attr-defined]
         return [margin_of(verdict.p_same) for verdict in judge.judge(asked)]
 
-    assert margins(**loading) == pytest.approx(expected, abs=0.02)
-    assert margins(device="cpu") != pytest.approx(expected, abs=0.02)
+    assert margins(loading) == pytest.approx(expected, abs=0.02)
+    assert margins(LoadOptions(device="cpu")) != pytest.approx(expected, abs=0.02)
 
 
 @pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="needs bitsandbytes")
@@ -320,7 +321,11 @@ def test_all_judges_of_a_run_are_loaded_as_it_trains(tmp_path: Path, monkeypatch
     for judge in loaded:
         assert judge["four"]
         assert judge["tower"] == torch.bfloat16
-        assert {name: judge["given"][name] for name in ("device", "dtype", "four_bit")} == TrainingRun(folder)._loading()
+        assert (
+            judge["given"]["loading"]
+            == TrainingRun(folder)._loading()
+            == LoadOptions(device="cpu", dtype="bfloat16", four_bit=True)
+        )
 
 
 @pytest.mark.gpu

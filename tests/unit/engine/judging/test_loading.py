@@ -379,7 +379,7 @@ def test_unsloth_gets_its_switches_before_and_the_adapter_after(
         True,
     )
     judge = QwenVlJudge(model, processor, name="tuned", prompt=load_prompt())
-    expected = load_judge("base", adapter=adapter, device="cpu", both_orders=False)
+    expected = load_judge("base", adapter=adapter, both_orders=False, loading=LoadOptions(device="cpu"))
     expected.calibration = None  # type: ignore[attr-defined]
     assert [v.p_same for v in judge.judge(pairs(3))] == pytest.approx([v.p_same for v in expected.judge(pairs(3))], abs=1e-4)
 
@@ -391,8 +391,8 @@ def test_an_adapter_on_a_gpu(adapter: Path, loader: str) -> None:
     if loader == "unsloth" and find_spec("unsloth") is None:
         pytest.skip("unsloth is not installed")
     asked = pairs(4)
-    here = load_judge("base", adapter=adapter, device="cuda", loader=loader).judge(asked)
-    plain = load_judge("base", adapter=adapter, device="cpu").judge(asked)
+    here = load_judge("base", adapter=adapter, loading=LoadOptions(device="cuda", loader=loader)).judge(asked)
+    plain = load_judge("base", adapter=adapter, loading=LoadOptions(device="cpu")).judge(asked)
     assert [v.p_same for v in here] == pytest.approx([v.p_same for v in plain], abs=0.2)
 
 
