@@ -139,12 +139,16 @@ def test_comparison_is_stopped_goes_on_and_shows_the_commands_numbers(page: Page
     if (ASSETS_DIR / "comparisons" / "shipped" / "comparison.json").is_file():
         expect(page.locator("#mg-compare-tables .mg-compared")).to_be_visible()
         page.locator("#mg-compare-form button").first.click()
-    # So many that it is still under way when it is told to stop.
+    # So many that it is usually still under way when it is told to stop; on a busy machine it may have ended by then.
     page.locator("#mg-compare-pairs input[type=number]").fill("300")
     page.locator("#mg-compare-b input").click()
     page.get_by_role("option", name="contrary").click()
-    page.locator("#mg-compare-start").click()
-    page.locator("#mg-compare-cancel").click()
+    for _ in range(5):
+        page.locator("#mg-compare-start").click()
+        page.locator("#mg-compare-cancel").click()
+        expect(page.locator("#mg-compare-cancel")).to_be_hidden()
+        if page.locator("#mg-compare-resume").is_visible():
+            break
     page.locator("#mg-compare-resume").click()
     expect(page.locator("#mg-compare-resume")).to_be_hidden()
     expect(page).to_have_url(re.compile(r"\?tab=compare&run=[0-9a-f-]{36}"))
@@ -153,7 +157,7 @@ def test_comparison_is_stopped_goes_on_and_shows_the_commands_numbers(page: Page
     expect(page.locator("#mg-compare-progress [role=status]")).to_have_count(0, timeout=LONG_MS)
     expect(page.locator(f"#mg-compare-tables table[data-scene={NAME}]")).to_be_visible()
 
-    (folder,) = (data / "comparisons").iterdir()
+    folder = data / "comparisons" / address.partition("run=")[2]
     report = command_numbers("compare", folder / "a", folder / "b", "--json")
     for name in ("accuracy", "recall", "ece"):
         for side in ("a", "b"):

@@ -84,8 +84,10 @@ def views_of(address: str) -> tuple[str, str]:
 
 
 def choose_model(page: Page, chooser: str, name: str) -> None:
-    page.locator(f"#mg-{chooser} input").click()
-    page.get_by_role("option", name=name, exact=True).click()
+    field = page.locator(f"#mg-{chooser} input")
+    field.click()
+    # The list of a field that was left a moment ago may still stand there.
+    page.locator(f"#{field.get_attribute('aria-controls')}").get_by_role("option", name=name, exact=True).click()
 
 
 def places(page: Page) -> list[dict[str, float] | None]:

@@ -140,7 +140,7 @@ def test_look_first_then_stop_go_on_note_and_export(chromium: Browser, app: str,
         names = {Path(name).name for name in packed.namelist()}
     assert {"adapter_model.safetensors", "adapter_config.json", "README.md"} <= names
     page.locator("#mg-train-merged").click()
-    expect(page.get_by_text("The whole model lies in")).to_be_visible()
+    expect(page.get_by_text("The whole model is in")).to_be_visible()
     page.reload()
     expect(note).to_have_value("a <b>note</b>")
     assert problems == []

@@ -30,5 +30,5 @@ new MutationObserver(() => {
   if (isAsked) return;
   isAsked = true;
   setTimeout(() => { isAsked = false; name(); }, 200);
-}).observe(document.body, { childList: true, subtree: true });
+}).observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ['alt'] });
 name();

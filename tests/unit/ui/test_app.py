@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -35,6 +36,8 @@ def test_cloud_of_a_scene_with_any_name(tmp_path: Path, name: str) -> None:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
             return await client.get(address)
 
-    got = asyncio.run(fetch())
+    # In a thread of its own: in this one, the loop of a browser test may be running.
+    with ThreadPoolExecutor(1) as pool:
+        got = pool.submit(asyncio.run, fetch()).result()
     assert got.status_code == 200, got.text
     assert got.json()
