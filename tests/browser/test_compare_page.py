@@ -140,7 +140,7 @@ def test_comparison_is_stopped_goes_on_and_shows_the_commands_numbers(page: Page
         expect(page.locator("#mg-compare-tables .mg-compared")).to_be_visible()
         page.locator("#mg-compare-form button").first.click()
     # So many that it is still under way when it is told to stop.
-    page.locator("#mg-compare-pairs input[type=number]").fill("300")
+    page.locator("#mg-compare-pairs input[type=number]").fill("1200")
     page.locator("#mg-compare-b input").click()
     page.get_by_role("option", name="contrary").click()
     page.locator("#mg-compare-start").click()
