@@ -6,8 +6,6 @@ Every function takes a path that `SceneFolder.file` has checked to lie inside th
 from __future__ import annotations
 
 import json
-import struct
-import tokenize
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import SceneError
+from engine.scenes import npy
 from engine.scenes.folders import SceneFolder
 from engine.scenes.pictures import MAX_PIXELS, image_size
 from engine.scenes.regular_files import require_file
@@ -188,17 +187,7 @@ def _load_integers(path: Path, what: str) -> NDArray[np.integer[Any]]:
     again = f"expected {what}; write it again with numpy.save."
     try:
         with path.open("rb") as file:
-            if file.read(6) != b"\x93NUMPY":
-                raise SceneError(f"{path}: cannot be read as .npy (its first bytes are others), {again}")
-            version = tuple(file.read(2))
-            length = 2 if version == (1, 0) else 4
-            if int.from_bytes(file.read(length), "little") > 64 * 1024:
-                raise SceneError(f"{path}: cannot be read as .npy (its header is longer than 64 KB), {again}")
-            file.seek(8)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(file)
-            if dtype.hasobject:
-                raise SceneError(f"{path}: cannot be read as .npy (it holds pickled objects, allow_pickle is off), {again}")
+            shape, _, dtype = npy.read_header(file)
             if dtype.kind not in "iu":
                 raise SceneError(f"{path}: found {dtype}, {again}")
             count = 1
@@ -210,20 +199,7 @@ def _load_integers(path: Path, what: str) -> NDArray[np.integer[Any]]:
                 raise SceneError(f"{path}: cannot be read as .npy (it is cut short), {again}")
             file.seek(0)
             values: NDArray[np.integer[Any]] = np.load(file, allow_pickle=False)
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        SyntaxError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        OverflowError,
-        MemoryError,
-        RecursionError,
-        struct.error,
-        tokenize.TokenError,
-    ) as error:
+    except npy.BROKEN as error:
         raise SceneError(f"{path}: cannot be read as .npy ({error}), {again}") from error
     if values.size and int(values.max()) > MAX_ID:
         raise SceneError(f"{path}: found the id {int(values.max())}, expected {what} below 2^31.")

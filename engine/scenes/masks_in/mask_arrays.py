@@ -6,7 +6,6 @@ Headers are checked before anything is unpacked, and pickled objects are refused
 from __future__ import annotations
 
 import struct
-import tokenize
 import zipfile
 import zlib
 from collections.abc import Generator
@@ -18,6 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from engine.errors import SceneError
+from engine.scenes import npy
 from engine.scenes.masks_in.overlaps import Layers
 from engine.scenes.pictures import MAX_BYTES, MAX_PIXELS
 from engine.scenes.regular_files import require_file
@@ -29,30 +29,13 @@ NAME = "masks"
 """The array that is taken where there are several."""
 MAX_ARRAY_BYTES = 400 * 2**20
 MAX_MASKS = 10_000
-MAX_HEADER_BYTES = 64 * 1024
 MAX_MEMBERS = 1000
 MAX_DIRECTORY_BYTES = 2**20
 MAX_ID = 2**31 - 1
 END, END_SIZE, LOCATOR, LOCATOR_SIZE = b"PK\x05\x06", 22, b"PK\x06\x07", 20
 """The records at the end of a zip archive that say how long its table of contents is."""
 
-_BROKEN = (
-    OSError,
-    ValueError,
-    EOFError,
-    SyntaxError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    OverflowError,
-    MemoryError,
-    NotImplementedError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-    tokenize.TokenError,
-)
+_BROKEN = (*npy.BROKEN, NotImplementedError, RuntimeError, zlib.error, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -142,17 +125,7 @@ def _choose(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
 
 
 def _read_header(path: Path, stream: IO[bytes]) -> _Header:
-    start = stream.read(8)
-    if start[:6] != b"\x93NUMPY" or start[6:] not in (b"\x01\x00", b"\x02\x00"):
-        raise SceneError(f"{path}: cannot be read as .npz (its array begins with other bytes), {AGAIN}")
-    width = 2 if start[6:] == b"\x01\x00" else 4
-    length = stream.read(width)
-    if len(length) < width or int.from_bytes(length, "little") > MAX_HEADER_BYTES:
-        raise SceneError(f"{path}: cannot be read as .npz (its header is longer than 64 KB), {AGAIN}")
-    read = np.lib.format.read_array_header_1_0 if width == 2 else np.lib.format.read_array_header_2_0
-    shape, is_fortran, dtype = read(_Again(length, stream))
-    if dtype.hasobject:
-        raise SceneError(f"{path}: cannot be read as .npz (it holds pickled objects, which are never loaded), {AGAIN}")
+    shape, is_fortran, dtype = npy.read_header(stream)
     if len(shape) == 4 and shape[1] == 1:
         shape = (shape[0], *shape[2:])  # segmenters give (masks, 1, height, width)
     what = f"an array of {dtype} and shape {shape}"
@@ -167,17 +140,6 @@ def _read_header(path: Path, stream: IO[bytes]) -> _Header:
             "all; make the masks smaller, or keep fewer."
         )
     return _Header(shape, dtype, is_fortran)
-
-
-class _Again:
-    """A stream of which the first bytes, which were read already, are read once more."""
-
-    def __init__(self, first: bytes, rest: IO[bytes]) -> None:
-        self._first, self._rest = first, rest
-
-    def read(self, size: int = -1, /) -> bytes:
-        taken, self._first = self._first[:size], self._first[size:]
-        return taken + (self._rest.read(size - len(taken)) if size > len(taken) else b"")
 
 
 def _read_values(stream: IO[bytes], header: _Header, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[Any]]:
