@@ -43,6 +43,16 @@ def details(page: Page) -> Locator:
     return page.locator("#mg-group-details")
 
 
+def pick_both(page: Page) -> None:
+    """Pick the two groups of the tiny room in the list, one after the other."""
+    listed = page.locator("#mg-group-list").locator(ITEMS)
+    expect(listed).to_have_count(2)
+    listed.nth(0).click()
+    expect(details(page)).to_contain_text("bed, group 1: 3 masks")
+    listed.nth(1).click()
+    expect(details(page)).to_contain_text("Picked before: bed, group 1")
+
+
 def test_person_finds_groups_picks_merges_undoes_and_reloads(page: Page, tiny_scenes: Path, tmp_path: Path) -> None:
     with running_app(tmp_path / "labels.db", "--scenes", str(tiny_scenes)) as address:
         open_grouping_page(page, address)
@@ -50,12 +60,7 @@ def test_person_finds_groups_picks_merges_undoes_and_reloads(page: Page, tiny_sc
         expect(page.locator("#mg-group-room canvas").first).to_be_visible()
         expect(page.locator("#mg-group-sheet img")).to_be_visible()
 
-        listed = page.locator("#mg-group-list").locator(ITEMS)
-        expect(listed).to_have_count(2)
-        listed.nth(0).click()
-        expect(details(page)).to_contain_text("bed, group 1: 3 masks")
-        listed.nth(1).click()
-        expect(details(page)).to_contain_text("Picked before: bed, group 1")
+        pick_both(page)
 
         page.locator("#mg-group-merge").click()
         expect(summary(page)).to_contain_text("3 masks moved, ARI 1.000 → 0.000")
@@ -104,12 +109,7 @@ def test_groups_are_downloaded_corrected_and_open_elsewhere(page: Page, tiny_sce
         page.reload()
         page.get_by_role("tab", name="3D grouping").click()
         expect(page.locator("#mg-group-file a[download]").first).to_be_visible()
-        listed = page.locator("#mg-group-list").locator(ITEMS)
-        expect(listed).to_have_count(2)
-        listed.nth(0).click()
-        expect(details(page)).to_contain_text("bed, group 1: 3 masks")
-        listed.nth(1).click()
-        expect(details(page)).to_contain_text("Picked before: bed, group 1")
+        pick_both(page)
         page.locator("#mg-group-merge").click()
         expect(summary(page)).to_contain_text("1 groups of 6 masks")
         expect(page.locator("#mg-group-export")).to_contain_text("before the groups changed")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
@@ -20,19 +19,14 @@ from db.schema.faults import DatabaseError
 from db.schema.session import open_database
 from engine.errors import LabelError
 from tests.database_calls import READS, WRITES, backup_into, fill
-from tests.rights import without_rights
+from tests.rights import folder_for_all, without_rights
 from ui.commands.labels import labels
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that everybody may enter; pytest's own ones are the user's alone."""
-    with tempfile.TemporaryDirectory(prefix="maskgroup-test-") as name:
-        place = Path(name)
-        place.chmod(0o755)
-        yield place
-        for path in (place, *place.rglob("*")):
-            path.chmod(0o755 if path.is_dir() else 0o644)
+    with folder_for_all() as made:
+        yield made
 
 
 def lock_up(folder: Path, *, files: int = 0o444) -> None:

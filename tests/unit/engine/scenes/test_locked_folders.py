@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,20 +14,14 @@ from engine.scenes import find_scene, follow_links_into, list_scenes, open_scene
 from engine.scenes.regular_files import require_file
 from engine.types import SceneReader
 from tests.fuzz.whole_scenes import write_whole
-from tests.rights import without_rights
+from tests.rights import folder_for_all, without_rights
 from tests.tiny_room import write_tiny_room
 
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A folder that everybody may enter; pytest's own ones are the user's alone."""
-    with tempfile.TemporaryDirectory(prefix="maskgroup-test-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        yield folder
-        for path in (folder, *folder.rglob("*")):
-            if path.is_dir() and not path.is_symlink():
-                path.chmod(0o755)
+    with folder_for_all() as made:
+        yield made
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o444])
