@@ -12,7 +12,7 @@ from PIL import Image
 from engine.exporting.groups_json import groups_document
 from engine.exporting.source import GroupedScene
 from engine.exporting.views_2d import save_numbers
-from engine.scenes.pictures import PHOTOS
+from engine.scenes.pictures import PHOTOS, image_size
 from engine.strict_json import to_json_text
 from engine.types import Camera, Float64Array, Frame, HasPhotoFiles, Int32Array, MaskKey
 
@@ -20,6 +20,8 @@ DEPTH_UNITS_A_METRE = 1000
 MAX_DEPTH_UNITS = 65_535
 HALF_PIXEL = 0.5
 """nerfstudio and COLMAP count pixels from their corners, maskgroup from their centres."""
+SAME_PIXELS = 0.01
+"""Focal lengths and principal points that differ by less are one camera's."""
 OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 """Turns OpenCV's axes of a camera (y down, z forward) into OpenGL's (y up, z backward), as nerfstudio has them."""
 SETTINGS_TEXT = '{"ignore_ids": []}\n'
@@ -36,7 +38,8 @@ class PosedSceneFolder:
     def __init__(self, grouped: GroupedScene, folder: Path) -> None:
         self._grouped, self._folder = grouped, folder
         self._poses = {view.name: view.pose for view in grouped.table.views}
-        self._camera: Camera | None = None
+        self._cameras: dict[str, Camera] = {}
+        self._posed: dict[str, Float64Array] = {}
         self._frames: list[dict[str, Any]] = []
         self._numbers: dict[MaskKey, int] = {}
         self._size = (0, 0)
@@ -58,10 +61,10 @@ class PosedSceneFolder:
             described["depth_file_path"] = f"depth/{view}.png"
         pose = self._poses.get(view, frame.pose)
         if pose is not None:
-            (self._folder / "poses").mkdir(exist_ok=True)
-            np.savetxt(self._folder / "poses" / f"{view}.txt", pose)
+            self._posed[view] = pose
             described["transform_matrix"] = (pose @ OPENGL).tolist()
-        self._camera = self._camera or frame.camera
+        if frame.camera is not None:
+            self._cameras[view] = frame.camera
         if pose is not None and frame.camera is not None:
             self._frames.append({**described, **_nerfstudio_camera(frame.camera)})
 
@@ -70,19 +73,31 @@ class PosedSceneFolder:
         folder = self._folder
         (folder / "depth_scale.txt").write_text(f"{DEPTH_UNITS_A_METRE}\n", encoding="utf-8")
         (folder / "maskgroup.json").write_text(SETTINGS_TEXT, encoding="utf-8")
-        if self._camera is not None:
-            np.savetxt(folder / "intrinsics.txt", _matrix(self._camera))
+        if self._is_one_camera():
+            self._write_shared_camera()
         if self._frames:
             document = {"camera_model": "OPENCV", "depth_unit_scale_factor": 1 / DEPTH_UNITS_A_METRE, "frames": self._frames}
             (folder / "transforms.json").write_text(to_json_text(document, indent=1), encoding="utf-8")
         kept = groups_document(self._grouped, scene_folder=".", number_of=self._numbers, size=self._size)
         (folder / "groups.json").write_text(to_json_text(kept, indent=1), encoding="utf-8")
 
+    def _is_one_camera(self) -> bool:
+        """Return whether one camera took all views, whatever their size. Otherwise only transforms.json says what took which."""
+        cameras = list(self._cameras.values())
+        return all(_is_close(cameras[0].resized(other.width, other.height), other) for other in cameras[1:])
+
+    def _write_shared_camera(self) -> None:
+        for camera in list(self._cameras.values())[:1]:
+            np.savetxt(self._folder / "intrinsics.txt", _matrix(camera))
+        for view, pose in self._posed.items():
+            (self._folder / "poses").mkdir(exist_ok=True)
+            np.savetxt(self._folder / "poses" / f"{view}.txt", pose)
+
     def _write_photo(self, frame: Frame) -> str:
         height, width = frame.rgb.shape[:2]
         reader = self._grouped.scene.reader
         path = reader.photo_file(frame.view) if isinstance(reader, HasPhotoFiles) else None
-        if path is not None and path.suffix.lower() in PHOTOS and _size_of(path) == (width, height):
+        if path is not None and path.suffix.lower() in PHOTOS and image_size(path) == (width, height):
             name = f"color/{frame.view}{path.suffix.lower()}"
             shutil.copyfile(path, self._folder / name)
             return name
@@ -91,9 +106,8 @@ class PosedSceneFolder:
         return name
 
 
-def _size_of(path: Path) -> tuple[int, int]:
-    with Image.open(path) as picture:
-        return picture.size
+def _is_close(camera: Camera, other: Camera) -> bool:
+    return bool(np.allclose(_matrix(camera), _matrix(other), rtol=0, atol=SAME_PIXELS))
 
 
 def _matrix(camera: Camera) -> Float64Array:

@@ -27,6 +27,7 @@ from engine.scenes import open_scene
 from engine.types import NOTHING, MaskKey
 from engine.views.frames import FrameSource
 from tests.e2e.test_group_command import write_posed_masks
+from tests.fuzz.whole_scenes import write_whole
 from tests.grouping_rooms import dining_room
 from tests.tiny_room import BLUE_BOX, RED_BOX, VIEWS, tiny_mesh
 
@@ -217,6 +218,28 @@ def test_nerfstudio_sees_the_cameras_that_we_see(tmp_path: Path) -> None:
         np.testing.assert_allclose(theirs, ours, atol=1e-6)
         units = np.asarray(Image.open(tmp_path / "out" / "scene" / frame["depth_file_path"]))
         np.testing.assert_allclose(units * document["depth_unit_scale_factor"], view.depth, atol=0.0006)
+
+
+def test_views_of_several_cameras_keep_theirs(tmp_path: Path) -> None:
+    folder = write_whole("transforms", tmp_path / "room")
+    listed = json.loads((folder / "transforms.json").read_text())
+    for place, frame in enumerate(listed["frames"]):
+        shared = {name: listed[name] for name in ("fl_x", "fl_y", "cx", "cy", "w", "h")}
+        frame |= {**shared, "fl_x": shared["fl_x"] * (1 + place / 10)}
+    (folder / "transforms.json").write_text(json.dumps(listed))
+    grouped = grouped_from(folder)
+    write_export(grouped, tmp_path / "out", ["scene"])
+    again = open_scene(tmp_path / "out" / "scene")
+    assert len(again.view_names) == len(VIEWS)
+    cameras = {name: grouped.scene.view(name).camera for name in grouped.scene.view_names}
+    poses = {view.name: view.pose for view in grouped.table.views}
+    assert len({camera.fx for camera in cameras.values() if camera is not None}) == len(VIEWS)
+    for name, camera in cameras.items():
+        found = again.view(name)
+        assert camera is not None
+        assert found.camera is not None
+        assert found.camera.fx == pytest.approx(camera.fx)
+        np.testing.assert_allclose(found.pose, poses[name], atol=1e-6)
 
 
 def test_what_group_wrote_is_read_back_whatever_its_age(tiny_room: Path, tmp_path: Path) -> None:
