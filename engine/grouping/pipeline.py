@@ -367,13 +367,14 @@ def _name_objects(scene: Scene, frames: Sequence[Frame], maps: Sequence[Int32Arr
                 continue
             under, counts = np.unique(objects[frame.instance_map == mask], return_counts=True)
             truth.append(int(under[counts.argmax()]))
-    return None if all(objects is None for objects in maps) else np.asarray(truth, np.int32)
+    return np.asarray(truth, np.int32)
 
 
 def _read_truth_maps(scene: Scene, frames: Sequence[Frame]) -> list[Int32Array | None] | None:
-    """Return the objects of each frame's pixels, (H, W) int32 or None; None where the scene keeps no such maps."""
+    """Return the objects of each frame's pixels, (H, W) int32 or None; None where the scene has no such map of any frame."""
     reader = scene.reader
-    return [_read_truth(reader, frame) for frame in frames] if isinstance(reader, HasGroundTruth) else None
+    maps = [_read_truth(reader, frame) for frame in frames] if isinstance(reader, HasGroundTruth) else []
+    return None if all(objects is None for objects in maps) else maps
 
 
 def _read_truth(reader: HasGroundTruth, frame: Frame) -> Int32Array | None:

@@ -85,7 +85,13 @@ def test_pairs_for_evaluation_are_of_the_ground_truth(segmented: Path) -> None:
 
 def test_a_scene_says_that_its_ids_are_of_objects(segmented: Path) -> None:
     (segmented / "maskgroup.json").write_text('{"mask_ids_are_instances": true}')
-    assert open_scene(segmented).mask_ids_are_instances
+    scene = open_scene(segmented)
+    assert scene.mask_ids_are_instances
+    for path in (segmented / "gt_masks").iterdir():
+        path.unlink()
+    truth = find_truth(scene, list(FrameSource(scene).usable(VIEWS)))
+    assert truth is not None
+    assert truth.tolist() == [1, 2, 3] * 3
     (segmented / "maskgroup.json").write_text('{"mask_ids_are_instances": 1}')
     with pytest.raises(SceneError, match="neither true nor false"):
         open_scene(segmented)
