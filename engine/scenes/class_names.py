@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from engine.errors import SceneError
 from engine.scenes.files import read_json
-from engine.scenes.folders import SceneFolder
+from engine.scenes.folders import SceneFolder, is_entry
 from engine.scenes.names import fault_of, normal_form
 
 INFO_PLACES = (("info_semantic.json",), ("habitat", "info_semantic.json"))
@@ -65,11 +65,8 @@ def read_class_names(root: SceneFolder, own: Mapping[int, str], *, otherwise: Ma
         own: The classes of maskgroup.json; they win.
         otherwise: Used where the scene has no table of its own.
     """
-    for parts in INFO_PLACES:
-        if root.path.joinpath(*parts).exists():
-            found, note = passed_over(partial(_read_info, root, parts))
-            return ClassNames({**found, **own}, {}, note)
-    return ClassNames({**(otherwise or {}), **own}, {})
+    found, note = passed_over(partial(_read_table, root, otherwise or {}))
+    return ClassNames({**found, **own}, {}, note)
 
 
 def read_object_names(path: Path, *, offset: int = 0) -> dict[int, str]:
@@ -106,6 +103,11 @@ def clean_name(value: object) -> str | None:
         return None
     name = normal_form(" ".join(value.split()))[:MAX_LENGTH].rstrip()
     return None if not name or fault_of(name) is not None else name
+
+
+def _read_table(root: SceneFolder, otherwise: Mapping[int, str]) -> Mapping[int, str]:
+    places = [parts for parts in INFO_PLACES if is_entry(root.path.joinpath(*parts))]
+    return _read_info(root, places[0]) if places else otherwise
 
 
 def _read_info(root: SceneFolder, parts: tuple[str, ...]) -> dict[int, str]:

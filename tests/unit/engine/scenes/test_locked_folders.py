@@ -105,3 +105,13 @@ def test_other_names_that_cannot_be_looked_at(place: Path) -> None:
             find_scene(name, place)
         with pytest.raises(ModelError, match="cannot be looked at"):
             resolve_model(name)
+
+
+def test_a_locked_table_of_names_is_noted_and_the_scene_opens(place: Path) -> None:
+    room = write_tiny_room(place)
+    (room / "habitat").mkdir()
+    (room / "habitat" / "info_semantic.json").write_text('{"classes": []}')
+    (room / "habitat").chmod(0o000)
+    with without_rights():
+        scene = open_scene(room)
+        assert any("Names of objects are not shown" in note for note in scene.notes)
