@@ -10,11 +10,12 @@ from engine.checking.findings import Finding
 from engine.grouping.axes import AxesFinding, find_axes
 from engine.grouping.depth_units import FACTORS, find_depth_factor
 from engine.grouping.geometry import MaskTable, PosedView, project
-from engine.grouping.input_doubts import PLAUSIBLE_DEPTH_M
+from engine.grouping.input_doubts import PLAUSIBLE_DEPTH_M, say_depth_factor, tell_depth_factor
 from engine.grouping.pipeline import POOR_POSES_M
 from engine.grouping.registration import register_views
 from engine.rendering import make_renderer
 from engine.types import Float32Array, SceneMesh
+from engine.views.frames import resize_nearest
 
 MAX_HOLES = 0.6
 POOR_AGREEMENT = 0.3
@@ -83,11 +84,7 @@ def check_poses(table: MaskTable) -> Iterator[Finding]:
             return
     factor = find_depth_factor(table)
     if factor is not None:
-        text = (
-            f"{_say_factor(factor)}: divided by {factor:.3g}, depths of different views agree; multiply the number in "
-            f"depth_scale.txt by {factor:.3g} (it is what the format says where there is no such file)."
-        )
-        yield Finding("depth", "doubt", text, {**figures, "too_large_by": factor})
+        yield Finding("depth", "doubt", tell_depth_factor(factor), {**figures, "too_large_by": factor})
         return
     if axes is None or axes.agreeing < POOR_AGREEMENT:
         yield _doubt_everything(table, axes, figures)
@@ -103,18 +100,13 @@ def check_poses(table: MaskTable) -> Iterator[Finding]:
         yield Finding("poses", "ok", text, figures)
 
 
-def _say_factor(factor: float) -> str:
-    words = f"{factor:.3g} times too large" if factor > 1 else f"{1 / factor:.3g} times too small"
-    return f"Depth looks {words} for the poses"
-
-
 def _doubt_everything(table: MaskTable, axes: AxesFinding | None, figures: dict[str, object]) -> Finding:
     """Say what is wrong where nothing agrees: axes and units both, too little overlap, or none of what is looked for."""
     for factor in FACTORS:
         found = find_axes(table, factor)
         if found is not None and found.doubt is not None and found.shares[found.best] > 2 * POOR_AGREEMENT:
             told = {**figures, "convention": found.best, "shares": dict(found.shares), "too_large_by": factor}
-            return Finding("poses", "doubt", f"{_say_factor(factor)}, and: {found.doubt}", told)
+            return Finding("poses", "doubt", f"{say_depth_factor(factor)}, and: {found.doubt}", told)
     if axes is not None:
         text = f"Only {axes.agreeing:.0%} of the points of one view lie on what another sees; check poses, depth and intrinsics."
         return Finding("poses", "doubt", text, figures)
@@ -147,9 +139,7 @@ def check_mesh(mesh: SceneMesh | None, views: Sequence[PosedView]) -> Iterator[F
         width = min(view.camera.width, MESH_WIDTH)
         height = max(1, round(view.camera.height * width / view.camera.width))
         rendered = renderer.rasterize(view.camera.resized(width, height), view.pose).depth
-        rows = np.minimum(((np.arange(height) + 0.5) * view.depth.shape[0] / height).astype(int), view.depth.shape[0] - 1)
-        columns = np.minimum(((np.arange(width) + 0.5) * view.depth.shape[1] / width).astype(int), view.depth.shape[1] - 1)
-        depth = view.depth[rows[:, None], columns[None]]
+        depth = resize_nearest(view.depth, width, height)
         there = depth > 0
         known += int(there.sum())
         agreeing += int((there & (np.abs(rendered - depth) < MESH_TOLERANCE * depth)).sum())

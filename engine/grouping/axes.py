@@ -60,12 +60,10 @@ class AxesFinding:
     Attributes:
         best: The convention by which depths of different views agree best; "as given" where none is clearly better.
         shares: Share of points that lie on what another view sees, in [0, 1], by convention.
-        seen: Points that fall where another view knows a depth, with the poses as given.
     """
 
     best: Convention
     shares: dict[Convention, float]
-    seen: int
 
     @property
     def agreeing(self) -> float:
@@ -111,4 +109,4 @@ def find_axes(table: MaskTable, factor: float = 1.0) -> AxesFinding | None:
     is_proven = counts[best][0] >= EVIDENCE * sum(len(points) for points in local)
     if not is_proven or shares[best] < MIN_SHARE or shares[best] < CLEARLY * shares["as given"]:
         best = "as given"
-    return AxesFinding(best, shares, counts["as given"][1])
+    return AxesFinding(best, shares)

@@ -33,10 +33,20 @@ def doubt_input(table: MaskTable) -> Iterator[str]:
         yield axes.doubt
     factor = find_depth_factor(table) if axes is None or axes.doubt is None else None
     if factor is not None:
-        words = f"{factor:.3g} times too large" if factor > 1 else f"{1 / factor:.3g} times too small"
-        yield (
-            f"Depth looks about {words} for the poses: divided by {factor:.3g}, depths of different views agree; "
-            f"multiply the number in depth_scale.txt by {factor:.3g} (it is 1000 where there is no such file)."
-        )
+        yield tell_depth_factor(factor)
     if depths and len(depths) < len(table.views):
         yield f"{len(table.views) - len(depths)} of {len(table.views)} views have no depth: their masks cannot be followed."
+
+
+def say_depth_factor(factor: float) -> str:
+    """Return how far depth is from what the poses say, e.g. "Depth looks about 10 times too large for the poses"."""
+    words = f"{factor:.3g} times too large" if factor > 1 else f"{1 / factor:.3g} times too small"
+    return f"Depth looks about {words} for the poses"
+
+
+def tell_depth_factor(factor: float) -> str:
+    """Return the same as a whole sentence, with what to do."""
+    return (
+        f"{say_depth_factor(factor)}: divided by {factor:.3g}, depths of different views agree; multiply the number in "
+        f"depth_scale.txt by {factor:.3g} (where there is no such file, it is what the format says)."
+    )
