@@ -62,9 +62,9 @@ class Camera:
         return _make_rays(self)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=64)
 def _make_rays(camera: Camera) -> Float32Array:
-    """Return a camera's rays. All views of most scenes have equal cameras, each an object of its own."""
+    """Return a camera's rays. All views of most scenes have equal cameras; a phone's scan has one for each view."""
     u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
     rays = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones_like(u)], axis=-1).astype(np.float32)
     rays.setflags(write=False)

@@ -14,7 +14,6 @@ from engine.exporting.source import GroupedScene, Origin, place_labels
 from engine.grouping.constraints import Constraint
 from engine.grouping.geometry import tabulate_masks
 from engine.grouping.group_names import name_groups, name_masks
-from engine.grouping.instances import make_boxes
 from engine.grouping.pipeline import find_truth
 from engine.scenes.files import read_json
 from engine.strict_json import as_object
@@ -70,7 +69,7 @@ def groups_document(
     """
     listed = grouped.number_of if number_of is None else number_of
     confidence_of = dict(zip(grouped.table.keys, grouped.confidences.tolist(), strict=True))
-    boxes = {} if grouped.cloud is None else {box.group: box for box in make_boxes(grouped.cloud.points, grouped.cloud.labels)}
+    boxes = {} if grouped.cloud is None else {box.group: box for box in grouped.cloud.boxes}
     counts: dict[int, int] = {}
     for number in listed.values():
         counts[number] = counts.get(number, 0) + 1

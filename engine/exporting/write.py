@@ -172,8 +172,9 @@ def _write_views(
     for frame in frames.usable(names):
         tick(f"Writing view {done + 1} of {len(names)}", 0.4 + 0.55 * done / max(1, len(names)))
         lost += count_lost(grouped, frame)
+        numbers = grouped.paint(frame)
         for writer in writers:
-            writer.add(frame, grouped.paint(frame))
+            writer.add(frame, numbers)
         done += 1
     for writer in writers:
         writer.close()
