@@ -96,7 +96,7 @@ def build_blocks(bench: Workbench, settings: Settings, groupings: GroupingRuns, 
                 service = ReviewService(bench, groupings)
                 annotator = build_review_tab(blocks, service, remembered=remembered, other_name=judge_name)
             with gr.Tab("History", id=HISTORY_TAB) as history_tab:
-                build_history_tab(blocks, history_tab, service, annotator)
+                build_history_tab(history_tab, service, annotator)
             with gr.Tab("People", id=PEOPLE_TAB) as people_tab:
                 build_people_tab(people_tab, service, annotator)
             with gr.Tab("3D grouping", id=GROUPING_TAB) as grouping_tab:

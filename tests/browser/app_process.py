@@ -34,9 +34,15 @@ def find_chromium() -> str | None:
     return next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 
 
-def start_app(database: Path, *flags: str) -> tuple[subprocess.Popen[str], str]:
-    """Start `maskgroup app` on a free port; returns its process, which the caller must end, and its address once it answers."""
-    command = [sys.executable, "-m", "ui", "app", "--db", str(database), "--port", "0", *flags]
+def start_app(database: Path, *flags: str, program: str = "ui") -> tuple[subprocess.Popen[str], str]:
+    """Start `maskgroup app` on a free port; returns its process, which the caller must end, and its address once it answers.
+
+    Args:
+        database: The database's file.
+        flags: What else stands on the command line.
+        program: The module that is run.
+    """
+    command = [sys.executable, "-m", program, "app", "--db", str(database), "--port", "0", *flags]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
     assert process.stdout is not None
@@ -62,9 +68,9 @@ def start_app(database: Path, *flags: str) -> tuple[subprocess.Popen[str], str]:
 
 
 @contextmanager
-def running_app(database: Path, *flags: str) -> Iterator[str]:
-    """Run `maskgroup app` on a free port and yield its address; the process is stopped afterwards."""
-    process, address = start_app(database, *flags)
+def running_app(database: Path, *flags: str, program: str = "ui") -> Iterator[str]:
+    """Run `maskgroup app` on a free port, as `start_app` does, and yield its address; the process is stopped afterwards."""
+    process, address = start_app(database, *flags, program=program)
     try:
         yield address
     finally:

@@ -48,18 +48,43 @@ def answers_held(page: Page, *, after: int = 0) -> Iterator[HeldAnswers]:
     held.release()
 
 
+SEND_LATE = """() => {
+    const atOnce = window.fetch;
+    const late = { waiting: [], sent: Promise.resolve(), atOnce };
+    window.fetch = async (...asked) => {
+        if (!String(asked[0].url ?? asked[0]).includes('queue/join')) return atOnce(...asked);
+        await new Promise((go) => late.waiting.push(go));
+        const answer = late.sent.then(() => atOnce(...asked));
+        late.sent = answer.catch(() => {});
+        return answer;
+    };
+    window.lateCalls = late;
+}"""
+
+
+class LateCalls:
+    """Calls of a page that the server has not got yet."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+
+    def send_one(self) -> None:
+        """Send the one that was made first."""
+        self._page.wait_for_function("window.lateCalls.waiting.length > 0")
+        self._page.evaluate("window.lateCalls.waiting.shift()()")
+
+    def send(self) -> None:
+        """Send all, in the order in which they were made."""
+        self._page.wait_for_function("window.lateCalls.waiting.length > 0")
+        self._page.evaluate("window.lateCalls.waiting.splice(0).forEach((go) => go())")
+
+
 @contextmanager
-def sent_late(page: Page, late_ms: float) -> Iterator[None]:
-    """What is clicked within is sent to the handlers so much later; what is clicked afterwards is sent at once."""
-    page.evaluate(
-        """(ms) => {
-            window.fetchAtOnce = window.fetch;
-            window.fetch = async (...asked) => {
-                if (String(asked[0].url ?? asked[0]).includes('queue/join')) await new Promise((go) => setTimeout(go, ms));
-                return window.fetchAtOnce(...asked);
-            };
-        }""",
-        late_ms,
-    )
-    yield
-    page.evaluate("window.fetch = window.fetchAtOnce")
+def sent_late(page: Page) -> Iterator[LateCalls]:
+    """What is clicked within reaches the handlers only when it is sent; what is clicked afterwards reaches them at once."""
+    page.evaluate(SEND_LATE)
+    late = LateCalls(page)
+    yield late
+    # A click is told to Gradio in a later turn of the page's loop.
+    page.wait_for_function("window.lateCalls.waiting.length > 0")
+    page.evaluate("window.fetch = window.lateCalls.atOnce")

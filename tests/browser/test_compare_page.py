@@ -21,6 +21,7 @@ from engine.evaluation.comparison.run import ComparisonSettings
 from engine.judging.local.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids
 from tests.browser.app_process import running_app
 from tests.browser.held_answers import sent_late
+from tests.browser.held_comparison import HOLD
 from tests.command_line import run_command
 from tests.rounding import but_rounding
 from tests.tiny_room import NAME, write_tiny_room
@@ -33,7 +34,7 @@ pytestmark = [
 ]
 
 LONG_MS = 300_000
-LATE_MS = 3_000
+SETTLES_MS = 3_000
 RIVAL = "tuned" if "tuned" in shipped_models() else "contrary"
 """The pages open with the shipped adapter beside the base, and with another model where that is missing."""
 
@@ -58,9 +59,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def app(data: Path) -> Iterator[str]:
     write_tiny_room(data / "scenes")
-    contrary = contradict(data / "contrary")
-    with running_app(data / "labels.db", "--scenes", str(data / "scenes"), "--also", str(contrary)) as address:
-        yield address
+    flags = ("--scenes", str(data / "scenes"), "--also", str(contradict(data / "contrary")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(HOLD, str(data / "hold"))
+        with running_app(data / "labels.db", *flags, program="tests.browser.held_comparison") as address:
+            yield address
 
 
 def test_two_models_side_by_side_then_blind_vote_and_heat(page: Page, app: str, data: Path) -> None:
@@ -139,14 +142,16 @@ def test_comparison_is_stopped_goes_on_and_shows_the_commands_numbers(page: Page
     if (ASSETS_DIR / "comparisons" / "shipped" / "comparison.json").is_file():
         expect(page.locator("#mg-compare-tables .mg-compared")).to_be_visible()
         page.locator("#mg-compare-form button").first.click()
-    # So many that it is still under way when it is told to stop.
-    page.locator("#mg-compare-pairs input[type=number]").fill("1200")
+    hold = data / "hold"
+    hold.touch()
     page.locator("#mg-compare-b input").click()
     page.get_by_role("option", name="contrary").click()
     page.locator("#mg-compare-start").click()
     # The address follows what the page shows: a click before that would be for the comparison shown before.
     expect(page).to_have_url(re.compile(r"run=[0-9a-f-]{36}"))
     page.locator("#mg-compare-cancel").click()
+    expect(page.locator("#mg-compare-resume")).to_be_visible()
+    hold.unlink()
     page.locator("#mg-compare-resume").click()
     expect(page.locator("#mg-compare-resume")).to_be_hidden()
     expect(page).to_have_url(re.compile(r"\?tab=compare&run=[0-9a-f-]{36}"))
@@ -230,7 +235,7 @@ def test_an_address_opens_the_comparison_that_it_names(page: Page, two_runs: tup
             page.goto(f"{address}/?tab=compare&run={key}")
             expect(page.locator("#mg-report")).to_be_visible()
             # An answer that comes after the first one would show now.
-            page.wait_for_timeout(LATE_MS)
+            page.wait_for_timeout(SETTLES_MS)
             expect_run(page, key, *models)
     page.goto(address)
     page.get_by_role("tab", name="Compare").click()
@@ -247,13 +252,14 @@ def test_what_is_clicked_meanwhile_counts(page: Page, two_runs: tuple[str, str, 
     expect(rates).to_contain_text("contrary")
 
     # Another kind of answers while another comparison is on its way: all of its answers are "fixed", none is "broken".
-    with sent_late(page, LATE_MS):
+    with sent_late(page) as late:
         choose_run(page, "contrary against good")
     page.locator("#mg-compare-outcome label").nth(1).click()
     expect(flips.locator("figure")).not_to_have_count(0)
+    late.send()
     expect_run(page, newer, "contrary", "good")
     expect(flips).to_contain_text("None.")
-    page.wait_for_timeout(LATE_MS)
+    page.wait_for_timeout(SETTLES_MS)
     expect(flips).to_contain_text("None.")
     page.locator("#mg-compare-outcome label").nth(0).click()
     expect(flips.locator("figure")).not_to_have_count(0)
@@ -266,26 +272,27 @@ def test_what_is_clicked_meanwhile_counts(page: Page, two_runs: tuple[str, str, 
     page.locator("#mg-compare-run input").click()
     page.keyboard.press("Escape")
     page.locator("#mg-compare-run input").blur()
-    page.wait_for_timeout(LATE_MS)
+    page.wait_for_timeout(SETTLES_MS)
     expect(number).to_have_value("0.7")
     expect(rates).to_contain_text("from 70%")
 
     # The last of two quick choices counts, and a threshold is kept for the model whose rates are on screen, or not at all.
-    with sent_late(page, LATE_MS):
-        choose_run(page, "good against contrary")
-        page.wait_for_timeout(LATE_MS / 3)
-        page.locator("#mg-compare-run input").click()
-        page.get_by_role("option", name="contrary against good").click()
-        page.wait_for_timeout(LATE_MS / 3)
-        choose_run(page, "good against contrary")
+    with sent_late(page) as late:
+        for models in ("good against contrary", "contrary against good", "good against contrary"):
+            choose_run(page, models)
     page.locator("#mg-keep-threshold").click()
     expect(kept).to_contain_text("From now on good says")
-    with sent_late(page, LATE_MS):
+    late.send()
+    expect_run(page, older, "good", "contrary")
+    expect(rates).to_contain_text("contrary")
+    with sent_late(page) as late:
         number.fill("0.8")
         number.press("Enter")
     page.locator("#mg-keep-threshold").click()
     expect(page.get_by_text("is still being counted")).to_be_visible()
     assert [point["threshold"] for point in json.loads((folder / "operating_point.json").read_text()).values()] == [0.7]
+    late.send()
+    expect(rates).to_contain_text("from 80%")
     expect_run(page, older, "good", "contrary")
     expect(rates).to_contain_text("contrary")
     assert page.problems == []  # type: ignore[attr-defined]

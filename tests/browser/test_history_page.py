@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from db.labels.choices import OVERLAP_SHARE, ChoiceStore
 from db.labels.store import LabelStore, NewLabel
 from db.schema.session import open_database
 from engine.types import Decision, MaskKey, MaskPair
-from tests.browser.app_process import running_app
+from tests.browser.app_process import WAIT_MS, running_app
 from tests.browser.held_answers import sent_late
 from tests.browser.watched_page import watched_page
 from tests.tiny_room import BLUE_BOX, NAME, RED_BOX, VIEWS, write_tiny_room
 
 pytestmark = pytest.mark.browser
 
-LATE_MS = 6_000
+SETTLES_MS = 1_000
 BOXES = [MaskKey(view, box) for box in (RED_BOX, BLUE_BOX) for view in VIEWS]
 PAIRS = [MaskPair(a, b) for i, a in enumerate(BOXES) for b in BOXES[i + 1 :]]
 
@@ -57,14 +59,17 @@ def test_a_change_is_of_the_row_on_screen(chromium: Browser, app: str, store: La
     expect(details).to_contain_text(f"row {first}:")
     expect(page.locator("#mg-history").get_by_role("gridcell", name=str(third), exact=True).first).to_be_visible()
     expect(differ).to_be_enabled()
-    with sent_late(page, LATE_MS):
+    with sent_late(page) as late:
         click_row(page, second)
         expect(differ).to_be_disabled()
-        page.wait_for_timeout(LATE_MS / 2)
         click_row(page, third)
+        page.wait_for_function("window.lateCalls.waiting.length === 2")
+    late.send_one()
     expect(details).to_contain_text(f"row {second}:")
     # The last click counts: nothing can be said of the row in between.
+    page.wait_for_timeout(SETTLES_MS)
     assert differ.is_disabled()
+    late.send_one()
     expect(details).to_contain_text(f"row {third}:")
     expect(differ).to_be_enabled()
     differ.click()
@@ -83,14 +88,14 @@ def test_rows_are_those_of_the_last_filter(chromium: Browser, app: str, store: L
     page = open_page(chromium, f"{app}/?tab=history")
     rows = page.locator("#mg-history")
     expect(rows).to_contain_text("fay")
-    with sent_late(page, LATE_MS):
+    with sent_late(page) as late:
         for chooser, option in (("person", "fay"), ("person", "gus"), ("decision", "not sure")):
             page.locator(f"#mg-history-{chooser} input").click()
             page.get_by_role("option", name=option, exact=True).click()
-            page.wait_for_timeout(LATE_MS / 6)
+    late.send()
     expect(rows.get_by_role("gridcell", name="gus")).to_have_count(1)
     expect(rows).not_to_contain_text("fay")
-    page.wait_for_timeout(LATE_MS)
+    page.wait_for_timeout(SETTLES_MS)
     expect(rows.get_by_role("gridcell", name="gus")).to_have_count(1)
     # The row that is shown next, and what is said of it, leave the filters as they are.
     rows.get_by_role("gridcell", name="gus").click()
@@ -113,16 +118,17 @@ def test_gold_is_of_the_pair_on_screen(chromium: Browser, app: str, store: Label
     expect(page.get_by_text("This pair was settled meanwhile")).to_be_visible()
     expect(shown).to_contain_text("1 of 2")
     # "Next one" is on its way, the answer is about what is seen still.
-    with sent_late(page, LATE_MS):
+    with sent_late(page) as late:
         page.locator("#mg-people-next").click()
     page.locator("#mg-settle-same").click()
     expect(shown).to_contain_text("1 of 1")
+    late.send()
     gold = [(row.annotator == "eve", row.pair.canonical(), row.decision) for row in store.history(NAME) if row.is_gold]
     assert gold == [(True, PAIRS[4].canonical(), "same"), (False, PAIRS[5].canonical(), "same")]
     assert page.problems == []  # type: ignore[attr-defined]
 
 
-def test_the_last_share_is_kept(chromium: Browser, app: str) -> None:
+def test_the_last_share_is_kept(chromium: Browser, app: str, store: LabelStore) -> None:
     page = open_page(chromium, f"{app}/?tab=people")
     # The tables come with the slider's value, and push the slider to where it stays.
     expect(page.locator("#mg-people-kappa")).not_to_be_empty()
@@ -131,12 +137,14 @@ def test_the_last_share_is_kept(chromium: Browser, app: str) -> None:
     expect(share).to_have_value("0")
     box = share.bounding_box()
     assert box is not None
-    with sent_late(page, LATE_MS):
+    with sent_late(page) as late:
         for part in (0.3, 0.6, 0.9):
             page.mouse.click(box["x"] + part * box["width"], box["y"] + box["height"] / 2)
-            page.wait_for_timeout(300)
     percent = share.input_value()
     assert int(percent) > 80
-    page.wait_for_timeout(3 * LATE_MS)
+    late.send()
+    choices, deadline = ChoiceStore(store.database), time.monotonic() + WAIT_MS / 1000
+    while choices.number(OVERLAP_SHARE, 0.0) != int(percent) / 100 and time.monotonic() < deadline:
+        time.sleep(0.1)
     page.reload()
     expect(share).to_have_value(percent)

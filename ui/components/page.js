@@ -17,18 +17,31 @@ document.addEventListener('click', (event) => {
 addEventListener('popstate', () => document.querySelector(`[role=tab][data-tab-id="${CSS.escape(tabOf(location))}"]`)?.click());
 
 // An empty gallery is a box with a label but no role, and a gallery's picture repeats its caption.
-function name() {
-  for (const box of document.querySelectorAll('div.empty[aria-label]:not([role])')) box.setAttribute('role', 'img');
-  for (const picture of document.querySelectorAll('.gallery-item img[alt]:not([alt=""]), .thumbnail-item img[alt]:not([alt=""])')) {
-    const caption = picture.closest('button')?.querySelector('.caption-label');
-    if (caption && caption.textContent.trim() === picture.alt.trim()) picture.alt = '';
-  }
+const EMPTY = 'div.empty[aria-label]:not([role])';
+const REPEATS = '.gallery-item img[alt]:not([alt=""]), .thumbnail-item img[alt]:not([alt=""])';
+
+function each(root, selector, act) {
+  if (root.matches(selector)) act(root);
+  root.querySelectorAll(selector).forEach(act);
 }
 
-let isAsked = false;
-new MutationObserver(() => {
-  if (isAsked) return;
-  isAsked = true;
-  setTimeout(() => { isAsked = false; name(); }, 200);
-}).observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ['alt'] });
-name();
+function name(root) {
+  each(root, EMPTY, (box) => box.setAttribute('role', 'img'));
+  each(root, REPEATS, (picture) => {
+    const caption = picture.closest('button')?.querySelector('.caption-label');
+    if (caption && caption.textContent.trim() === picture.alt.trim()) picture.alt = '';
+  });
+}
+
+// What has changed is named before anything else runs: a screen reader never meets what has no name yet.
+new MutationObserver((changes) => {
+  const changed = new Set();
+  for (const { target, addedNodes } of changes) {
+    const box = target.nodeType === Node.TEXT_NODE ? target.parentElement : target;
+    changed.add(box?.closest('button') ?? null);
+    addedNodes.forEach((node) => changed.add(node.nodeType === Node.ELEMENT_NODE ? node : null));
+  }
+  changed.delete(null);
+  changed.forEach(name);
+}).observe(document.body, { childList: true, subtree: true, characterData: true, attributes: true, attributeFilter: ['alt'] });
+name(document.body);

@@ -63,7 +63,7 @@ _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
         Action.LABEL: "answer",
         Action.UNDO_OWN: "undo",
     },
-    "build_history_tab": {Action.LOOK: "find select list_names open_page", Action.CHANGE_HISTORY: "changer.change"},
+    "build_history_tab": {Action.LOOK: "find select open_tab", Action.CHANGE_HISTORY: "changer.change"},
     "build_people_tab": {
         Action.LOOK: "open_page refresh show_next",
         Action.SHARE_OUT: "choose_share",

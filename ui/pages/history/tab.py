@@ -35,8 +35,12 @@ GO_ON_SCRIPT = f"""(row) => {{
 SAID = [ALL, ("same", "same"), ("different", "different"), ("not sure", "unsure"), ("skipped", "skip")]
 
 
-def build_history_tab(demo: gr.Blocks, tab: gr.Tab, service: ReviewService, annotator: gr.Textbox) -> None:
+def build_history_tab(tab: gr.Tab, service: ReviewService, annotator: gr.Textbox) -> None:
     """Lay out the page inside `tab`; `annotator` holds the name under which labels are changed."""
+    # What the page's address says counts when the tab is opened first.
+    is_open = gr.State(False)
+    # Whoever wants the rows listed anew writes another number here: one listener lists them, so the last filters win.
+    stale = gr.Textbox("0", visible="hidden", elem_id="mg-history-stale")
     # The browser holds it, so it is the number of the row whose details a person sees.
     shown_row = gr.Textbox(visible="hidden", elem_id="mg-history-row")
     with gr.Row(elem_classes="mg-bar-row"):
@@ -62,8 +66,9 @@ def build_history_tab(demo: gr.Blocks, tab: gr.Tab, service: ReviewService, anno
     filters = [text, scene, person, decision, counting]
     says = [button for _, button in buttons]
 
-    def find(words: str, place: str, who: str, what: str, only: bool) -> list[list[str]]:
-        wanted = Filter(place or None, who or None, _as_decision(what), words, only)
+    def find(words: str | None, place: str, who: str, what: str, only: bool) -> list[list[str]]:
+        # A box that nobody has seen yet holds None.
+        wanted = Filter(place or None, who or None, _as_decision(what), words or "", only)
         return page.table(service.bench, page.find(service, wanted))
 
     def show(label_id: int) -> tuple[str, str]:
@@ -72,22 +77,19 @@ def build_history_tab(demo: gr.Blocks, tab: gr.Tab, service: ReviewService, anno
     def select(event: gr.SelectData) -> tuple[str, str]:
         return show(int(event.row_value[0]))
 
-    def open_page(request: gr.Request) -> tuple[Any, ...]:
-        query = read_query(request)
-        address = page.read_address(service.bench, query) if query.get("tab") == page.HISTORY_TAB else PairAddress()
+    def open_tab(request: gr.Request, is_open: bool) -> list[Any]:
         scenes, people = names_in_use(service.bench.labels.database)
-        place = address.scene if address.scene in scenes else ""
-        listed = page.table(service.bench, page.find(service, Filter(scene=place or None)))
+        query = read_query(request)
+        named = not is_open and query.get("tab") == page.HISTORY_TAB
+        address = page.read_address(service.bench, query) if named else PairAddress()
         told = service.bench.labels.history(address.scene, pair=address.pair) if address.pair is not None else []
         label_id = address.label or (told[-1].id if told else None)
         opened: list[Any] = [leave_as_is()] * (2 + len(says))
         if label_id is not None and service.bench.labels.get(label_id) is not None:
             opened = [*show(label_id), *[gr.update(interactive=True) for _ in says]]
-        return gr.update(choices=[ALL, *scenes], value=place), gr.update(choices=[ALL, *people], value=""), listed, *opened
-
-    def list_names() -> tuple[Any, ...]:
-        scenes, people = names_in_use(service.bench.labels.database)
-        return gr.update(choices=[ALL, *scenes]), gr.update(choices=[ALL, *people])
+        # What somebody has chosen stays chosen.
+        place: dict[str, Any] = {"value": address.scene} if address.scene in scenes else {}
+        return [True, gr.update(choices=[ALL, *scenes], **place), gr.update(choices=[ALL, *people]), *opened]
 
     def changer(what: Decision | None) -> Any:
         def change(row: str, name: str) -> tuple[str, str, str]:
@@ -97,19 +99,17 @@ def build_history_tab(demo: gr.Blocks, tab: gr.Tab, service: ReviewService, anno
         return change
 
     # One listener for all filters: it never runs twice at once, and a filter changed meanwhile is looked at afterwards.
-    choosing = [*(chooser.input for chooser in filters[1:]), text.submit]
+    choosing = [*(chooser.input for chooser in filters[1:]), text.submit, stale.change]
     gr.on(choosing, find, filters, rows, trigger_mode="always_last", **quiet)  # pyright: ignore[reportUnknownMemberType]  # gradio: untyped validator
     rows.select(None, None, says, js=WAIT_SCRIPT, **quiet)
     # Every row that is clicked is asked for: of a click dropped or put off, the row would not be known any more.
     selected = rows.select(select, None, [shown_row, details], trigger_mode="multiple", **quiet)
     selected.then(None, shown_row, says, js=GO_ON_SCRIPT, **quiet)
-    listed_anew = [tab.select(list_names, None, [scene, person], **quiet)]
+    listed_anew = [tab.select(open_tab, is_open, [is_open, scene, person, shown_row, details, *says], **quiet)]
     for what, button in buttons:
         listed_anew.append(button.click(changer(what), [shown_row, annotator], [changed, shown_row, details], **quiet))
     for done in listed_anew:
-        # With the filters as they are then, not as they were at the click.
-        done.success(find, filters, rows, trigger_mode="always_last", **quiet)
-    demo.load(open_page, None, [scene, person, rows, shown_row, details, *says], **quiet)
+        done.success(None, stale, stale, js="(number) => String(Number(number) + 1)", **quiet)
 
 
 def _as_decision(text: str) -> Decision | None:
