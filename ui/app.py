@@ -60,6 +60,7 @@ JUDGE_TAB, GROUPING_TAB = "judge", "grouping"
 ADDRESSED_TABS = (REVIEW_TAB, HISTORY_TAB, PEOPLE_TAB, GROUPING_TAB, TRAIN_TAB, COMPARE_TAB)
 """What `?tab=` of an address may open (Gradio keeps `page` for itself)."""
 PAGE_SCRIPT = (Path(__file__).parent / "components" / "page.js").read_text(encoding="utf-8")
+ANSWERS_SCRIPT = (Path(__file__).parent / "components" / "answers.js").read_text(encoding="utf-8")
 MAX_UPLOAD = "10mb"
 STYLE = Path(__file__).parent / "style.css"
 
@@ -108,7 +109,12 @@ def build_blocks(bench: Workbench, settings: Settings, groupings: GroupingRuns, 
             wanted = read_query(request).get("tab")
             return gr.Tabs(selected=wanted) if wanted in ADDRESSED_TABS else leave_as_is()
 
+        def ask_again() -> None:
+            """Answer nothing: that something is asked opens the stream of answers anew."""
+
         blocks.load(open_addressed, None, tabs, show_progress="hidden", api_visibility="private")
+        again = gr.Button("Ask again", visible="hidden", elem_id="mg-ask-again")
+        again.click(ask_again, show_progress="hidden", api_visibility="private")
     return blocks
 
 
@@ -139,7 +145,7 @@ def build_app(settings: Settings) -> Guard:
     check_routes(app)
     mount_pages(app, build_blocks(bench, settings, groupings, comparisons), sessions)
     threading.Thread(target=_warm_up, args=(bench, groupings), daemon=True, name="warm-up").start()
-    return Guard(app, hosts=hosts, sessions=sessions, uploads=UploadQuota(served))
+    return Guard(app, hosts=hosts, sessions=sessions, uploads=UploadQuota(served), first_script=ANSWERS_SCRIPT)
 
 
 def mount_pages(app: FastAPI, blocks: gr.Blocks, sessions: PageSessions) -> None:

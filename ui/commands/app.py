@@ -44,6 +44,8 @@ def app(
     serve(settings)
 
 
+STOP_S = 2
+"""What is being answered when the app is told to stop may take so long still."""
 SWITCH_S = 0.0005
 """Threads that read the database give up the interpreter at each row; with Python's 5 ms they would wait that long to go on, every
 time, while a grouping runs. 20 labelling clients get about twice as many answers a second."""
@@ -85,6 +87,13 @@ def serve(settings: Settings) -> None:
     typer.echo(f"maskgroup is at {address} (labels: {show_url(settings.db)}; stop with Ctrl+C)")
     # Headers that proxies add are not believed: anybody may send them.
     config = uvicorn.Config(
-        application, log_level="warning", http=GuardedProtocol, ws="none", proxy_headers=False, server_header=False
+        application,
+        log_level="warning",
+        http=GuardedProtocol,
+        ws="none",
+        proxy_headers=False,
+        server_header=False,
+        # An open page keeps a connection for good: the end is not its to decide.
+        timeout_graceful_shutdown=STOP_S,
     )
     uvicorn.Server(config).run(sockets=[listener])

@@ -38,6 +38,7 @@ SECURITY_HEADERS = {
     "X-DNS-Prefetch-Control": "off",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+HEAD_TAG = re.compile(r"<head(?:\s[^>]*)?>", re.IGNORECASE)
 SCRIPT_TAG = re.compile(r"<script(?=[\s>])", re.IGNORECASE)
 ELSEWHERE = re.compile(
     r"<script\b[^>]*\bsrc\s*=\s*[\"']?(?:https?:)?//[^>]*>\s*</script\s*>"
@@ -57,10 +58,16 @@ PLAIN_HEADERS = {**SECURITY_HEADERS, "Content-Security-Policy": policy()}
 """Of every answer that is no page with scripts of its own."""
 
 
-def secure_page(html: str) -> tuple[str, str]:
+def secure_page(html: str, *, first_script: str = "") -> tuple[str, str]:
     """Return a page of the server's own with a nonce in its scripts and without what it names elsewhere, and its policy.
 
     The page's data must have every "<" escaped, as Gradio's has: otherwise a name could carry a script in.
+
+    Args:
+        html: The page.
+        first_script: What runs before all other scripts of it; Gradio's own `head` is put in by one of those, without a nonce.
     """
     nonce = secrets.token_urlsafe(16)
+    if first_script:
+        html = HEAD_TAG.sub(lambda tag: f"{tag.group()}<script>{first_script}</script>", html, count=1)
     return SCRIPT_TAG.sub(f'<script nonce="{nonce}"', ELSEWHERE.sub("", html)), policy(nonce)

@@ -61,11 +61,15 @@ class Guard:
         hosts: The names that it answers to.
         sessions: Gives browsers their cookies.
         uploads: Bounds the served folder.
+        first_script: What runs in the page before all other scripts.
     """
 
-    def __init__(self, app: FastAPI, *, hosts: AllowedHosts, sessions: PageSessions, uploads: UploadQuota) -> None:
+    def __init__(
+        self, app: FastAPI, *, hosts: AllowedHosts, sessions: PageSessions, uploads: UploadQuota, first_script: str = ""
+    ) -> None:
         self.app = app
         self._hosts, self._sessions, self._uploads = hosts, sessions, uploads
+        self._first_script = first_script
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -194,7 +198,7 @@ class Guard:
         kept = [(name, value) for name, value in start["headers"] if name.lower() not in (b"content-length", b"content-encoding")]
         body = b"".join(parts)
         if dict(kept).get(b"content-type", b"").startswith(b"text/html") and body:
-            page, rules = secure_page(body.decode())
+            page, rules = secure_page(body.decode(), first_script=self._first_script)
             body = page.encode()
             kept += [(b"content-security-policy", rules.encode()), (b"cache-control", b"no-store"), (b"vary", b"Accept-Encoding")]
             cookies = cookie_parser("; ".join(headers.get("cookie", [])))

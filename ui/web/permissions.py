@@ -50,7 +50,7 @@ class Action(Enum):
 OPEN_TO_PROGRAMS = frozenset({Action.LOOK, Action.LABEL, Action.UNDO_OWN})
 
 _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
-    "build_blocks": {Action.LOOK: "open_addressed"},
+    "build_blocks": {Action.LOOK: "open_addressed ask_again"},
     "SideActions": {Action.LOOK: "click take_view take_thumbnail show_thumbnails take_mask"},
     "JudgeActions": {
         Action.LOOK: "open_page change_scene propose take swap answer look reveal pick_point list_left_out",
