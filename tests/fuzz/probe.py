@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import select
@@ -20,6 +21,7 @@ from engine.types import HasNotes
 from engine.views.frames import FrameSource
 
 CPU_S = 5
+"""For each of the two: the list of all scenes, and reading this one. A folder that is refused is refused twice."""
 MEMORY_BYTES = 10**9
 HANG_S = 60.0
 """Wall clock after which a process counts as hanging: it waits, as it may compute for `CPU_S` only."""
@@ -75,8 +77,14 @@ def _limit() -> None:
     # Memory that is mapped already is no measure: libraries reserve much of it.
     most = psutil.Process().memory_info().vms + MEMORY_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _limit_time() -> None:
+    """Let the process compute for `CPU_S` from now on."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(usage.ru_utime + usage.ru_stime) + CPU_S, hard))
 
 
 def _read(folder: Path, others: tuple[str, ...]) -> tuple[Ending, str, int]:
@@ -84,9 +92,11 @@ def _read(folder: Path, others: tuple[str, ...]) -> tuple[Ending, str, int]:
     ending: Ending = "read"
     said = ""
     try:
+        _limit_time()
         listed = {info.name for info in survey_scenes(folder.parent).scenes}
         if not listed >= set(others):
             ending, said = "hides others", f"listed {sorted(listed)}"
+        _limit_time()
         try:
             said = read_everything(folder) or said
         except (SceneError, MaskError, RenderError) as error:
