@@ -103,13 +103,11 @@ def import_scene(
                 staged = aside / "scenes" / chosen
                 staged.parent.mkdir()
                 os.rename(place.folder, staged)
-                if place.labels is not None and not (staged / OWN_LABELS).exists():
-                    os.rename(place.labels, staged / OWN_LABELS)
                 inner = place.folder.relative_to(unpacked)
                 kept = [file for file in found.files if file.parts[: place.depth] == inner.parts]
-                if place.labels is not None:
-                    labels = place.labels.relative_to(unpacked).parts
-                    kept += [file for file in found.files if file.parts == labels]
+                if place.labels is not None and not (staged / OWN_LABELS).exists():
+                    kept += [file for file in found.files if file.parts == place.labels.relative_to(unpacked).parts]
+                    os.rename(place.labels, staged / OWN_LABELS)
                 shown = found.path / inner
                 report = _check(staged, shown, target, lambda done, total: on_progress("checking", done, total), tick)
                 tick()
@@ -117,8 +115,8 @@ def import_scene(
                 os.rename(staged, target)
         except OSError as error:
             raise SceneError(
-                f"{folder}: cannot be written ({error.strerror or error}), expected a folder with space for the scene; free some "
-                "space, or import it to another place."
+                f"{folder}: cannot be written ({error.strerror or error}), expected a folder with space for the scene; check its "
+                "permissions, free some space, or import it to another place."
             ) from error
     n_passed_over = found.n_passed_over + len(found.files) - len(kept)
     n_bytes = sum(file.size for file in kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import stat
 import struct
@@ -22,6 +23,8 @@ from engine.types import Scene
 from engine.views.export import write_frames
 from engine.views.frames import FrameSource
 from tests.format_rooms import LISTED, write_room
+from tests.rights import folder_for_all, without_rights
+from tests.tiny_room import write_tiny_room
 
 SCRIPT = """
 import sys
@@ -228,6 +231,28 @@ def test_what_is_no_archive_or_cut_short_is_refused(zipped: Path, tmp_path: Path
     refused(tmp_path / "nothing.zip", tmp_path / "new", "found nothing")
 
 
+def test_whatever_is_changed_in_an_archive_it_is_read_or_refused_and_leads_nowhere(zipped: Path) -> None:
+    whole, rng = zipped.read_bytes(), random.Random(0)
+    ends = {"read": 0, "refused": 0}
+    for _ in range(400):
+        data = bytearray(whole)
+        for _ in range(rng.choice((1, 1, 2, 8))):
+            # Mostly in the table of contents, which is at the end.
+            at = rng.randrange(len(data)) if rng.random() < 0.3 else len(data) - 1 - rng.randrange(len(data) // 4)
+            data[at] = rng.choice((0, 1, 0x2E, 0x2F, 0x5C, 0xFF, rng.randrange(256)))
+        zipped.write_bytes(data if rng.random() < 0.9 else data[: rng.randrange(len(data))])
+        try:
+            with archive.open_archive(zipped) as found:
+                for file in found.files:
+                    assert not {"..", ".", ""} & set(file.parts)
+                    assert not any("/" in part or "\0" in part for part in file.parts)
+                    assert sum(len(chunk) for chunk in found.read(file)) <= file.size
+            ends["read"] += 1
+        except SceneError:
+            ends["refused"] += 1
+    assert min(ends.values()) > 20, ends
+
+
 def test_an_archive_in_the_large_form_is_read(tiny_room: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     room = write_room(tiny_room, tmp_path / "brought", "transforms", "png")
     monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 3)
@@ -263,6 +288,23 @@ def test_a_full_disk_is_said_before_anything_is_copied(zipped: Path, tmp_path: P
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(run.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     refused(zipped, tmp_path / "new", "bytes are needed and 1,000 free")
+
+
+def test_what_may_not_be_read_or_written_is_said() -> None:
+    with folder_for_all() as folder:
+        room = write_tiny_room(folder / "scenes")
+        (folder / "file").write_text("")
+        refused(room, folder / "file", "cannot be written")
+        (folder / "locked").mkdir(mode=0o555)
+        (folder / "open").mkdir()
+        (folder / "open").chmod(0o777)
+        (room / "color" / "0.png").chmod(0o000)
+        with without_rights():
+            refused(room, folder / "open", "0.png: cannot be read", name="room")
+        (room / "color" / "0.png").chmod(0o644)
+        with without_rights():
+            refused(room, folder / "locked", "cannot be written")
+            refused(room, folder / "locked" / "new", "cannot be written")
 
 
 def test_what_is_no_scene_is_said_with_what_was_found(tiny_room: Path, tmp_path: Path) -> None:
