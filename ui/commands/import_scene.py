@@ -61,7 +61,7 @@ def import_command(
     typer.echo(f"{imported.name}  {imported.format}  {views} views  {_count_masks(imported)} masks  {imported.folder}")
     tell_findings(report)
     if imported.n_passed_over:
-        typer.echo(f"Note: {imported.n_passed_over} files were left: hidden, or beside the scene.", err=True)
+        typer.echo(f"Note: files not copied, as they are hidden or beside the scene: {imported.n_passed_over}.", err=True)
     typer.echo(f"Next: {_next_command(imported)}")
 
 
