@@ -18,6 +18,7 @@ from ui.commands.doctor import doctor
 from ui.commands.evaluate import evaluate
 from ui.commands.export import export
 from ui.commands.group import group
+from ui.commands.import_scene import import_command
 from ui.commands.judge import judge
 from ui.commands.labels import labels
 from ui.commands.render import render
@@ -50,6 +51,7 @@ def options(
 
 cli.command("app")(app)
 cli.command("scenes")(scenes)
+cli.command("import")(import_command)
 cli.command("check")(check)
 cli.command("render")(render)
 cli.command("group")(group)

@@ -111,6 +111,11 @@ class Settings(BaseSettings):
         """Where trainings write: beside the labels that they learn from."""
         return self.data_folder / "runs"
 
+    @property
+    def imported_scenes(self) -> Path:
+        """Where scenes are imported to, unless another place is named."""
+        return self.data_folder / "scenes"
+
 
 def _folder_of(file: str) -> Path:
     return Path(file).expanduser().resolve().parent

@@ -1,6 +1,7 @@
 """The replica format (layout of OpenYOLO3D): photos, depth, poses, intrinsics, a mesh, and labels beside the folder.
 
-``<scene>/{color/*.jpg, depth/*.png, poses/*.txt, intrinsics.txt, <scene>_mesh.ply}`` and ``ground_truth/<scene>.txt`` beside it.
+``<scene>/{color/*.jpg, depth/*.png, poses/*.txt, intrinsics.txt, <scene>_mesh.ply}`` and ``ground_truth/<scene>.txt`` beside it,
+or ``ground_truth.txt`` in it.
 See docs/scene-formats.md. Knows nothing about the app or models.
 """
 
@@ -24,6 +25,8 @@ from engine.types import NOTHING, Float32Array, Int32Array, Scene, SceneMesh, UI
 
 NAME = "replica"
 MESH = "_mesh.ply"
+OWN_LABELS = "ground_truth.txt"
+"""Labels in the scene's folder, where it is to be moved and copied as one; they count more than those beside it."""
 DEPTH_SAMPLES = 2
 """Depth images compared with the mesh to find their scale."""
 
@@ -157,7 +160,10 @@ class ReplicaReader:
         return replace(mesh, vertex_instances=labels)
 
     def _ground_truth(self) -> Path | None:
-        """The only file outside the folder that belongs to the format; links out of ground_truth/ are refused."""
+        """The labels in the folder, or the only file outside that belongs to the format; links out of ground_truth/ are refused."""
+        own = self._root.find(OWN_LABELS)
+        if own is not None:
+            return own
         folder = self._root.path.parent / "ground_truth"
         path = folder / f"{self._root.path.name}.txt"
         return inside(folder, path.name) if is_entry(path) else None

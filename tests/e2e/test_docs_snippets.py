@@ -97,6 +97,7 @@ OTHER_SERVER = NotRun("needs vLLM, which needs a GPU; the same commands are run 
 TRAINED_ELSEWHERE = NotRun("README's block trains; test_train_command runs and resumes")
 BENCH = NotRun("tests/bench/test_benches_run.py runs every benchmark, on a small room")
 PLACE = NotRun("a folder or file, by which the page calls it")
+IMPORTED = NotRun("needs a zip; test_import_command imports some")
 EVALUATED = Instead("--pairs 6 --min-area 1")
 TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
     ("README.md", "make demo    # installs what is missing, then opens the app on the bundled room with the bundled model: "
@@ -104,6 +105,7 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
     ("README.md", "maskgroup scenes                                              # the scenes there are"): Shell(
         {
             "maskgroup scenes": Instead(),
+            "maskgroup import": IMPORTED,
             "maskgroup judge": Instead(rooms=False),
             "maskgroup render": Instead("--size 64x36"),
             "maskgroup group": Instead("--size 160x90"),
@@ -145,6 +147,8 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
     ("docs/scene-formats.md", "maskgroup check sh3d_living     # a folder, or a name in --scenes"): Shell(
         {"maskgroup check": Instead()}
     ),
+    ("docs/scene-formats.md", "maskgroup import scan.zip                      # to scenes/ beside the app's database"):
+        Shell({"maskgroup import": IMPORTED}),
     (
         "docs/scene-formats.md",
         '{"ignore_ids": [255], "mask_ids_are_instances": true, "classes": {"20": "chair", "21": "stool"}}',

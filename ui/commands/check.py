@@ -40,14 +40,19 @@ def check(
         typer.echo(to_json_text(to_json(report), indent=2))
     else:
         typer.echo(f"{report.scene}  {report.format}  {report.folder}")
-        for finding in report.findings:
-            typer.echo(f"{MARKS[finding.level]} {finding.topic}: {finding.text}")
-        for view in report.left_out[:MAX_SAID]:
-            typer.echo(f"  left out: {view.name} — {view.reason}")
-        if len(report.left_out) > MAX_SAID:
-            typer.echo(f"  left out: {len(report.left_out) - MAX_SAID} more views")
+        tell_findings(report)
     if not report.is_sound:
         raise typer.Exit(1)
+
+
+def tell_findings(report: CheckReport) -> None:
+    """Print a line for each finding, then one for each of the first views that are left out."""
+    for finding in report.findings:
+        typer.echo(f"{MARKS[finding.level]} {finding.topic}: {finding.text}")
+    for view in report.left_out[:MAX_SAID]:
+        typer.echo(f"  left out: {view.name} — {view.reason}")
+    if len(report.left_out) > MAX_SAID:
+        typer.echo(f"  left out: {len(report.left_out) - MAX_SAID} more views")
 
 
 def to_json(report: CheckReport) -> dict[str, object]:

@@ -5,7 +5,6 @@ Headers are checked before anything is unpacked, and pickled objects are refused
 
 from __future__ import annotations
 
-import struct
 import zipfile
 import zlib
 from collections.abc import Generator
@@ -21,6 +20,7 @@ from engine.scenes import npy
 from engine.scenes.masks_in.overlaps import Layers
 from engine.scenes.pictures import MAX_BYTES, MAX_PIXELS
 from engine.scenes.regular_files import require_file
+from engine.scenes.zip_end import read_end
 from engine.types import NOTHING, Int32Array
 
 WHAT = "an .npz with one array of masks, (masks, height, width) bool, or of ids, (height, width) integers"
@@ -32,8 +32,6 @@ MAX_MASKS = 10_000
 MAX_MEMBERS = 1000
 MAX_DIRECTORY_BYTES = 2**20
 MAX_ID = 2**31 - 1
-END, END_SIZE, LOCATOR, LOCATOR_SIZE = b"PK\x05\x06", 22, b"PK\x06\x07", 20
-"""The records at the end of a zip archive that say how long its table of contents is."""
 
 _BROKEN = (*npy.BROKEN, NotImplementedError, RuntimeError, zlib.error, zipfile.BadZipFile)
 
@@ -99,16 +97,10 @@ def _opened(path: Path) -> Generator[tuple[IO[bytes], _Header]]:
 def _check_directory(path: Path) -> None:
     """Refuse an archive whose table of contents is long, before it is read."""
     with path.open("rb") as file:
-        length = file.seek(0, 2)
-        file.seek(max(length - 2**16 - END_SIZE - LOCATOR_SIZE, 0))
-        tail = file.read()
-    at = len(tail) - END_SIZE
-    if not (at >= 0 and tail[at : at + 4] == END and tail[-2:] == b"\0\0"):
-        at = tail.rfind(END)
-    if at < 0 or len(tail) < at + END_SIZE:
+        end = read_end(file)
+    if end is None:
         raise SceneError(f"{path}: cannot be read as .npz (it is no archive, or cut short), {AGAIN}")
-    members, directory_bytes = struct.unpack("<HL", tail[at + 10 : at + 16])
-    if members > MAX_MEMBERS or directory_bytes > MAX_DIRECTORY_BYTES or LOCATOR in tail[max(at - LOCATOR_SIZE, 0) : at]:
+    if end.members > MAX_MEMBERS or end.directory_bytes > MAX_DIRECTORY_BYTES or end.is_large:
         raise SceneError(f"{path}: found more than {MAX_MEMBERS:,} arrays, {AGAIN}")
 
 

@@ -1,0 +1,241 @@
+"""Imports a scene: copies it aside, opens and checks the copy, and puts it in its place in one step. Whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from filelock import lock_descriptor
+
+from engine.checking.findings import CheckReport
+from engine.checking.run import check_scene
+from engine.errors import MaskgroupError, SceneError, on_one_line
+from engine.files import UNFINISHED
+from engine.importing.archive import WHAT, open_archive
+from engine.importing.locate import find_scene_in
+from engine.importing.names import check_scene_name
+from engine.importing.sources import Source
+from engine.importing.tree import open_tree
+from engine.scenes import open_scene
+from engine.scenes.folders import is_entry, is_folder
+from engine.scenes.names import printable
+from engine.scenes.replica import OWN_LABELS
+from engine.types import LeftOutView
+
+Step = Literal["copying", "checking"]
+"""What is being done: files are copied, then views are looked at."""
+ASIDE = ".import."
+"""How the folders begin that imports work in. Names with a dot in front are nobody's scene."""
+
+
+class ImportCancelled(MaskgroupError):
+    """A person stopped the import."""
+
+
+@dataclass(frozen=True)
+class ImportedScene:
+    """A scene that was imported.
+
+    Attributes:
+        name: Its name.
+        folder: Where it is now.
+        format: Name of its format.
+        n_files: Files that it has.
+        n_bytes: Their bytes.
+        n_passed_over: Files of the source that were left: hidden, an operating system's, or beside the scene.
+        report: What was found when it was checked.
+    """
+
+    name: str
+    folder: Path
+    format: str
+    n_files: int
+    n_bytes: int
+    n_passed_over: int
+    report: CheckReport
+
+
+def import_scene(
+    source: Path,
+    folder: Path,
+    *,
+    name: str | None = None,
+    on_progress: Callable[[Step, int, int], None] = lambda step, done, total: None,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> ImportedScene:
+    """Copy a scene into a folder of scenes, and check it. Until it is whole and could be opened, nothing of it is to be seen there.
+
+    Args:
+        source: A folder or a zip archive with one scene of any format in it, at most two folders deep. It is not changed.
+        folder: Where the scene's folder is made; it is made too if it is not there.
+        name: What the scene is called; None = as its folder or the archive.
+        on_progress: Called with what is being done, how many files or views are done, and how many there are.
+        is_cancelled: Asked often; True stops.
+
+    Raises:
+        ImportCancelled: If it was stopped; nothing is left.
+        SceneError: If there is no scene in it that can be opened, it may not be copied, there is a scene of that name already, or
+            the copy cannot be written; nothing is left.
+    """
+
+    def tick() -> None:
+        if is_cancelled():
+            raise ImportCancelled("The import was stopped; nothing was kept.")
+
+    if name is not None:
+        _require_free(folder / check_scene_name(name))
+    with _opened(source, tick) as found:
+        try:
+            with _working_aside(folder) as aside:
+                unpacked = aside / "unpacked"
+                _copy(found, unpacked, lambda done, total: on_progress("copying", done, total), tick)
+                place = find_scene_in(unpacked, shown=source)
+                chosen = check_scene_name(name or (place.folder.name if place.depth else found.name))
+                target = aside.parent / chosen
+                _require_free(target)
+                staged = aside / "scenes" / chosen
+                staged.parent.mkdir()
+                os.rename(place.folder, staged)
+                inner = place.folder.relative_to(unpacked)
+                kept = [file for file in found.files if file.parts[: place.depth] == inner.parts]
+                if place.labels is not None and not (staged / OWN_LABELS).exists():
+                    kept += [file for file in found.files if file.parts == place.labels.relative_to(unpacked).parts]
+                    os.rename(place.labels, staged / OWN_LABELS)
+                shown = found.path / inner
+                report = _check(staged, shown, target, lambda done, total: on_progress("checking", done, total), tick)
+                tick()
+                _require_free(target)
+                os.rename(staged, target)
+        except OSError as error:
+            raise SceneError(
+                f"{folder}: cannot be written ({error.strerror or error}), expected a folder with space for the scene; check its "
+                "permissions, free some space, or import it to another place."
+            ) from error
+    n_passed_over = found.n_passed_over + len(found.files) - len(kept)
+    n_bytes = sum(file.size for file in kept)
+    return ImportedScene(chosen, target, report.format, len(kept), n_bytes, n_passed_over, report)
+
+
+@contextmanager
+def _opened(source: Path, tick: Callable[[], None]) -> Generator[Source]:
+    if "\0" in str(source) or not is_entry(source):
+        raise SceneError(f"{source}: found nothing, expected {WHAT}; check the path.")
+    if is_folder(source):
+        yield open_tree(source, tick=tick)
+        return
+    with open_archive(source) as archive:
+        yield archive
+
+
+def _require_free(target: Path) -> None:
+    if is_entry(target):
+        raise SceneError(
+            f"{target}: found something of that name already, expected a new scene; give another name, or move it away first."
+        )
+
+
+@contextmanager
+def _working_aside(folder: Path) -> Generator[Path]:
+    """Make a hidden folder in a folder of scenes, links resolved; it is deleted at the end.
+
+    Where an import was killed, the next one deletes what it left.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    folder = folder.resolve()
+    above = _lock(folder, waits=True)
+    descriptor = None
+    try:
+        if above is not None:
+            for left in folder.glob(f"{ASIDE}*{UNFINISHED}"):
+                _delete_abandoned(left)
+        aside = Path(tempfile.mkdtemp(prefix=ASIDE, suffix=UNFINISHED, dir=folder))
+        descriptor = _lock(aside)
+    finally:
+        if above is not None:
+            os.close(above)
+    try:
+        yield aside
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _delete_abandoned(aside: Path) -> None:
+    descriptor = _lock(aside)
+    if descriptor is not None:  # else its import goes on, or nobody can tell
+        shutil.rmtree(aside, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _lock(folder: Path, *, waits: bool = False) -> int | None:
+    """Lock a folder until its descriptor is closed or the process ends; None if another has it, or there are no locks here."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with suppress(OSError):
+            if lock_descriptor(descriptor, blocking=waits):
+                return descriptor
+        os.close(descriptor)
+    return None
+
+
+def _copy(found: Source, folder: Path, on_progress: Callable[[int, int], None], tick: Callable[[], None]) -> None:
+    """Write all files of a source into a new folder."""
+    needed, free = sum(file.size for file in found.files), shutil.disk_usage(folder.parent).free
+    if needed > free:
+        raise OSError(errno.ENOSPC, f"{needed:,} bytes are needed and {free:,} free")
+    folder.mkdir()
+    for done, file in enumerate(found.files):
+        on_progress(done, len(found.files))
+        path = folder.joinpath(*file.parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size = 0
+        with path.open("xb") as copy:
+            for chunk in found.read(file):
+                tick()
+                size += len(chunk)
+                if size > file.size:
+                    break
+                copy.write(chunk)
+        if size != file.size:
+            raise SceneError(
+                f"{found.path}: {printable('/'.join(file.parts))} has other than the {file.size:,} bytes that were announced, "
+                "expected a file that nobody changes; import it again."
+            )
+    on_progress(len(found.files), len(found.files))
+
+
+def _check(
+    staged: Path, shown: Path, target: Path, on_progress: Callable[[int, int], None], tick: Callable[[], None]
+) -> CheckReport:
+    """Open and check the copy. Its sentences say where the scene came from if it is refused, else where it will be."""
+
+    def progress(done: int, total: int) -> None:
+        tick()
+        on_progress(done, total)
+
+    try:
+        report = check_scene(open_scene(staged), on_progress=progress)
+        if report.n_views == 0:
+            raise SceneError(f"{staged}: none of its views can be read: {report.left_out[0].reason}")
+    except SceneError as error:
+        raise SceneError(_moved(str(error), staged, shown)) from error
+    return replace(
+        report,
+        folder=str(target),
+        left_out=tuple(LeftOutView(view.name, _moved(view.reason, staged, target)) for view in report.left_out),
+        findings=tuple(replace(finding, text=_moved(finding.text, staged, target)) for finding in report.findings),
+    )
+
+
+def _moved(text: str, old: Path, new: Path) -> str:
+    for path in (str(old), on_one_line(str(old))):
+        text = text.replace(path, str(new))
+    return text
