@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
-from sklearn.metrics import adjusted_rand_score, v_measure_score
 
 from engine.types import NOTHING, BoolArray, Float64Array, Int32Array
 
@@ -60,6 +59,9 @@ def score_masks(truth: Int32Array, labels: Int32Array) -> MaskScores:
         truth: (N,) int32 object of each mask, -1 = unknown (not scored).
         labels: (N,) int32 group of each mask, -1 = dropped: counts as a group of its own.
     """
+    # Takes most of a second to import, and the command line imports this module when it starts.
+    from sklearn.metrics import adjusted_rand_score, v_measure_score
+
     known = truth != NOTHING
     truth, given = truth[known], labels[known].astype(np.int64)
     if len(truth) == 0:

@@ -91,7 +91,9 @@ class TrainingRun:
             Cancelled: If it was asked to stop.
             MaskgroupError: If it cannot be done.
         """
-        check_fit(self.config)
+        if not has_adapter(self.run_dir / ADAPTER):
+            # What has been trained only needs to be judged, which takes far less; loading a judge checks that.
+            check_fit(self.config)
         pools = self._open_scenes()
         judge = self._judge_to_beat()
         data = self._data_set(pools, judge)

@@ -64,11 +64,11 @@ def _train(run_dir: Path, *, is_ours: bool) -> tuple[RunOutcome, str, dict[str, 
 
 def explain(error: BaseException) -> str:
     """Return one sentence about an error that is not a `MaskgroupError`."""
-    import torch
+    # Brings torch, which a waiting run does not need.
+    from engine.judging.local.passes import is_out_of_memory
 
     text = str(error)
-    is_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text
-    if is_memory or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+    if is_out_of_memory(error):
         return (
             "Memory ran out; close other programs and resume it, or start a new run with fewer tokens at once (--pass-tokens), "
             "in 4 bits (--four-bit), or with the language model only (--language-only)."

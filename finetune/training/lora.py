@@ -18,6 +18,7 @@ from engine.errors import ModelError
 from engine.judging.base import Prompt, default_prompt, load_prompt
 from engine.judging.local.answer_logits import answer_log_probs
 from engine.judging.local.loading import four_bit_config, need_four_bit, pick_device, pick_dtype
+from engine.judging.local.passes import is_out_of_memory
 from engine.judging.local.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids, question_ids
 from engine.judging.local.tower import Grid, PatchedPicture, encode_pictures
 from engine.judging.pixel_limits import fit_picture, own_limit_of
@@ -86,6 +87,8 @@ def load_base(config: TrainConfig) -> tuple[Any, Any, torch.device]:
         models: Any = AutoModelForImageTextToText
         model: Any = models.from_pretrained(source, dtype=dtype, use_safetensors=True, **extra)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
+        if is_out_of_memory(error):
+            raise
         reason = str(error).strip().splitlines()[:1]
         raise ModelError(
             f"The model {config.model!r} could not be loaded: {reason[0] if reason else type(error).__name__}"

@@ -7,9 +7,9 @@ import os
 import platform
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 import psutil
-import torch
 import typer
 
 from engine.assets import BUNDLED_MODEL
@@ -20,9 +20,11 @@ from engine.judging.registry import load_judge
 from engine.scenes import list_scenes
 from engine.strict_json import to_json_text
 from finetune.config import TrainConfig
-from finetune.training.memory_needs import FEW_TOKENS, Footprint, needed_for_training
 from ui.commands.scene_options import JsonOption
 from ui.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,9 @@ def _packages() -> list[Finding]:
 
 
 def _gpu() -> Finding:
+    # Every command's module is imported when the program starts, and torch takes seconds: who needs it imports it.
+    import torch
+
     if not torch.cuda.is_available():
         return Finding("GPU", False, False, "none that PyTorch can use; everything runs on the CPU")
     free, total = torch.cuda.mem_get_info()
@@ -119,6 +124,8 @@ def _bundled_model() -> Finding:
 
 def _real_sizes() -> list[Finding]:
     """Estimate whether the published sizes of Qwen3-VL fit into the memory that is free now."""
+    import torch
+
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     free = free_bytes(device)
@@ -149,6 +156,8 @@ def _real_sizes() -> list[Finding]:
 
 def _training(size: PublishedSize, dtype: torch.dtype, free: int) -> str:
     """Say whether a size can be trained here with the usual settings, and if not, what would."""
+    from finetune.training.memory_needs import FEW_TOKENS, Footprint, needed_for_training
+
     usual = TrainConfig(scenes=("any",), model=size.model)
     model = Footprint(size.shape, size.values, size.quantised)
     tried = {

@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from scipy.stats import binomtest, chi2
-
 from engine.evaluation.metrics import METRICS, Estimate, bootstrap_weights, interval, metric_values, or_none, sum_by_cluster
 from engine.evaluation.predictions import EvaluationError, Prediction, read_predictions
 from engine.evaluation.result_files import METRICS_FILE, PREDICTIONS
@@ -249,6 +247,9 @@ def compare_pairs(scene: str, pairs: Sequence[ComparedPair], *, only_a: int = 0,
 
 def mcnemar(fixed: int, broken: int) -> McNemar:
     """Test whether `fixed` and `broken` differ by more than chance (two-sided)."""
+    # Takes most of a second to import, and the command line imports this module when it starts.
+    from scipy.stats import binomtest, chi2
+
     flips = fixed + broken
     if flips < EXACT_BELOW:
         p_value = 1.0 if flips == 0 else float(binomtest(fixed, flips, 0.5).pvalue)

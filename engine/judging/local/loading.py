@@ -11,6 +11,7 @@ import torch
 
 from engine.errors import ModelError
 from engine.judging.adapters import check_adapter
+from engine.judging.local.passes import is_out_of_memory
 from engine.judging.memory import (
     KEPT_WHOLE,
     build_empty,
@@ -66,11 +67,8 @@ def load_model(source: str | Path, *, name: str, adapter: Path | None = None, op
             model, processor = load_with_unsloth(source, adapter=adapter, device=device, dtype=dtype, four_bit=options.four_bit)
             return LoadedModel(model, processor)
         return _load_with_transformers(source, adapter, device=device, dtype=dtype, four_bit=options.four_bit)
-    except torch.OutOfMemoryError as error:
-        raise ModelError(
-            f"{name} does not fit into the memory of {device}; take a smaller model, --dtype bfloat16 or --four-bit."
-        ) from error
     except (
+        MemoryError,
         OSError,
         ValueError,
         RuntimeError,
@@ -81,6 +79,10 @@ def load_model(source: str | Path, *, name: str, adapter: Path | None = None, op
         SafetensorError,
         StrictDataclassError,
     ) as error:
+        if is_out_of_memory(error):
+            raise ModelError(
+                f"{name} does not fit into the memory of {device}; take a smaller model, --dtype bfloat16 or --four-bit."
+            ) from error
         raise ModelError(f"The model {name!r} could not be loaded from {source}: {shorten(error)}") from error
 
 

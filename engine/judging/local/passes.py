@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -12,8 +13,12 @@ from engine.errors import ModelError
 
 Result = TypeVar("Result")
 Given = ParamSpec("Given")
-_SAID = ("out of memory", "can't allocate memory", "alloc_failed")
-"""How CUDA, the CPU's allocator and CUDA's libraries say it, where they raise a plain RuntimeError."""
+_SAID = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
+"""How CUDA, the CPU's allocator (on Linux; on Windows) and CUDA's libraries say it, where they raise a plain RuntimeError."""
+
+
+class SmallestPassError(ModelError):
+    """Memory ran out in a pass that could not have been smaller."""
 
 
 class PassLimit:
@@ -32,10 +37,10 @@ class PassLimit:
         """Halve the limit after memory ran out in a pass of `tried` units; 1 = that pass could not have been smaller.
 
         Raises:
-            ModelError: If there is nothing left to halve.
+            SmallestPassError: If there is nothing left to halve.
         """
         if tried <= 1 or self.units <= 1:
-            raise ModelError(
+            raise SmallestPassError(
                 f"Memory ran out on {self._device} with only {unit} at once; close other programs, take smaller pictures, a "
                 "smaller model, --dtype bfloat16 or --four-bit."
             )
@@ -46,7 +51,7 @@ def attempt(work: Callable[Given, Result], *args: Given.args, **kwargs: Given.kw
     """Return what `work` returns; None if memory ran out, once all of its memory is free again."""
     try:
         return work(*args, **kwargs)
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, OSError) as error:
         if not is_out_of_memory(error):
             raise
     # Outside the handler: the error's traceback held the pass's tensors.
@@ -55,9 +60,11 @@ def attempt(work: Callable[Given, Result], *args: Given.args, **kwargs: Given.kw
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out."""
+    """Whether an error says that memory ran out, however torch or the system says it."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _SAID)
 
 

@@ -18,7 +18,7 @@ from engine.judging.base import AMBIGUOUS_ABOVE, DEFAULT_PROMPT, CropPair, Promp
 from engine.judging.calibration.fit import Calibration, load_calibration, usable_with
 from engine.judging.local.answer_logits import answer_log_probs, ask_for_log_probs
 from engine.judging.local.loading import load_model
-from engine.judging.local.passes import PassLimit, attempt
+from engine.judging.local.passes import PassLimit, SmallestPassError, attempt, release_memory
 from engine.judging.local.prefixes import PairReader
 from engine.judging.local.tensors import to_list
 from engine.judging.local.vision_cache import shared_cache
@@ -97,12 +97,27 @@ class QwenVlJudge:
         verdicts: list[Verdict] = []
         while len(verdicts) < len(pairs):
             chunk = pairs[len(verdicts) : len(verdicts) + self._chunk.units]
-            found = attempt(self._judge_chunk, chunk, both_orders=both)
+            found = self._try_chunk(chunk, both_orders=both)
             if found is None:
                 self._chunk.lower(len(chunk), "one pair")
                 continue
             verdicts += found
         return verdicts
+
+    def _try_chunk(self, pairs: Sequence[CropPair], *, both_orders: bool) -> list[Verdict] | None:
+        """Return the verdicts of a chunk; None if memory ran out and fewer pairs may fit.
+
+        Raises:
+            SmallestPassError: If memory ran out with a single pair.
+        """
+        try:
+            return attempt(self._judge_chunk, pairs, both_orders=both_orders)
+        except SmallestPassError:
+            if len(pairs) == 1:
+                raise
+        # The passes were as small as they get, but beside them the features of all these pairs were held.
+        release_memory()
+        return None
 
     @torch.inference_mode()
     def embed(self, crops: Sequence[UInt8Array]) -> Float32Array | None:

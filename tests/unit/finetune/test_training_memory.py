@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoProcessor, Qwen3VLConfig, Qwen3VLForConditionalGeneration
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
 from engine.assets import BUNDLED_MODEL
-from engine.errors import RunError
+from engine.errors import MaskgroupError, RunError
 from engine.judging.base import CropPair, load_prompt
 from engine.judging.calibration.fit import margin_of
 from engine.judging.local.published import PUBLISHED_SIZES
@@ -27,6 +27,7 @@ from finetune.config import TrainConfig
 from finetune.run_folder import CONFIG_FILE
 from finetune.runs import stages
 from finetune.runs.stages import TrainingRun, save_adapter
+from finetune.runs.worker import explain
 from finetune.training import memory_needs
 from finetune.training.loop import Trainer
 from finetune.training.lora import (
@@ -258,6 +259,30 @@ def test_what_does_not_fit_is_refused_with_what_to_lower(monkeypatch: pytest.Mon
     assert "it fits" in examine_fit(replace(config, pass_tokens=1024)).words()
     with pytest.raises(RunError, match="cannot be trained"):
         examine_fit(replace(config, model=str(_other(tmp_path))))
+
+
+def test_memory_that_runs_out_while_the_base_is_loaded_is_said_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_out(*_: Any, **__: Any) -> None:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(AutoModelForImageTextToText, "from_pretrained", run_out)
+    with pytest.raises(RuntimeError, match="out of memory") as caught:
+        load_base(CONFIG)
+    assert "Memory ran out" in explain(caught.value)
+
+
+def test_a_run_that_is_trained_goes_on_where_training_would_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was stopped while its new adapter was judged, and less memory is free now."""
+    config = replace(CONFIG, scenes=(str(tmp_path / "gone"),))
+    (tmp_path / CONFIG_FILE).write_text(to_json_text(config.to_json()))
+    monkeypatch.setattr(memory_needs, "free_bytes", lambda _: 0)
+    with pytest.raises(RunError, match="it does not fit"):
+        TrainingRun(tmp_path).run()
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
+    # Its scenes are opened next.
+    with pytest.raises(MaskgroupError, match="gone"):
+        TrainingRun(tmp_path).run()
 
 
 def _other(folder: Path) -> Path:

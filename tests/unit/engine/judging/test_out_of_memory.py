@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,23 @@ from engine.assets import BUNDLED_MODEL
 from engine.errors import ModelError
 from engine.judging.base import CropPair, load_prompt
 from engine.judging.local import prefixes
+from engine.judging.local.loading import load_model
 from engine.judging.local.passes import PassLimit, attempt, is_out_of_memory
 from engine.judging.local.prefixes import PASS_SHARE, fit_tokens
 from engine.judging.local.qwen_vl import QwenVlJudge
 from engine.judging.memory import free_bytes
+from engine.judging.sources import LoadOptions
 from tests.other_models import write_qwen2_5_vl
 
 ERRORS: list[Callable[[], BaseException]] = [
     lambda: torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
     lambda: RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+    lambda: RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."),
+    lambda: RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"),
     lambda: RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     lambda: RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)"),
     MemoryError,
+    lambda: OSError(errno.ENOMEM, "Cannot allocate memory"),
 ]
 
 
@@ -135,6 +141,37 @@ def test_fewer_pairs_are_held_at_once_where_their_answers_do_not_fit(judge: Qwen
         judge.judge(pairs)
 
 
+@pytest.mark.parametrize("place", ["language model", "tower"])
+def test_fewer_pairs_are_held_at_once_where_they_leave_no_room_for_the_smallest_pass(judge: QwenVlJudge, place: str) -> None:
+    made = crops(4)
+    pairs = [CropPair(a, b) for a in made for b in made]
+    expected = [verdict.p_same for verdict in judge.judge(pairs)]
+    assert judge.vision is not None
+    judge.vision.clear()
+
+    def run_out(*_: Any) -> None:
+        if judge._chunk.units > 4:
+            raise ERRORS[0]()
+
+    # The cache may be another judge's with equal weights, which is not collected yet: its tower is the one that encodes.
+    layer = judge._core.model.language_model if place == "language model" else judge.vision._visual.patch_embed
+    hook = layer.register_forward_pre_hook(run_out)
+    found = judge.judge(pairs)
+    hook.remove()
+    assert [verdict.p_same for verdict in found] == pytest.approx(expected, abs=1e-5)
+    assert judge._chunk.units == 4
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_model_that_does_not_fit_while_it_is_loaded(monkeypatch: pytest.MonkeyPatch, error: Callable[[], BaseException]) -> None:
+    def run_out(*_: Any, **__: Any) -> None:
+        raise error()
+
+    monkeypatch.setattr(AutoModelForImageTextToText, "from_pretrained", run_out)
+    with pytest.raises(ModelError, match="base does not fit into the memory of cpu; take a smaller model"):
+        load_model(BUNDLED_MODEL, name="base", options=LoadOptions(device="cpu"))
+
+
 def test_nothing_left_to_halve_is_one_sentence(judge: QwenVlJudge) -> None:
     made = crops(2)
     Short(judge._core.model.language_model, 0, ERRORS[0], rows_of)
@@ -179,6 +216,7 @@ def test_other_errors_are_not_taken_for_it() -> None:
         attempt(fail)
     assert all(is_out_of_memory(make()) for make in ERRORS)
     assert not is_out_of_memory(ValueError("out of memory"))
+    assert not is_out_of_memory(OSError(errno.ENOSPC, "No space left on device"))
 
 
 def test_limits_fall_to_one_and_no_further() -> None:
