@@ -229,7 +229,7 @@ class ComparisonRuns:
                 settings,
                 # A promotion meanwhile changes nothing here.
                 load=lambda name: self._bench.judges.get(begun.get(name, name)),
-                trained_on=self._bench.judges.trained_on,
+                trained_on=lambda name: self._bench.judges.trained_on(begun.get(name, name)),
                 on_step=on_step,
             )
             status, note = "done", ""

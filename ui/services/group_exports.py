@@ -104,6 +104,9 @@ class GroupExports:
         Raises:
             MaskgroupError: If there are no groups, an export is under way, or it would be too large.
         """
+        # Before the room is read, which takes seconds.
+        with self._lock:
+            self._refuse_second(scene)
         grouped, version, command = self._take_groups(scene, wanted)
         size = estimate_bytes(grouped, wanted)
         if size > MAX_BYTES:
@@ -112,9 +115,9 @@ class GroupExports:
                 f"another format, or run `{command}`."
             )
         with self._lock:
-            before = self._jobs.get(scene)
-            if before is not None and before.state.is_running:
-                raise MaskgroupError("An export of this scene is under way; wait for it, or stop it first.")
+            self._refuse_second(scene)
+            # Taken out, so that the new one stands last: the first ones are deleted first.
+            before = self._jobs.pop(scene, None)
             job = self._jobs[scene] = _Job(ExportState("running", version))
             if before is not None:
                 _delete(before.state.path)
@@ -123,6 +126,11 @@ class GroupExports:
         )
         worker.start()
         return worker
+
+    def _refuse_second(self, scene: str) -> None:
+        before = self._jobs.get(scene)
+        if before is not None and before.state.is_running:
+            raise MaskgroupError("An export of this scene is under way; wait for it, or stop it first.")
 
     def cancel(self, scene: str) -> None:
         """Ask an export to stop; it does before its next view."""

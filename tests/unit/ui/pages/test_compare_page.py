@@ -23,7 +23,7 @@ from db.schema.session import open_database
 from engine.errors import MaskgroupError
 from engine.evaluation.comparison.run import ComparisonSettings, read_comparison
 from engine.evaluation.pair_sampling import SamplingSettings
-from engine.evaluation.trained_on import TrainedOn, mark_scene
+from engine.evaluation.trained_on import UNKNOWN, TrainedOn, mark_scene
 from engine.judging.base import CropPair
 from engine.judging.calibration.operating_point import OperatingPoints
 from tests.stub_judge import StubJudge
@@ -196,6 +196,15 @@ def test_a_comparison_that_began_with_another_model_of_that_name_does_not_go_on(
     runs.resume(key)
     wait(runs, key)
     assert runs.entry(key).status == "done"
+
+
+def test_what_a_model_was_trained_on_is_asked_of_the_model_begun_with(tmp_path: Path) -> None:
+    bench, runs = build(tmp_path)
+    asked: list[str] = []
+    bench.judges.behind = {"good": "good", "contrary": "good"}.__getitem__
+    bench.judges.trained_on = lambda name: asked.append(name) or UNKNOWN
+    wait(runs, runs.start(ComparisonSettings((NAME,), "good", "contrary", SAMPLING, grouping=False)))
+    assert asked == ["good", "good"]
 
 
 def test_a_stopped_comparison_goes_on_where_it_stopped_even_after_a_restart(tmp_path: Path) -> None:
