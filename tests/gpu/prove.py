@@ -122,7 +122,7 @@ def main(given: Sequence[str] | None = None, *, steps: Sequence[Step] = STEPS) -
     parser.add_argument("--tiny", action="store_true", help="the smallest sizes, on the CPU: shows only that the steps run")
     parser.add_argument("--only", action="append", choices=[step.name for step in steps], help="run this step; repeatable")
     parser.add_argument("--limit-s", type=float, default=LIMIT_S, help="seconds for all steps together")
-    parser.add_argument("--pack", type=Path, help="the folder that python -m tests.gpu.pack made")
+    parser.add_argument("--pack", type=Path, help="the folder that python -m tests.gpu.pack made; not used with --tiny")
     parser.add_argument("--out", type=Path, help=f"a folder for {RESULTS} and what each step printed")
     arguments = parser.parse_args(given)
     if arguments.pack is not None and not arguments.pack.is_dir():
@@ -134,7 +134,14 @@ def main(given: Sequence[str] | None = None, *, steps: Sequence[Step] = STEPS) -
             logs = arguments.out
             logs.mkdir(parents=True, exist_ok=True)
             (logs / RESULTS).unlink(missing_ok=True)
-        outcomes = prove(chosen, limit_s=arguments.limit_s, tiny=arguments.tiny, pack=arguments.pack, out=arguments.out, logs=logs)
+        outcomes = prove(
+            chosen,
+            limit_s=arguments.limit_s,
+            tiny=arguments.tiny,
+            pack=None if arguments.tiny else arguments.pack,
+            out=arguments.out,
+            logs=logs,
+        )
     print(f"\n{make_table(outcomes)}")
     sys.exit(int(any(outcome.status == "failed" for outcome in outcomes)))
 
