@@ -144,6 +144,9 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
     ("docs/security.md", "maskgroup app --host 0.0.0.0 --allowed-host lab.example --allowed-host 10.0.0.5"): Shell(
         {"maskgroup app": NotRun("serves until it is stopped; test_http_origins starts it with these flags")}
     ),
+    ("docs/gpu.md", "python -m tests.gpu.pack --out pack"): Shell(
+        {"python -m": NotRun("tests/unit/gpu_prove packs and runs the steps at their smallest")}
+    ),
     ("docs/scene-formats.md", "maskgroup check sh3d_living     # a folder, or a name in --scenes"): Shell(
         {"maskgroup check": Instead()}
     ),
