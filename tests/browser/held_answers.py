@@ -87,4 +87,4 @@ def sent_late(page: Page) -> Iterator[LateCalls]:
     yield late
     # A click is told to Gradio in a later turn of the page's loop.
     page.wait_for_function("window.lateCalls.waiting.length > 0")
-    page.evaluate("window.fetch = window.lateCalls.atOnce")
+    page.evaluate("() => { window.fetch = window.lateCalls.atOnce; }")

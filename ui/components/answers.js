@@ -45,7 +45,7 @@
 
   window.fetch = async (...asked) => {
     const answer = await atOnce(...asked);
-    const address = String(asked[0].url ?? asked[0]);
+    const address = String(asked[0]?.url ?? asked[0]);
     // What goes wrong here is the client's to tell: it reads the same answers.
     if (answer.ok && address.includes('/queue/join')) noteQuestion(answer.clone()).catch(() => {});
     if (answer.ok && address.includes('/queue/data')) follow(answer.clone()).catch(() => {});
