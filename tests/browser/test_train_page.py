@@ -12,12 +12,15 @@ from playwright.sync_api import Browser, Page, expect
 
 from db.runs import RunStore
 from db.schema.session import open_database
-from tests.browser.app_process import running_app
+from tests.browser.app_process import WAIT_MS, running_app
 from tests.browser.held_answers import answers_held
 from tests.browser.watched_page import watched_page
 from tests.training_room import write_training_room
 
 pytestmark = pytest.mark.browser
+
+TRAINS_MS = 4 * WAIT_MS
+"""A training takes a minute on two idle cores, and as much of a busy machine as is left."""
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +71,7 @@ def test_click_trains_judges_promotes_and_survives_reload_and_restart(
     runs.update(runs.add("training", "before", status="cancelled").id, result={"note": "an old one"})
     page.reload()
     expect(page.locator("#mg-train-progress")).to_contain_text("run-1")
-    expect(page.locator("#mg-train-verdict")).to_contain_text("It became the tuned model")
+    expect(page.locator("#mg-train-verdict")).to_contain_text("It became the tuned model", timeout=TRAINS_MS)
     expect(page.locator("#mg-train-table")).to_contain_text("run-1 ★ tuned")
     expect(page.locator("#mg-train-table polyline")).to_have_count(1)
     expect(page.locator("#mg-train-curves figure")).to_have_count(2)
@@ -123,7 +126,7 @@ def test_look_first_then_stop_go_on_note_and_export(chromium: Browser, app: str,
     expect(page.locator("#mg-train-resume")).to_be_visible()
     expect(page.locator("#mg-train-cancel")).to_be_hidden()
     page.locator("#mg-train-resume").click()
-    expect(page.locator("#mg-train-verdict")).to_contain_text("frozen pairs: objects that were not trained on")
+    expect(page.locator("#mg-train-verdict")).to_contain_text("frozen pairs: objects that were not trained on", timeout=TRAINS_MS)
 
     choose_run(page, "stopped")
     note = page.locator("#mg-train-note textarea, #mg-train-note input")
