@@ -7,9 +7,9 @@ from pathlib import Path
 
 from engine.errors import SceneError
 from engine.scenes import detect_format, replica
-from engine.scenes.folders import SceneFolder, inside, is_entry, is_folder
+from engine.scenes.folders import SceneFolder, inside, is_folder
 from engine.scenes.names import is_foreign, numeric_order, printable
-from engine.scenes.registry import EXPECTED, GROUND_TRUTH
+from engine.scenes.registry import EXPECTED
 
 LEVELS = 2
 """How many folders deep a scene may lie in what was brought."""
@@ -57,7 +57,7 @@ def find_scene_in(folder: Path, *, shown: Path) -> FoundScene:
             raise SceneError(f"{shown}: found {len(found)} scenes, {said}{more}, expected one; import one after the other.")
         if found:
             root, format_name = found[0]
-            return FoundScene(root.path, depth, _labels_beside(root.path) if format_name == replica.NAME else None)
+            return FoundScene(root.path, depth, replica.labels_beside(root.path) if format_name == replica.NAME else None)
         level = [below for root in level for below in _folders_in(root)]
         looked_at += len(level)
         if looked_at > MAX_FOLDERS:
@@ -69,7 +69,7 @@ def _folders_in(root: SceneFolder) -> list[SceneFolder]:
     """Return the folders in a folder that may be entered, without those that links outside of it lead to."""
     below: list[SceneFolder] = []
     for name in sorted(root.names, key=numeric_order):
-        if is_foreign(name) or name == GROUND_TRUTH:
+        if is_foreign(name) or name == replica.GROUND_TRUTH:
             continue
         try:
             path = inside(root.path, name)
@@ -80,13 +80,6 @@ def _folders_in(root: SceneFolder) -> list[SceneFolder]:
         if len(below) > MAX_FOLDERS:
             break
     return below
-
-
-def _labels_beside(folder: Path) -> Path | None:
-    """Return the labels that the replica format keeps beside a scene; links out of their folder are refused."""
-    above = folder.parent / GROUND_TRUTH
-    path = above / f"{folder.name}.txt"
-    return inside(above, path.name) if is_entry(path) else None
 
 
 def _say_content(folder: Path) -> str:

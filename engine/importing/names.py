@@ -6,7 +6,7 @@ import re
 
 from engine.errors import SceneError
 from engine.scenes.names import fault_of, is_foreign, normal_form, printable
-from engine.scenes.registry import GROUND_TRUTH
+from engine.scenes.replica import GROUND_TRUTH
 
 MAX_NAME_BYTES = 255
 """What file systems can hold as one name, in UTF-8."""

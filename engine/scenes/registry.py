@@ -23,8 +23,6 @@ from engine.types import LeftOutView, Scene
 
 logger = logging.getLogger(__name__)
 
-GROUND_TRUTH = "ground_truth"
-"""The folder of labels beside scenes of the replica format: no scene, and nothing to wonder about."""
 RETRY_S = 10.0
 """A folder that could not be opened, or that has views left out, is tried again after this time, even if it looks unchanged: a file
 that is mended in place changes no folder."""
@@ -198,7 +196,7 @@ def survey_scenes(scenes_dir: Path, *, budget_s: float | None = None) -> SceneLi
     names = [
         name
         for name in sorted(list_names(scenes_dir), key=numeric_order)
-        if not is_foreign(name) and name != GROUND_TRUTH and _may_be_scene(scenes_dir / name)
+        if not is_foreign(name) and name != replica.GROUND_TRUTH and _may_be_scene(scenes_dir / name)
     ]
     alike = Counter(normal_form(name) for name in names)
     scenes: list[SceneInfo] = []
@@ -273,7 +271,7 @@ def _signature(folder: Path) -> Signature:
     """Return what changes when a scene changes: names, times and sizes of the folder's own entries, and where links may lead."""
     entries = [(str(allowed), 0, 0) for allowed in allowed_folders()]
     try:
-        labels = folder.parent / GROUND_TRUTH / f"{folder.name}.txt"
+        labels = folder.parent / replica.GROUND_TRUTH / f"{folder.name}.txt"
         for path in (folder, *(folder / name for name in list_names(folder)), labels):
             try:
                 found = path.stat()

@@ -25,6 +25,8 @@ from engine.types import NOTHING, Float32Array, Int32Array, Scene, SceneMesh, UI
 
 NAME = "replica"
 MESH = "_mesh.ply"
+GROUND_TRUTH = "ground_truth"
+"""The folder of labels beside scenes of this format: no scene, and nothing to wonder about."""
 OWN_LABELS = "ground_truth.txt"
 """Labels in the scene's folder, where it is to be moved and copied as one; they count more than those beside it."""
 DEPTH_SAMPLES = 2
@@ -59,6 +61,17 @@ def _list_files(root: SceneFolder) -> ViewFiles:
     colors, poses = root.list_files("color", pictures.PHOTOS), root.list_files("poses", (".txt",))
     depths = root.list_files("depth", layouts.DEPTHS)
     return ViewFiles(names=union_of(colors, poses), colors=colors, depths=depths, poses=poses)
+
+
+def labels_beside(folder: Path) -> Path | None:
+    """Return the labels that stand beside a scene's folder, or None: the only file outside of it that belongs to the format.
+
+    Raises:
+        SceneError: If a link leads out of the folder of labels.
+    """
+    labels = folder.parent / GROUND_TRUTH
+    path = labels / f"{folder.name}.txt"
+    return inside(labels, path.name) if is_entry(path) else None
 
 
 class ReplicaReader:
@@ -160,10 +173,5 @@ class ReplicaReader:
         return replace(mesh, vertex_instances=labels)
 
     def _ground_truth(self) -> Path | None:
-        """The labels in the folder, or the only file outside that belongs to the format; links out of ground_truth/ are refused."""
-        own = self._root.find(OWN_LABELS)
-        if own is not None:
-            return own
-        folder = self._root.path.parent / "ground_truth"
-        path = folder / f"{self._root.path.name}.txt"
-        return inside(folder, path.name) if is_entry(path) else None
+        """The labels in the folder, else those beside it."""
+        return self._root.find(OWN_LABELS) or labels_beside(self._root.path)

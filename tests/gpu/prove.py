@@ -120,7 +120,10 @@ def main(given: Sequence[str] | None = None, *, steps: Sequence[Step] = STEPS) -
     """Run what was asked for; exit code 1 if a step failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.gpu.prove", description=__doc__)
     parser.add_argument("--tiny", action="store_true", help="the smallest sizes, on the CPU: shows only that the steps run")
-    parser.add_argument("--only", action="append", choices=[step.name for step in steps], help="run this step; repeatable")
+    shown = "; ".join(f"{step.name}: {step.shows}" for step in steps)
+    parser.add_argument(
+        "--only", action="append", choices=[step.name for step in steps], help=f"run this step; repeatable. {shown}"
+    )
     parser.add_argument("--limit-s", type=float, default=LIMIT_S, help="seconds for all steps together")
     parser.add_argument("--pack", type=Path, help="the folder that python -m tests.gpu.pack made; not used with --tiny")
     parser.add_argument("--out", type=Path, help=f"a folder for {RESULTS} and what each step printed")

@@ -222,14 +222,18 @@ class ComparisonRuns:
         note = "It failed by a mistake of the program; its log has the details. Please report it."
         try:
             settings, begun = _settings_of(run), run.config.get(BEHIND, {})
+
+            def begun_with(name: str) -> str:
+                # A promotion meanwhile changes nothing here.
+                return begun.get(name, name)
+
             opened = [self._bench.open_scene(name) for name in settings.scenes]
             run_comparison(
                 [(one.scene, one.frames) for one in opened],
                 self._folder / run.uuid,
                 settings,
-                # A promotion meanwhile changes nothing here.
-                load=lambda name: self._bench.judges.get(begun.get(name, name)),
-                trained_on=lambda name: self._bench.judges.trained_on(begun.get(name, name)),
+                load=lambda name: self._bench.judges.get(begun_with(name)),
+                trained_on=lambda name: self._bench.judges.trained_on(begun_with(name)),
                 on_step=on_step,
             )
             status, note = "done", ""

@@ -77,10 +77,10 @@ def build_history_tab(tab: gr.Tab, service: ReviewService, annotator: gr.Textbox
     def select(event: gr.SelectData) -> tuple[str, str]:
         return show(int(event.row_value[0]))
 
-    def open_tab(request: gr.Request, is_open: bool) -> list[Any]:
+    def open_tab(request: gr.Request, was_open: bool) -> list[Any]:
         scenes, people = names_in_use(service.bench.labels.database)
         query = read_query(request)
-        named = not is_open and query.get("tab") == page.HISTORY_TAB
+        named = not was_open and query.get("tab") == page.HISTORY_TAB
         address = page.read_address(service.bench, query) if named else PairAddress()
         told = service.bench.labels.history(address.scene, pair=address.pair) if address.pair is not None else []
         label_id = address.label or (told[-1].id if told else None)
