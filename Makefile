@@ -63,7 +63,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.app-installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing maskgroup (the first time takes a few minutes: PyTorch is large) ..."
-	$(PIP) -e .
+	$(PIP) -e ".[photos]"
 	@touch $@
 
 $(VENV)/.dev-installed: pyproject.toml constraints.txt | $(VENV)/bin/python
