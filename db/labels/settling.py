@@ -23,7 +23,7 @@ class Settled:
         decision: What counts; "unsure" if nobody could tell, "skip" if everybody skipped the pair.
         basis: Why: a gold label, the majority, or the latest label if there is no majority.
         label: The latest label with this decision, which stands for the others.
-        votes: How many people said what, gold labels left out.
+        said: How many people said what, gold labels left out.
     """
 
     scene: str
@@ -31,13 +31,13 @@ class Settled:
     decision: Decision
     basis: Basis
     label: Label
-    votes: dict[Decision, int]
+    said: dict[Decision, int]
 
 
 def settle(current: Iterable[Label]) -> list[Settled]:
     """Decide every pair.
 
-    Only "same" and "different" are counted as votes. "unsure" results if neither was said, "skip" if nothing else was.
+    Only "same" and "different" count. "unsure" results if neither was said, "skip" if nothing else was.
 
     Args:
         current: The newest label of each annotator on each pair.
@@ -52,10 +52,10 @@ def settle(current: Iterable[Label]) -> list[Settled]:
 
 
 def _settle_pair(scene: str, pair: MaskPair, labels: list[Label]) -> Settled:
-    votes: Counter[Decision] = Counter(label.decision for label in labels if not label.is_gold)
+    said: Counter[Decision] = Counter(label.decision for label in labels if not label.is_gold)
     gold = [label for label in labels if label.is_gold]
     if gold:
-        return Settled(scene, pair, gold[-1].decision, "gold", gold[-1], dict(votes))
+        return Settled(scene, pair, gold[-1].decision, "gold", gold[-1], dict(said))
     weighty = next(
         chosen
         for wanted in (("same", "different"), ("unsure",), ("skip",))
@@ -64,7 +64,7 @@ def _settle_pair(scene: str, pair: MaskPair, labels: list[Label]) -> Settled:
     tally: Counter[Decision] = Counter(label.decision for label in weighty)
     ranked = tally.most_common()
     if len(ranked) > 1 and ranked[0][1] == ranked[1][1]:
-        return Settled(scene, pair, weighty[-1].decision, "latest", weighty[-1], dict(votes))
+        return Settled(scene, pair, weighty[-1].decision, "latest", weighty[-1], dict(said))
     winner = ranked[0][0]
     last = [label for label in weighty if label.decision == winner][-1]
-    return Settled(scene, pair, winner, "majority", last, dict(votes))
+    return Settled(scene, pair, winner, "majority", last, dict(said))

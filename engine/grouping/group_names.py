@@ -35,12 +35,12 @@ def name_groups(labels: Int32Array, areas: Int32Array, names: Sequence[str | Non
         areas: (N,) int32 pixels of each mask.
         names: What each mask shows, N.
     """
-    votes = [Counter[str]() for _ in range(int(labels.max(initial=NOTHING)) + 1)]
+    shown = [Counter[str]() for _ in range(int(labels.max(initial=NOTHING)) + 1)]
     for label, area, name in zip(labels.tolist(), areas.tolist(), names, strict=True):
         if label != NOTHING and name is not None:
-            votes[label][name] += area
+            shown[label][name] += area
     called: list[str | None] = []
-    for vote in votes:
-        name, area = vote.most_common(1)[0] if vote else ("", 0)
-        called.append(name if vote and area > LEAST_SHARE * vote.total() else None)
+    for areas_by_name in shown:
+        name, area = areas_by_name.most_common(1)[0] if areas_by_name else ("", 0)
+        called.append(name if area > LEAST_SHARE * areas_by_name.total() else None)
     return tuple(called)

@@ -1,4 +1,4 @@
-"""Groups of masks to 3D instances: votes on the mesh's vertices, or on a cloud fused from depth. Knows nothing about judges."""
+"""Groups of masks to 3D instances: on the mesh's vertices, or on a cloud fused from depth. Knows nothing about judges."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class InstanceCloud:
 
 
 def label_mesh(mesh: SceneMesh, table: MaskTable, labels: Int32Array, *, pose_error_m: float = 0.0) -> InstanceCloud:
-    """Let every view vote on the vertices it sees; fragments are cleaned along the mesh's edges.
+    """Give each vertex the group that most views show there; fragments are cleaned along the mesh's edges.
 
     Args:
         mesh: The scene's mesh, in the frame of the poses.
@@ -125,7 +125,8 @@ def vote_on_points(points: Float32Array, table: MaskTable, labels: Int32Array, *
         pose_error_m: Widens the depth test.
     """
     groups = int(labels.max(initial=-1)) + 1
-    votes: dict[str, list[Int32Array]] = {"point": [], "group": []}
+    points_seen: list[Int32Array] = []
+    groups_seen: list[Int32Array] = []
     for view in table.views:
         if view.depth is None or view.camera is None or view.pose is None:
             continue
@@ -133,11 +134,11 @@ def vote_on_points(points: Float32Array, table: MaskTable, labels: Int32Array, *
         surface = view.depth.ravel()[pixel]
         rows = view.index_map.ravel()[pixel]
         ok = (surface > 0) & (np.abs(surface - z) < depth_tolerance(z, pose_error_m)) & (rows >= 0)
-        votes["point"].append(kept[ok])
-        votes["group"].append(labels[rows[ok]])
-    if not votes["point"] or groups == 0:
+        points_seen.append(kept[ok])
+        groups_seen.append(labels[rows[ok]])
+    if not points_seen or groups == 0:
         return np.full(len(points), NOTHING, np.int32)
-    return name_majority(np.concatenate(votes["point"]), np.concatenate(votes["group"]), len(points))
+    return name_majority(np.concatenate(points_seen), np.concatenate(groups_seen), len(points))
 
 
 def name_majority(places: NDArray[np.integer[Any]], groups: NDArray[np.integer[Any]], count: int) -> Int32Array:

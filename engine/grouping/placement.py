@@ -211,10 +211,10 @@ def _compare_groups(seen: list[_Places]) -> tuple[Int32Array, Int32Array, Int32A
                 first, second = sorted((int(places.groups[a]), int(places.groups[b])))
                 if first != second:
                     together.setdefault((first, second), []).append(int(places.masks[a] == places.masks[b]))
-    wanted = {pair: votes for pair, votes in together.items() if any(votes)}
+    wanted = {pair: views for pair, views in together.items() if any(views)}
     joins = np.asarray([(source[a], source[b]) for a, b in wanted], np.int32).reshape(-1, 2)
-    agree = np.asarray([sum(votes) for votes in wanted.values()], np.int32)
-    return joins, agree, np.asarray([len(votes) for votes in wanted.values()], np.int32)
+    agree = np.asarray([sum(views) for views in wanted.values()], np.int32)
+    return joins, agree, np.asarray([len(views) for views in wanted.values()], np.int32)
 
 
 def _gather_voxels(table: MaskTable, lends: BoolArray) -> tuple[Float32Array, Int32Array, Int32Array]:

@@ -200,7 +200,7 @@ def _dataset_row(entry: Settled, shelf: SceneShelf) -> dict[str, Any]:
         file = BytesIO()
         Image.fromarray(show_mask(_frame(shelf, entry.scene, key), key)).save(file, "PNG")
         row |= {f"image_{side}": {"bytes": file.getvalue(), "path": None}, f"view_{side}": key.view, f"mask_{side}": key.mask}
-    return row | {f"votes_{said}": entry.votes.get(said, 0) for said in ("same", "different", "unsure")}
+    return row | {f"votes_{decision}": entry.said.get(decision, 0) for decision in ("same", "different", "unsure")}
 
 
 def _frame(shelf: SceneShelf, scene: str, key: MaskKey) -> Frame:

@@ -53,7 +53,7 @@ def test_gold_outweighs_all_and_comes_and_goes(store: LabelStore) -> None:
         say(store, name, "same")
     gold = say(store, "Ada", "different", gold=True)
     (settled,) = store.settled()
-    assert (settled.decision, settled.basis, settled.votes) == ("different", "gold", {"same": 3})
+    assert (settled.decision, settled.basis, settled.said) == ("different", "gold", {"same": 3})
     say(store, "Ada", "unsure")
     assert store.settled()[0].basis == "gold", "an ordinary label replaces no gold one"
     store.undo(gold, "Bob")

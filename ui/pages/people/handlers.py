@@ -112,7 +112,7 @@ def _show_disagreement(bench: Workbench, labels: Sequence[Label], number: int) -
         total=len(listed),
         scene=found.scene,
         pictures=pictures_html(bench, found.scene, found.pair),
-        votes=[(label.annotator, DECISION_WORDS[label.decision]) for label in map(told.__getitem__, found.label_ids)],
+        decisions=[(label.annotator, DECISION_WORDS[label.decision]) for label in map(told.__getitem__, found.label_ids)],
     )
     return number, str(found.label_ids[0]), shown
 
