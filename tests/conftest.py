@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,12 @@ from engine.types import Scene
 from tests.hidden_gpu import pytest_configure as pytest_configure
 from tests.not_tested import pytest_terminal_summary as pytest_terminal_summary
 from tests.tiny_room import write_tiny_room
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what lives as long as the tests: half a second of every collection, and judges ask for many."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
