@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 7860
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
-# Several thread pools on few cores slow each other down; tests run in two processes instead.
+# Several thread pools on few cores slow each other down; tests run in several processes instead. Half of their time browsers and
+# servers are waited for, so two processes a core; the long files come first, and the many short ones fill the end.
+WORKERS ?= 4
 TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 GRADIO_ANALYTICS_ENABLED=False
 
 .PHONY: demo test test-gpu soak lint format bench bench-real fuzz screenshots wheel clean
@@ -16,7 +18,7 @@ test: $(VENV)/.dev-installed
 	bash tests/browser/install_chromium.sh
 	bash tests/install_postgres.sh
 	$(MAKE) --no-print-directory lint
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # What needs an NVIDIA GPU; all other tests do not see one.
 test-gpu: $(VENV)/.dev-installed

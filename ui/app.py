@@ -7,6 +7,8 @@ pages need. `ui.web.permissions` then asks for every handler and route whether t
 from __future__ import annotations
 
 import threading
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -137,14 +139,22 @@ def build_app(settings: Settings) -> Guard:
     )
     # Problems with the scenes show here, in one sentence, rather than as an empty page.
     bench.scene_names()
-    app = FastAPI(title="maskgroup", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(ask_for_route)])
+
+    @asynccontextmanager
+    async def warm_up(_: FastAPI) -> AsyncGenerator[None]:
+        # Not before: while the pages are being built it would take the processor from them.
+        threading.Thread(target=_warm_up, args=(bench, groupings), daemon=True, name="warm-up").start()
+        yield
+
+    app = FastAPI(
+        title="maskgroup", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(ask_for_route)], lifespan=warm_up
+    )
     app.state.sessions = sessions
     add_routes(app, bench)
     add_compare_routes(app, bench, comparisons)
     add_review_routes(app, bench)
     check_routes(app)
     mount_pages(app, build_blocks(bench, settings, groupings, comparisons), sessions)
-    threading.Thread(target=_warm_up, args=(bench, groupings), daemon=True, name="warm-up").start()
     return Guard(app, hosts=hosts, sessions=sessions, uploads=UploadQuota(served), first_script=ANSWERS_SCRIPT)
 
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import median
 
-from sklearn.metrics import cohen_kappa_score
-
 from db.labels.rows import Label
 from engine.types import Decision, MaskPair
 
@@ -116,6 +114,8 @@ def cohen_kappa(both: Sequence[tuple[Decision, Decision]]) -> float | None:
     """Return Cohen's kappa of two people's ratings, None if it is not defined."""
     if len({rating for pair in both for rating in pair}) < 2:
         return None
+    from sklearn.metrics import cohen_kappa_score
+
     kappa = float(cohen_kappa_score([a for a, _ in both], [b for _, b in both]))
     return kappa if math.isfinite(kappa) else None
 

@@ -15,7 +15,7 @@ from engine.judging.calibration.fit import CALIBRATION_FILE
 from finetune.config import read_config
 from finetune.run_folder import ADAPTER
 from finetune.runs.model_card import METRICS, README
-from finetune.training.lora import base_source
+from finetune.training.base import base_source
 
 KEPT = (
     ADAPTER_CONFIG,

@@ -12,9 +12,7 @@ from finetune.data.corrections import SettledLabel
 from finetune.data.pairs import build_data_set
 from finetune.data.sample_sheet import draw_sheet
 from finetune.data.scene_pool import open_pool
-from finetune.runs.stages import build_trainer, data_settings, scenes_of
-from finetune.training.lora import prompt_of
-from finetune.training.memory_needs import examine_fit
+from finetune.training.base import prompt_of
 
 CALIBRATION_PAIRS = 64
 
@@ -44,6 +42,10 @@ def preview_training(config: TrainConfig, labels: Sequence[SettledLabel]) -> Pre
     Raises:
         MaskgroupError: If it cannot be done, or does not fit into the memory.
     """
+    # They bring torch, which the app does without until a model is asked or trained.
+    from finetune.runs.stages import build_trainer, data_settings, scenes_of
+    from finetune.training.memory_needs import examine_fit
+
     memory = examine_fit(config)
     if not memory.fits:
         raise RunError(memory.words())

@@ -42,6 +42,7 @@ from finetune.runs.events import EventWriter, Stage
 from finetune.runs.model_card import write_card
 from finetune.runs.models import RunModels
 from finetune.runs.promotion import promote
+from finetune.training.base import base_source, prompt_of
 from finetune.training.before_and_after import compare_judged, decide, judge_frozen, report_verdict
 from finetune.training.loop import Held, StepReport, Trainer
 from finetune.training.lora import (
@@ -49,10 +50,8 @@ from finetune.training.lora import (
     ProcessedCrop,
     Question,
     add_adapter,
-    base_source,
     keep_inputs_only,
     load_base,
-    prompt_of,
 )
 from finetune.training.memory_needs import check_fit
 from finetune.training.unsloth_backend import chooses_unsloth, load_for_training

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from engine.errors import ModelError
-from engine.judging.base import Prompt, default_prompt, load_prompt
+from engine.judging.base import Prompt
 from engine.judging.local.answer_logits import answer_log_probs
 from engine.judging.local.loading import four_bit_config, need_four_bit, pick_device, pick_dtype
 from engine.judging.local.passes import is_out_of_memory
 from engine.judging.local.qwen_vl import NO_WORDS, YES_WORDS, answer_token_ids, question_ids
 from engine.judging.local.tower import Grid, PatchedPicture, encode_pictures
 from engine.judging.pixel_limits import fit_picture, own_limit_of
-from engine.judging.sources import resolve_model
 from engine.types import UInt8Array
 from finetune.config import TrainConfig
+from finetune.training.base import base_source
 
 LANGUAGE_LAYERS = r".*language_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 VISION_LAYERS = r".*visual\..*\.(attn\.qkv|attn\.proj|linear_fc1|linear_fc2)"
@@ -53,18 +52,6 @@ class Question:
     b: ProcessedCrop
     is_same: bool
     weight: float = 1.0
-
-
-def base_source(model: str) -> str | Path:
-    """Return the folder or hub id of a base model by its name.
-
-    Raises:
-        ModelError: If there is no such model, or it is an adapter.
-    """
-    found = resolve_model(model)
-    if found.adapter is not None:
-        raise ModelError(f"{model!r} is an adapter, not a base; train on 'base', a model folder or a hub id.")
-    return found.base
 
 
 def load_base(config: TrainConfig) -> tuple[Any, Any, torch.device]:
@@ -259,8 +246,3 @@ class Answerer:
             )
             self._rows[a, b] = row[0], where[:, 0]
         return self._rows[a, b]
-
-
-def prompt_of(config: TrainConfig) -> Prompt:
-    """Return what a run's model is asked, in training as in judging."""
-    return load_prompt(default_prompt(config.model))

@@ -15,7 +15,8 @@ from engine.judging.local.loading import pick_device
 from engine.judging.memory import FOUR_BIT_BYTES, count_configured, count_quantised, count_stored, free_bytes, in_gb
 from engine.judging.shapes import ModelShape
 from finetune.config import TrainConfig
-from finetune.training.lora import base_source, training_dtype
+from finetune.training.base import base_source
+from finetune.training.lora import training_dtype
 
 PATCHES_PER_TOKEN = 2
 """Patches that pass the tower for each token: four make one image token, and both orders of a pair share its pictures."""

@@ -10,7 +10,7 @@ from typing import Any
 from engine.errors import ModelError
 from engine.judging.local.unsloth_import import import_fast_vision_model, why_no_unsloth
 from finetune.config import TrainConfig
-from finetune.training.lora import base_source
+from finetune.training.base import base_source
 
 
 def chooses_unsloth(config: TrainConfig) -> bool:

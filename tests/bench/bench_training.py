@@ -36,8 +36,9 @@ from finetune.data import pairs as pairs_module
 from finetune.data.corrections import SettledPair
 from finetune.data.pairs import DataSettings, build_data_set
 from finetune.data.scene_pool import ScenePool, open_pool
+from finetune.training.base import prompt_of
 from finetune.training.loop import Trainer
-from finetune.training.lora import Answerer, ProcessedCrop, Question, add_adapter, load_base, prompt_of
+from finetune.training.lora import Answerer, ProcessedCrop, Question, add_adapter, load_base
 from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 
 STYLES: tuple[Style, ...] = ("same", "random", "look_alike")

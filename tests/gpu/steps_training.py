@@ -15,8 +15,9 @@ from engine.judging.memory import LONG_PASS, count_configured, count_quantised, 
 from engine.judging.shapes import ModelShape
 from engine.judging.sources import LoadOptions
 from finetune.config import TrainConfig
+from finetune.training.base import prompt_of
 from finetune.training.loop import Trainer
-from finetune.training.lora import Answerer, Question, add_adapter, keep_inputs_only, load_base, prompt_of
+from finetune.training.lora import Answerer, Question, add_adapter, keep_inputs_only, load_base
 from finetune.training.memory_needs import Footprint, needed_for_training
 from tests.bench.bench_judging import judge_afresh
 from tests.gpu.crops import all_pairs, cycled_pairs, some_pairs

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from filelock import lock_descriptor
-from scipy.stats import binomtest
 
 from engine.errors import MaskError, MaskgroupError
 from engine.strict_json import to_json_text
@@ -131,6 +130,8 @@ def count(first: str, second: str, votes: Sequence[Vote]) -> Score:
     draws = len(votes) - decided
     if not decided:
         return Score(first, second, 0, 0, draws, None, None, None)
+    from scipy.stats import binomtest
+
     interval = binomtest(won[second], decided).proportion_ci(method="wilson")
     share = won[second] / decided
     return Score(first, second, won[first], won[second], draws, share, float(interval.low), float(interval.high))

@@ -12,8 +12,6 @@ from functools import cache
 from typing import Literal
 
 import numpy as np
-from scipy.stats import binomtest
-from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from engine.evaluation.comparison.paired import ComparedPair
 from engine.evaluation.pair_facts import PairFacts
@@ -119,6 +117,11 @@ def precision_recall(predictions: Sequence[Prediction]) -> Curve | None:
     p_same, is_same = split_scores(predictions)
     if len(p_same) == 0 or is_same.all() or not is_same.any():
         return None
+    from sklearn.metrics import (
+        average_precision_score,
+        precision_recall_curve,
+    )
+
     precision, recall, threshold = precision_recall_curve(is_same, p_same)
     return Curve(precision, recall, np.append(threshold, 1.0), float(average_precision_score(is_same, p_same)))
 
@@ -212,5 +215,7 @@ def _by_label(
 
 
 def _rate(right: int, total: int) -> Rate:
+    from scipy.stats import binomtest
+
     interval = binomtest(right, total).proportion_ci(method="wilson")
     return Rate(right / total, float(interval.low), float(interval.high))

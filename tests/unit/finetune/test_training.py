@@ -25,8 +25,9 @@ from finetune.data.scene_pool import ScenePool
 from finetune.runs.events import TAIL_BYTES, EventWriter, Stage, has_ended, read_events
 from finetune.runs.stages import build_trainer, fit_on_held_out, save_adapter
 from finetune.runs.worker import explain
+from finetune.training.base import prompt_of
 from finetune.training.loop import LossNotFinite, schedule
-from finetune.training.lora import Answerer, Question, add_adapter, load_base, prompt_of, trained_weights
+from finetune.training.lora import Answerer, Question, add_adapter, load_base, trained_weights
 from finetune.training.unsloth_backend import adapter_arguments, chooses_unsloth, load_for_training, loading_arguments
 from tests.training_room import open_room, write_training_room
 

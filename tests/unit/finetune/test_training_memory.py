@@ -29,6 +29,7 @@ from finetune.runs import stages
 from finetune.runs.stages import TrainingRun, save_adapter
 from finetune.runs.worker import explain
 from finetune.training import memory_needs
+from finetune.training.base import prompt_of
 from finetune.training.loop import Trainer
 from finetune.training.lora import (
     Answerer,
@@ -36,7 +37,6 @@ from finetune.training.lora import (
     add_adapter,
     keep_inputs_only,
     load_base,
-    prompt_of,
     trained_weights,
 )
 from finetune.training.memory_needs import (

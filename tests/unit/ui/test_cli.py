@@ -29,9 +29,18 @@ COMMANDS = [
 
 
 def test_starting_imports_no_slow_package() -> None:
-    asked = f"import sys, ui.cli; print(*(name for name in {SLOW} if name in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True)
-    assert done.stdout.split() == [], "importing ui.cli imports these"
+    assert imported_by("ui.cli", SLOW) == []
+
+
+def test_pages_are_built_without_what_models_and_figures_need() -> None:
+    """PyTorch and its kin take longer to import than all else: they come once the server answers, in the background."""
+    assert imported_by("ui.app", tuple(name for name in SLOW if name != "gradio")) == []
+
+
+def imported_by(module: str, names: tuple[str, ...]) -> list[str]:
+    """Those of `names` that are imported together with a module."""
+    asked = f"import sys, {module}; print(*(name for name in {names} if name in sys.modules))"
+    return subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True).stdout.split()
 
 
 def test_help_lists_every_command(monkeypatch: pytest.MonkeyPatch) -> None:

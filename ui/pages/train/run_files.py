@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from engine.types import UInt8Array
+from finetune.run_folder import SHEET_FILE
 from finetune.runs.export import export_adapter
 from finetune.runs.registry import Registry
-from finetune.runs.stages import SHEET_FILE
 
 
 def read_sheet(folder: Path) -> UInt8Array | None:
