@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import time
 import zipfile
 from collections.abc import Iterator
@@ -29,10 +30,32 @@ def tiny_scenes(tmp_path: Path) -> Path:
     return tmp_path / "scenes"
 
 
-def open_grouping_page(page: Page, address: str) -> None:
+CALLED = "<img src=x onerror=hacked=1>"
+
+
+@pytest.fixture(scope="module")
+def tiny_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of an app with two tiny rooms, so that no test changes the groups of another."""
+    folder = tmp_path_factory.mktemp("tiny")
+    scenes = folder / "scenes"
+    write_tiny_room(scenes)
+    shutil.copytree(scenes / "tiny", scenes / "called")
+    (scenes / "called" / "tiny_mesh.ply").rename(scenes / "called" / "called_mesh.ply")
+    shutil.copyfile(scenes / "ground_truth" / "tiny.txt", scenes / "ground_truth" / "called.txt")
+    (scenes / "called" / "maskgroup.json").write_text(json.dumps({"classes": {"7": CALLED}}))
+    with running_app(folder / "labels.db", "--scenes", str(scenes)) as address:
+        yield address
+
+
+def open_grouping_page(page: Page, address: str, scene: str | None = None) -> None:
     page.goto(address)
     page.get_by_role("tab", name="3D grouping").click()
     expect(page.locator("#mg-group-run")).to_be_enabled()
+    if scene is not None:
+        page.locator("#mg-group-scene input").click()
+        page.get_by_role("option", name=scene, exact=True).click()
+        # The scene that is open at first calls its objects otherwise.
+        expect(page.locator("#mg-group-list")).to_contain_text("bed 1: 3 masks")
 
 
 def summary(page: Page) -> Locator:
@@ -130,20 +153,17 @@ def test_groups_are_downloaded_corrected_and_open_elsewhere(page: Page, tiny_sce
         assert page.problems == []  # type: ignore[attr-defined]
 
 
-def test_what_a_scene_calls_its_objects_is_text(page: Page, tiny_scenes: Path, tmp_path: Path) -> None:
-    name = "<img src=x onerror=hacked=1>"
-    (tiny_scenes / "tiny" / "maskgroup.json").write_text(json.dumps({"classes": {"7": name}}))
-    with running_app(tmp_path / "labels.db", "--scenes", str(tiny_scenes)) as address:
-        open_grouping_page(page, address)
-        listed = page.locator("#mg-group-list").locator(ITEMS)
-        expect(listed).to_have_count(2)
-        expect(page.locator("#mg-group-list")).to_contain_text(f"{name} 1: 3 masks")
-        listed.nth(0).click()
-        expect(details(page)).to_contain_text(f"{name}, group 1: 3 masks")
-        expect(page.locator("#mg-group-room .legendtext").filter(has_text=name).first).to_be_visible()
-        assert page.evaluate("window.hacked") is None
-        assert page.locator("img[src=x]").count() == 0
-        assert page.problems == []  # type: ignore[attr-defined]
+def test_what_a_scene_calls_its_objects_is_text(page: Page, tiny_app: str) -> None:
+    open_grouping_page(page, tiny_app)
+    listed = page.locator("#mg-group-list").locator(ITEMS)
+    expect(listed).to_have_count(2)
+    expect(page.locator("#mg-group-list")).to_contain_text(f"{CALLED} 1: 3 masks")
+    listed.nth(0).click()
+    expect(details(page)).to_contain_text(f"{CALLED}, group 1: 3 masks")
+    expect(page.locator("#mg-group-room .legendtext").filter(has_text=CALLED).first).to_be_visible()
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("img[src=x]").count() == 0
+    assert page.problems == []  # type: ignore[attr-defined]
 
 
 def save_zip(page: Page, path: Path) -> Path:
@@ -153,35 +173,34 @@ def save_zip(page: Page, path: Path) -> Path:
     return path
 
 
-def test_a_correction_is_of_the_groups_on_the_screen(page: Page, tiny_scenes: Path, tmp_path: Path) -> None:
-    with running_app(tmp_path / "labels.db", "--scenes", str(tiny_scenes)) as address:
-        open_grouping_page(page, address)
-        listed, shown = page.locator("#mg-group-list").locator(ITEMS), page.locator("#mg-group-shown").locator("input, textarea")
-        expect(listed).to_have_count(2)
-        listed.nth(0).click()
-        expect(details(page)).to_contain_text("bed, group 1: 3 masks")
-        listed.nth(1).click()
-        expect(details(page)).to_contain_text("Picked before: bed, group 1")
-        # Somebody else merges them and takes that back: the groups are other ones now, which this page has not seen.
-        other = page.context.new_page()
-        other.set_default_timeout(WAIT_MS)
-        open_grouping_page(other, address)
-        others = other.locator("#mg-group-list").locator(ITEMS)
-        others.nth(0).click()
-        expect(details(other)).to_contain_text("bed, group 1: 3 masks")
-        others.nth(1).click()
-        expect(details(other)).to_contain_text("Picked before: bed, group 1")
-        other.locator("#mg-group-merge").click()
-        expect(summary(other)).to_contain_text("3 masks moved")
-        on_screen = shown.input_value()
-        page.locator("#mg-group-merge").click()
-        expect(page.get_by_text("nothing was corrected; look at them, then press again")).to_be_visible()
-        # The page shows the groups as they are, and the next correction is of those.
-        expect(summary(page)).to_contain_text("1 groups of 6 masks")
-        assert shown.input_value() != on_screen
-        page.locator("#mg-group-undo").click()
-        expect(summary(page)).to_contain_text("Undone: 3 masks moved")
-        assert page.problems == []  # type: ignore[attr-defined]
+def test_a_correction_is_of_the_groups_on_the_screen(page: Page, tiny_app: str) -> None:
+    open_grouping_page(page, tiny_app, "tiny")
+    listed, shown = page.locator("#mg-group-list").locator(ITEMS), page.locator("#mg-group-shown").locator("input, textarea")
+    expect(listed).to_have_count(2)
+    listed.nth(0).click()
+    expect(details(page)).to_contain_text("bed, group 1: 3 masks")
+    listed.nth(1).click()
+    expect(details(page)).to_contain_text("Picked before: bed, group 1")
+    # Somebody else merges them and takes that back: the groups are other ones now, which this page has not seen.
+    other = page.context.new_page()
+    other.set_default_timeout(WAIT_MS)
+    open_grouping_page(other, tiny_app, "tiny")
+    others = other.locator("#mg-group-list").locator(ITEMS)
+    others.nth(0).click()
+    expect(details(other)).to_contain_text("bed, group 1: 3 masks")
+    others.nth(1).click()
+    expect(details(other)).to_contain_text("Picked before: bed, group 1")
+    other.locator("#mg-group-merge").click()
+    expect(summary(other)).to_contain_text("3 masks moved")
+    on_screen = shown.input_value()
+    page.locator("#mg-group-merge").click()
+    expect(page.get_by_text("nothing was corrected; look at them, then press again")).to_be_visible()
+    # The page shows the groups as they are, and the next correction is of those.
+    expect(summary(page)).to_contain_text("1 groups of 6 masks")
+    assert shown.input_value() != on_screen
+    page.locator("#mg-group-undo").click()
+    expect(summary(page)).to_contain_text("Undone: 3 masks moved")
+    assert page.problems == []  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="module")
