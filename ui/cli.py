@@ -10,6 +10,7 @@ import typer
 from engine.errors import MaskgroupError
 from engine.version import VERSION
 from ui.commands.ablation import ablation
+from ui.commands.agree import agree
 from ui.commands.app import app
 from ui.commands.calibrate import calibrate_model
 from ui.commands.check import check
@@ -59,6 +60,7 @@ cli.command("export")(export)
 cli.command("judge")(judge)
 cli.command("evaluate")(evaluate)
 cli.command("compare")(compare)
+cli.command("agree")(agree)
 cli.command("ablation")(ablation)
 cli.command("calibrate")(calibrate_model)
 cli.command("train")(train)

@@ -121,6 +121,11 @@ class EndpointJudge:
         """Whether the server lists probabilities of tokens; else its answers are read from words."""
         return self.form.top > 0
 
+    @property
+    def pairs_a_call(self) -> int:
+        """Pairs for a call: twice as many as are sent at once, so that few places are empty while the last ones are answered."""
+        return 2 * self._client.pace.at_once
+
     def embed(self, crops: Sequence[UInt8Array]) -> Float32Array | None:
         """Return None: the protocol shows nothing of what a model sees."""
         return None

@@ -1,4 +1,4 @@
-"""Sends JSON to a server and gets JSON back: time limits, retries with backoff, few requests at once, errors in one sentence.
+"""Sends JSON to a server and gets JSON back: time limits, retries with backoff, many requests at once, errors in one sentence.
 
 The key comes from the environment only and is never logged. Knows nothing about what is asked.
 """
@@ -10,6 +10,7 @@ import json
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
@@ -19,10 +20,13 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from engine.errors import ModelError
+from engine.judging.served.pace import Pace
 from engine.strict_json import as_object, to_json_text
 
 AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 """HTTP answers that may be another one a moment later."""
+TOO_MUCH = frozenset({429, 503})
+"""HTTP answers that say that a server has too much to do."""
 CONNECT_TIMEOUT_S = 10.0
 LONGEST_WAIT_S = 30.0
 LARGEST_REPLY = 4 * 2**20
@@ -40,7 +44,7 @@ class EndpointSettings(BaseSettings):
         api_key: Sent as a bearer token; empty = none.
         endpoint_timeout_s: Most seconds for one answer.
         endpoint_tries: How often a request is sent before it counts as failed.
-        endpoint_at_once: Most requests under way at once.
+        endpoint_at_once: Requests under way at once; None = found by a short ramp.
         endpoint_backoff_s: Seconds before the second try; doubled for each one after.
     """
 
@@ -49,7 +53,7 @@ class EndpointSettings(BaseSettings):
     api_key: SecretStr = SecretStr("")
     endpoint_timeout_s: float = Field(default=120.0, gt=0)
     endpoint_tries: int = Field(default=5, ge=1)
-    endpoint_at_once: int = Field(default=8, ge=1)
+    endpoint_at_once: int | None = Field(default=None, ge=1)
     endpoint_backoff_s: float = Field(default=0.5, ge=0)
 
     @classmethod
@@ -86,13 +90,16 @@ class HttpClient:
     Args:
         base: Root of its API, without a slash at the end.
         settings: The server's key, and limits of time and tries.
+        clock: Gives the time in seconds, for the ramp.
 
     Raises:
         ModelError: If the key contains characters that no key has.
     """
 
-    def __init__(self, base: str, settings: EndpointSettings) -> None:
+    def __init__(self, base: str, settings: EndpointSettings, *, clock: Callable[[], float] = time.perf_counter) -> None:
         self.base = base
+        self.pace = Pace(settings.endpoint_at_once, clock=clock)
+        """How many requests are under way at once."""
         self._settings = settings
         key = settings.api_key.get_secret_value().strip()
         if not key.isascii() or not key.isprintable():
@@ -105,6 +112,8 @@ class HttpClient:
         self._options: dict[str, Any] = {
             "headers": {"Authorization": f"Bearer {key}"} if key else {},
             "timeout": httpx.Timeout(settings.endpoint_timeout_s, connect=CONNECT_TIMEOUT_S, pool=None),
+            # The pace limits them; connections that are closed and made again would only cost time.
+            "limits": httpx.Limits(max_connections=None, max_keepalive_connections=None),
             # No proxy for this machine itself.
             "trust_env": not is_here,
             "verify": httpx.create_ssl_context() if base.startswith("https://") else True,
@@ -127,23 +136,35 @@ class HttpClient:
         Raises:
             ModelError: If one of them fails for good; the others are given up then.
         """
-        free = asyncio.Semaphore(self._settings.endpoint_at_once)
+        waiting = deque(enumerate(bodies))
+        answers: list[tuple[ReadT, float] | None] = [None] * len(bodies)
+        under_way = 0
 
-        async def one(client: httpx.AsyncClient, body: Mapping[str, object]) -> tuple[ReadT, float]:
-            async with free:
-                started = time.perf_counter()
-                reply = await self._send(client, "POST", "/chat/completions", body)
-                return read(reply), time.perf_counter() - started
+        async def one(client: httpx.AsyncClient, place: int, body: Mapping[str, object]) -> None:
+            nonlocal under_way
+            started = time.perf_counter()
+            reply = await self._send(client, "POST", "/chat/completions", body)
+            answers[place] = read(reply), time.perf_counter() - started
+            under_way -= 1
+            self.pace.answered(is_waiting=bool(waiting))
+            send_more(client)
+
+        def send_more(client: httpx.AsyncClient) -> None:
+            nonlocal under_way
+            while waiting and under_way < self.pace.at_once:
+                under_way += 1
+                group.create_task(one(client, *waiting.popleft()))
 
         try:
             async with httpx.AsyncClient(**self._options) as client, asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(client, body)) for body in bodies]
-        except ExceptionGroup as group:
-            failure = group.exceptions[0]
+                self.pace.begin()
+                send_more(client)
+        except ExceptionGroup as failures:
+            failure = failures.exceptions[0]
             if isinstance(failure, ModelError):
                 raise failure from failure.__cause__
             raise
-        return [task.result() for task in tasks]
+        return [answer for answer in answers if answer is not None]
 
     async def _send(
         self, client: httpx.AsyncClient, method: str, path: str, body: Mapping[str, object] | None
@@ -156,6 +177,7 @@ class HttpClient:
                 async with asyncio.timeout(self._settings.endpoint_timeout_s):
                     status, asked_wait_s, content = await _exchange(client, method, self.base + path, body)
             except (TimeoutError, httpx.TimeoutException):
+                self.pace.is_too_much()
                 why = f"gave no answer within {self._settings.endpoint_timeout_s:g} s"
             except httpx.ConnectError as error:
                 why = f"cannot be reached ({_first_line(error)})"
@@ -166,6 +188,8 @@ class HttpClient:
             else:
                 if status not in AGAIN:
                     return self._accept(status, path, content)
+                if status in TOO_MUCH:
+                    self.pace.is_too_much()
                 why = f"answered HTTP {status} ({said_in(content)})"
                 wait_s = max(wait_s, asked_wait_s)
             if tried + 1 < self._settings.endpoint_tries:

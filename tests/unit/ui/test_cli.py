@@ -21,6 +21,7 @@ COMMANDS = [
     "evaluate",
     "compare",
     "ablation",
+    "agree",
     "calibrate",
     "train",
     "doctor",
