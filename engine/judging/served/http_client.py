@@ -12,7 +12,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -32,6 +32,9 @@ LONGEST_WAIT_S = 30.0
 LARGEST_REPLY = 4 * 2**20
 """Bytes; an answer of one token has a few thousand."""
 
+CHAT, CLASSIFY = "/chat/completions", "/classify"
+
+Route = Literal["auto", "chat", "classify"]
 ReadT = TypeVar("ReadT")
 
 logger = logging.getLogger(__name__)
@@ -46,6 +49,8 @@ class EndpointSettings(BaseSettings):
         endpoint_tries: How often a request is sent before it counts as failed.
         endpoint_at_once: Requests under way at once; None = found by a short ramp.
         endpoint_backoff_s: Seconds before the second try; doubled for each one after.
+        endpoint_route: "chat" = as an answer in a chat, "classify" = as a class, "auto" = as a class where there is no chat.
+        endpoint_classes: What the classes of a server spell, with commas between, in the order in which it was started with them.
     """
 
     model_config = SettingsConfigDict(env_prefix="MASKGROUP_", extra="ignore")
@@ -55,6 +60,8 @@ class EndpointSettings(BaseSettings):
     endpoint_tries: int = Field(default=5, ge=1)
     endpoint_at_once: int | None = Field(default=None, ge=1)
     endpoint_backoff_s: float = Field(default=0.5, ge=0)
+    endpoint_route: Route = "auto"
+    endpoint_classes: str = "yes,Yes,Ġyes,ĠYes,YES,no,No,Ġno,ĠNo,NO"
 
     @classmethod
     def from_environment(cls) -> EndpointSettings:
@@ -98,9 +105,9 @@ class HttpClient:
 
     def __init__(self, base: str, settings: EndpointSettings, *, clock: Callable[[], float] = time.perf_counter) -> None:
         self.base = base
+        self.settings = settings
         self.pace = Pace(settings.endpoint_at_once, clock=clock)
         """How many requests are under way at once."""
-        self._settings = settings
         key = settings.api_key.get_secret_value().strip()
         if not key.isascii() or not key.isprintable():
             raise ModelError("MASKGROUP_API_KEY holds characters that no key has; set it again.")
@@ -129,9 +136,9 @@ class HttpClient:
             return await self._send(client, "GET", path, None)
 
     async def each(
-        self, bodies: Sequence[Mapping[str, object]], read: Callable[[Mapping[str, Any]], ReadT]
+        self, bodies: Sequence[Mapping[str, object]], read: Callable[[Mapping[str, Any]], ReadT], *, path: str = CHAT
     ) -> list[tuple[ReadT, float]]:
-        """Post each body to /chat/completions, some at once; return what `read` makes of each reply, and the seconds each took.
+        """Post each body to a path, some at once; return what `read` makes of each reply, and the seconds each took.
 
         Raises:
             ModelError: If one of them fails for good; the others are given up then.
@@ -143,7 +150,7 @@ class HttpClient:
         async def one(client: httpx.AsyncClient, place: int, body: Mapping[str, object]) -> None:
             nonlocal under_way
             started = time.perf_counter()
-            reply = await self._send(client, "POST", "/chat/completions", body)
+            reply = await self._send(client, "POST", path, body)
             answers[place] = read(reply), time.perf_counter() - started
             under_way -= 1
             self.pace.answered(is_waiting=bool(waiting))
@@ -170,15 +177,17 @@ class HttpClient:
         self, client: httpx.AsyncClient, method: str, path: str, body: Mapping[str, object] | None
     ) -> Mapping[str, Any]:
         """Send a request, and retry until it is answered or cannot succeed."""
+        # vLLM's own paths are beside those of the OpenAI protocol, not under their root.
+        address = (self.base.removesuffix("/v1") if path == CLASSIFY else self.base) + path
         why = ""
-        for tried in range(self._settings.endpoint_tries):
-            wait_s = random.uniform(0.5, 1.0) * self._settings.endpoint_backoff_s * 2**tried
+        for tried in range(self.settings.endpoint_tries):
+            wait_s = random.uniform(0.5, 1.0) * self.settings.endpoint_backoff_s * 2**tried
             try:
-                async with asyncio.timeout(self._settings.endpoint_timeout_s):
-                    status, asked_wait_s, content = await _exchange(client, method, self.base + path, body)
+                async with asyncio.timeout(self.settings.endpoint_timeout_s):
+                    status, asked_wait_s, content = await _exchange(client, method, address, body)
             except (TimeoutError, httpx.TimeoutException):
                 self.pace.is_too_much()
-                why = f"gave no answer within {self._settings.endpoint_timeout_s:g} s"
+                why = f"gave no answer within {self.settings.endpoint_timeout_s:g} s"
             except httpx.ConnectError as error:
                 why = f"cannot be reached ({_first_line(error)})"
             except httpx.TransportError as error:
@@ -192,10 +201,10 @@ class HttpClient:
                     self.pace.is_too_much()
                 why = f"answered HTTP {status} ({said_in(content)})"
                 wait_s = max(wait_s, asked_wait_s)
-            if tried + 1 < self._settings.endpoint_tries:
+            if tried + 1 < self.settings.endpoint_tries:
                 logger.info("%s %s; trying again in %.1f s", self.base, why, min(wait_s, LONGEST_WAIT_S))
                 await asyncio.sleep(min(wait_s, LONGEST_WAIT_S))
-        tries = self._settings.endpoint_tries
+        tries = self.settings.endpoint_tries
         raise ModelError(
             f"The server at {self.base} {why}, {f'{tries} times in a row' if tries > 1 else 'once'}; "
             "see that it runs, then try again: what is done is kept."
@@ -209,8 +218,9 @@ class HttpClient:
                 f"The server at {self.base} {fault} (HTTP {status}); set MASKGROUP_API_KEY to one that it knows.", status, said
             )
         if status == 404:
+            advice = "start it with --runner pooling" if path == CLASSIFY else "give an address such as http://HOST:PORT/v1"
             raise Refusal(
-                f"The server at {self.base} has no {path} (HTTP 404: {said}); give an address such as http://HOST:PORT/v1.",
+                f"The server at {self.base} has no {path} (HTTP 404: {said}); {advice}.",
                 404,
                 said,
             )

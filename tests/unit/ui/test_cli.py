@@ -22,6 +22,7 @@ COMMANDS = [
     "compare",
     "ablation",
     "agree",
+    "reproduce",
     "calibrate",
     "train",
     "doctor",
