@@ -1,7 +1,8 @@
 """A small OpenAI-compatible server around a real model, for the tests of the endpoint judge: a process of its own, real HTTP.
 
 It answers with the plain path of transformers, `model(**processor(...))`, so it shares no code with what is tested. Run it as
-`python -m tests.model_server MODEL --port N [--adapter NAME=FOLDER] [--journal FILE]`.
+`python -m tests.model_server MODEL --port N [--adapter NAME=FOLDER] [--journal FILE]`. With `--classes TOKENS` it has no chat and
+answers as vLLM's `/classify` is documented to (`vllm serve --runner pooling`, with these tokens as `classifier_from_token`).
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ class Answerer:
                 else:
                     content.append({"type": "text", "text": part["text"]})
             messages.append({"role": message["role"], "content": content})
-        text = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        text = self.processor.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=body.get("add_generation_prompt", True)
+        )
         inputs = self.processor(text=[text], images=images, return_tensors="pt")
         with self._lock, torch.inference_mode():
             if self.has_adapters and body["model"] == "base":
@@ -99,6 +102,29 @@ def build(answerer: Answerer, *, journal: Path | None = None) -> FastAPI:
     return app
 
 
+def build_pooling(answerer: Answerer, classes: list[str]) -> FastAPI:
+    """Return the application that gives the probabilities of classes, and has no chat."""
+    app = FastAPI()
+    tokens = answerer.processor.tokenizer.convert_tokens_to_ids(classes)
+    assert None not in tokens
+
+    @app.get("/v1/models")
+    def models() -> dict[str, Any]:
+        return {"object": "list", "data": [{"id": name, "object": "model"} for name in answerer.names]}
+
+    @app.post("/classify")
+    def classify(body: dict[str, Any]) -> dict[str, Any]:
+        if body["model"] not in answerer.names:
+            raise HTTPException(404, f"The model `{body['model']}` does not exist.")
+        # Its default; the generation prompt has to be asked for.
+        scores = answerer.first_token({"add_generation_prompt": False, **body})[tokens]
+        data = {"index": 0, "label": None, "probs": scores.softmax(-1).tolist(), "num_classes": len(tokens)}
+        usage = {"prompt_tokens": 1, "total_tokens": 1, "completion_tokens": 0, "prompt_tokens_details": None}
+        return {"id": "classify-1", "object": "list", "created": 0, "model": body["model"], "data": [data], "usage": usage}
+
+    return app
+
+
 def main() -> None:
     """Serve until killed."""
     parser = argparse.ArgumentParser()
@@ -106,9 +132,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--adapter", action="append", default=[])
     parser.add_argument("--journal", type=Path)
+    parser.add_argument("--classes")
     args = parser.parse_args()
     answerer = Answerer(args.model, dict(pair.split("=", 1) for pair in args.adapter))
-    app = build(answerer, journal=args.journal)
+    app = build_pooling(answerer, args.classes.split(",")) if args.classes else build(answerer, journal=args.journal)
     uvicorn.run(app, host="127.0.0.1", port=args.port, log_level="warning")
 
 

@@ -10,6 +10,7 @@ import typer
 from engine.errors import MaskgroupError
 from engine.version import VERSION
 from ui.commands.ablation import ablation
+from ui.commands.agree import agree
 from ui.commands.app import app
 from ui.commands.calibrate import calibrate_model
 from ui.commands.check import check
@@ -22,6 +23,7 @@ from ui.commands.import_scene import import_command
 from ui.commands.judge import judge
 from ui.commands.labels import labels
 from ui.commands.render import render
+from ui.commands.reproduce import reproduce
 from ui.commands.scenes import scenes
 from ui.commands.train import train
 
@@ -59,6 +61,8 @@ cli.command("export")(export)
 cli.command("judge")(judge)
 cli.command("evaluate")(evaluate)
 cli.command("compare")(compare)
+cli.command("reproduce")(reproduce)
+cli.command("agree")(agree)
 cli.command("ablation")(ablation)
 cli.command("calibrate")(calibrate_model)
 cli.command("train")(train)

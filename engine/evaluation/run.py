@@ -23,7 +23,7 @@ from engine.evaluation.result_files import METRICS_FILE, PREDICTIONS, SETTINGS
 from engine.evaluation.trained_on import UNKNOWN, TrainedOn
 from engine.files import write_atomically
 from engine.grouping.pipeline import find_truth
-from engine.judging.base import AMBIGUOUS_ABOVE, DEFAULT_PROMPT, CropPair, Judge, load_prompt
+from engine.judging.base import AMBIGUOUS_ABOVE, DEFAULT_PROMPT, CropPair, Judge, ServedJudge, load_prompt
 from engine.judging.calibration.fit import margin_of
 from engine.scenes import scene_settings
 from engine.strict_json import as_object
@@ -35,7 +35,7 @@ from engine.views.identical_copies import find_identical_copies
 SAME_CALIBRATION = 1e-3
 """How far two probabilities of one raw answer may lie apart where the calibration is the same: rounding only."""
 PAIRS_A_CALL = 16
-"""Pairs handed to the judge at once; what a kill can cost."""
+"""Pairs handed to the judge at once, more where a server can take more; what a kill can cost."""
 
 OnProgress = Callable[[str, int, int], None]
 """Told what is being done, how much is done and of how much."""
@@ -242,7 +242,8 @@ def _is_calibrated_alike(prediction: Prediction, judge: Judge) -> bool:
 def _judge_batch(
     pairs: Sequence[SampledPair], start: int, frames: FrameSource, judge: Judge, settings: EvaluationSettings
 ) -> list[Prediction]:
-    batch = pairs[start : start + PAIRS_A_CALL]
+    at_once = max(judge.pairs_a_call, PAIRS_A_CALL) if isinstance(judge, ServedJudge) else PAIRS_A_CALL
+    batch = pairs[start : start + at_once]
     style = judge.prompt.picture
     asked = [CropPair(*(show_mask(frames.frame(key.view), key, style=style) for key in (p.pair.a, p.pair.b))) for p in batch]
     if settings.both_orders:

@@ -50,7 +50,7 @@ def check_served(served: ServedJudge, local: TowerJudge, pairs: Sequence[CropPai
     Raises:
         ModelError: If they do not agree.
     """
-    said, whole = _raw(served.judge(pairs)), _raw(local.judge(pairs))
+    said, whole = raw_probabilities(served.judge(pairs)), raw_probabilities(local.judge(pairs))
     if not served.gives_probabilities:
         wrong = int(((said >= 0.5) != (whole >= 0.5))[np.abs(whole - 0.5) > 0.2].sum())
         if wrong:
@@ -59,7 +59,7 @@ def check_served(served: ServedJudge, local: TowerJudge, pairs: Sequence[CropPai
     distance = float(np.abs(said - whole).mean())
     if distance <= PLAIN_DISTANCE:
         return
-    if local.leave_tower_out() and float(np.abs(said - _raw(local.judge(pairs))).mean()) < distance / 2:
+    if local.leave_tower_out() and float(np.abs(said - raw_probabilities(local.judge(pairs))).mean()) < distance / 2:
         raise ModelError(
             f"{_head(served)} answers like that adapter without its part in the vision tower (P(same) is off by {distance:.3f} on "
             f"average); start the server with --enable-tower-connector-lora, or train with --language-only."
@@ -75,6 +75,6 @@ def _head(served: ServedJudge) -> str:
     return f"The server's {served.name!r} is not the adapter of that name here: it"
 
 
-def _raw(verdicts: Sequence[Verdict]) -> Float64Array:
+def raw_probabilities(verdicts: Sequence[Verdict]) -> Float64Array:
     """Return P(same) before calibration, (N,) float64, because the two sides may have different calibrations."""
     return np.array([v.p_same if v.uncalibrated is None else v.uncalibrated for v in verdicts])

@@ -119,6 +119,11 @@ class ServedJudge(Judge, Protocol):
         """Whether the server lists probabilities; else its P(same) is read from words and only its answers mean anything."""
         ...
 
+    @property
+    def pairs_a_call(self) -> int:
+        """Pairs that `judge` should be handed at once, so that the server is kept busy."""
+        ...
+
 
 @runtime_checkable
 class TowerJudge(Judge, Protocol):

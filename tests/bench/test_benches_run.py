@@ -105,6 +105,11 @@ def check_room_page(text: str) -> None:
         assert number(text, words) > 0
 
 
+def check_served(text: str) -> None:
+    assert all(float(cells(text, way)[0]) > 0 for way in ("8 at once", "found by the ramp"))
+    assert number(text, "at once in the end:") in (8, 16, 32, 64)
+
+
 def check_surroundings(text: str) -> None:
     rows = [line for line in text.splitlines() if line.startswith("| small |")]
     assert len(rows) == 6
@@ -138,6 +143,7 @@ PRINTS: dict[str, Callable[[str], None]] = {
     "bench_review_load": check_review_load,
     "bench_robust": check_robust,
     "bench_room_page": check_room_page,
+    "bench_served": check_served,
     "bench_surroundings": check_surroundings,
     "bench_training": check_training,
 }

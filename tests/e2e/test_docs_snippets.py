@@ -113,6 +113,8 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
             "maskgroup compare": Instead(before=(EVALUATE_TUNED,)),
             "maskgroup train": Instead(TINY_TRAINING),
             "maskgroup ablation": Instead("--pairs 4"),
+            "maskgroup agree": Instead("--pairs 4 --scene sh3d_living"),
+            "maskgroup reproduce": NotRun("needs Replica; test_reproduce_command runs it on small rooms"),
             "maskgroup calibrate": Instead("--pairs 8 --dry-run"),
             "maskgroup labels export": Instead(),
             "maskgroup app": NotRun("serves until it is stopped; the browser tests start it"),
@@ -125,6 +127,12 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
     ),
     ("docs/backends.md", "vllm serve Qwen/Qwen3-VL-8B-Instruct --limit-mm-per-prompt '{\"image\": 2}' \\"): Shell(
         {"vllm serve": OTHER_SERVER, "maskgroup evaluate": OTHER_SERVER, "maskgroup compare": OTHER_SERVER}
+    ),
+    ("docs/backends.md", "vllm serve Qwen/Qwen3-VL-8B-Instruct --port 8001 --runner pooling --convert classify \\"): Shell(
+        {"vllm serve": OTHER_SERVER, "maskgroup agree": OTHER_SERVER}
+    ),
+    ("docs/backends.md", "maskgroup agree --model tuned --model http://127.0.0.1:8000/v1#tuned"): Shell(
+        {"maskgroup agree --model tuned": OTHER_SERVER, "maskgroup agree --model base": Instead("--pairs 4 --scene sh3d_living")}
     ),
     ("docs/backends.md", "from pathlib import Path"): Python(
         replace=(("SamplingSettings()", "SamplingSettings(pairs=12)"),)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,8 @@ from engine.judging.base import CropPair
 from engine.judging.registry import load_judge
 from engine.judging.served.endpoint import AnswerForm, EndpointJudge
 from engine.judging.served.parsing import TEXT_FLOOR
+from tests.boxes_room import write_boxes
+from tests.command_line import run_command
 from tests.model_process import free_port, wait_until_up
 
 MISSING = [package for package in ("openai", "requests", "uvicorn") if find_spec(package) is None]
@@ -56,6 +60,19 @@ def test_words_say_what_the_local_model_says(server: str) -> None:
     for p, verdict in clear:
         assert verdict.p_same == pytest.approx(1 - TEXT_FLOOR if p >= 0.5 else TEXT_FLOOR)
         assert verdict.ambiguity == 0
+
+
+def test_agree_compares_answers_only_where_there_are_only_words(server: str, tmp_path: Path) -> None:
+    write_boxes(tmp_path / "boxes", views=3, grid=(2, 2), cell=(50, 50), box=(24, 24))
+    done = run_command(
+        "agree", "--model", "base", "--model", f"{server}#{BUNDLED_MODEL}", "--scene", tmp_path / "boxes", "--pairs", 6, "--json"
+    )
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert [way["gives_probabilities"] for way in found["ways"]] == [True, False]
+    assert (found["meaning"], found["mean_change"], found["correlation"]) == ("words", None, None)
+    # One spelling may lead where all spellings together just do not.
+    assert all(abs(changed["p_same"][0] - 0.5) < 0.03 for changed in found["changed"])
 
 
 def test_another_model_is_refused_in_one_sentence(server: str) -> None:

@@ -1,7 +1,7 @@
 """A judge behind an OpenAI-compatible server (vLLM, `transformers serve`, llama.cpp and others), asked over HTTP.
 
-Knows the protocol's two calls that matter here (`/models`, `/chat/completions`) and nothing of weights: a base and its LoRA
-adapters are just model names. `parsing` reads answers; `http_client` handles waiting, retries and limits.
+Knows the protocol's two calls that matter here (`/models`, `/chat/completions`), vLLM's `/classify`, and nothing of weights: a base
+and its LoRA adapters are just model names. `parsing` reads answers; `http_client` handles waiting, retries and limits.
 """
 
 from __future__ import annotations
@@ -23,8 +23,15 @@ from engine.errors import ModelError
 from engine.judging.base import AMBIGUOUS_ABOVE, CropPair, Prompt
 from engine.judging.calibration.fit import Calibration, usable_with
 from engine.judging.pixel_limits import fit_picture
-from engine.judging.served.http_client import EndpointSettings, HttpClient, Refusal
-from engine.judging.served.parsing import UNCLEAR, AnswerMass, mass_from_logprobs, mass_from_text
+from engine.judging.served.http_client import CHAT, CLASSIFY, EndpointSettings, HttpClient, Refusal
+from engine.judging.served.parsing import (
+    UNCLEAR,
+    AnswerMass,
+    answer_of_token,
+    mass_from_classes,
+    mass_from_logprobs,
+    mass_from_text,
+)
 from engine.types import Float32Array, UInt8Array, Verdict, no_probability
 
 FARTHEST_MARGIN = 20.0
@@ -38,12 +45,22 @@ class AnswerForm:
 
     Attributes:
         top: How many of the likeliest first tokens it must list; 0 = words only.
+        classes: What each of its classes spells, where it is asked for classes; () = it is asked for an answer in a chat.
     """
 
     top: int
+    classes: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """Where such an answer is asked for."""
+        return CLASSIFY if self.classes else CHAT
 
     def fields(self) -> dict[str, object]:
         """Return the fields of the request that ask for this form; temperature 0 makes the answer repeatable."""
+        if self.classes:
+            # Left out by default; without it the last token is the question's, and nobody was about to answer.
+            return {"add_generation_prompt": True}
         if self.top:
             return {"max_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": self.top}
         return {"max_tokens": TEXT_TOKENS, "temperature": 0}
@@ -51,6 +68,26 @@ class AnswerForm:
 
 FORMS = (AnswerForm(20), AnswerForm(5), AnswerForm(0))
 """Asked for in this order, until the server takes one: 20 is the protocol's most, some servers stop at 5, some give none."""
+
+
+def parse_classes(text: str) -> AnswerForm:
+    """Read what a server's classes spell, e.g. "no,yes".
+
+    Raises:
+        ModelError: If a class spells neither, or one of the two is missing.
+    """
+    classes = tuple(text.split(","))
+    if any(not answer_of_token(spelt) for spelt in classes) or {answer_of_token(spelt) for spelt in classes} != {"yes", "no"}:
+        raise ModelError(
+            f"MASKGROUP_ENDPOINT_CLASSES={text!r} cannot be used: expected spellings of yes and no with commas between, "
+            "in the order of the server's classifier_from_token, for example no,yes."
+        )
+    return AnswerForm(0, classes)
+
+
+def lacks_chat(refusal: Refusal) -> bool:
+    """Whether a server refused because it has no chat: vLLM with `--runner pooling` lacks the path, or says so."""
+    return refusal.status in (404, 405, 501) or "chat completions" in refusal.said.lower()
 
 
 @dataclass(frozen=True)
@@ -118,8 +155,13 @@ class EndpointJudge:
 
     @property
     def gives_probabilities(self) -> bool:
-        """Whether the server lists probabilities of tokens; else its answers are read from words."""
-        return self.form.top > 0
+        """Whether the server gives probabilities of tokens or classes; else its answers are read from words."""
+        return self.form.top > 0 or bool(self.form.classes)
+
+    @property
+    def pairs_a_call(self) -> int:
+        """Pairs for a call: twice as many as are sent at once, so that few places are empty while the last ones are answered."""
+        return 2 * self._client.pace.at_once
 
     def embed(self, crops: Sequence[UInt8Array]) -> Float32Array | None:
         """Return None: the protocol shows nothing of what a model sees."""
@@ -141,9 +183,9 @@ class EndpointJudge:
         asked = [(urls[id(pair.a)], urls[id(pair.b)]) for pair in pairs]
         if both:
             asked += [(b, a) for a, b in asked]
-        answers = _run(self._client.each([self._body(a, b, self.prompt.text) for a, b in asked], self._read))
+        answers = self._post([self._body(a, b, self.prompt.text) for a, b in asked])
         unclear = [i for i, (mass, _) in enumerate(answers) if mass.ambiguity > AMBIGUOUS_ABOVE] if self.prompt.forced else []
-        again = _run(self._client.each([self._body(*asked[i], self.prompt.forced_text) for i in unclear], self._read))
+        again = self._post([self._body(*asked[i], self.prompt.forced_text) for i in unclear])
         forced = {i % len(pairs) for i in unclear}
         for i, (mass, seconds) in zip(unclear, again, strict=True):
             answers[i] = (mass, answers[i][1] + seconds)
@@ -171,14 +213,32 @@ class EndpointJudge:
         Raises:
             ModelError: As `judge`.
         """
-        plain = png_data_url(np.full((64, 64, 3), 128, dtype=np.uint8))
+        route = self._client.settings.endpoint_route
+        if route == "classify":
+            self._try_classes()
+            return
+        try:
+            self._try_chat()
+        except Refusal as refusal:
+            if route == "chat" or not lacks_chat(refusal):
+                raise
+            try:
+                self._try_classes()
+            except Refusal:
+                raise refusal from None
+
+    def _try_classes(self) -> None:
+        self.form = parse_classes(self._client.settings.endpoint_classes)
+        self._post([self._plain_body()])
+
+    def _try_chat(self) -> None:
         overlooks = False
         for form in FORMS:
             if overlooks and form.top:
                 continue
             self.form = form
             try:
-                _run(self._client.each([self._body(plain, plain, self.prompt.text)], self._read))
+                self._post([self._plain_body()])
             except _NoLogprobs:
                 # The server accepts these fields but ignores them, so a shorter list will not help.
                 overlooks = True
@@ -187,6 +247,14 @@ class EndpointJudge:
                     raise
             else:
                 return
+
+    def _post(self, bodies: Sequence[Mapping[str, object]]) -> list[tuple[AnswerMass, float]]:
+        """Send requests in the form that is asked for; return what each answer says and how long it took, in order."""
+        return _run(self._client.each(bodies, self._read, path=self.form.path))
+
+    def _plain_body(self) -> dict[str, object]:
+        plain = png_data_url(np.full((64, 64, 3), 128, dtype=np.uint8))
+        return self._body(plain, plain, self.prompt.text)
 
     def _body(self, a: str, b: str, question: str) -> dict[str, object]:
         images = [{"type": "image_url", "image_url": {"url": url}} for url in (a, b)]
@@ -199,6 +267,8 @@ class EndpointJudge:
         Raises:
             ModelError: If it is not a reply of the protocol.
         """
+        if self.form.classes:
+            return self._read_classes(reply)
         try:
             choice = reply["choices"][0]
             if self.form.top:
@@ -217,6 +287,25 @@ class EndpointJudge:
                 f"(expected choices[0] with logprobs or a message, got {str(dict(reply))[:80]!r}); is it a chat server?"
             ) from error
         return mass_from_text(text) or UNCLEAR
+
+    def _read_classes(self, reply: Mapping[str, Any]) -> AnswerMass:
+        try:
+            values = [float(value) for value in reply["data"][0]["probs"]]
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"The server at {self._address.base} answered something else than vLLM's /classify does "
+                f"(expected data[0].probs, got {str(dict(reply))[:80]!r}); start it with --runner pooling --convert classify."
+            ) from error
+        if wrong := [value for value in values if not math.isfinite(value)]:
+            raise no_probability(self.name, wrong[0])
+        try:
+            return mass_from_classes(values, self.form.classes)
+        except ValueError as error:
+            raise ModelError(
+                f"The classes of the server at {self._address.base} are not those expected ({error}): yes and no in "
+                f"{len(self.form.classes)} spellings ({','.join(self.form.classes)}), or one; start it with these as "
+                "classifier_from_token, or set MASKGROUP_ENDPOINT_CLASSES to those that it was started with."
+            ) from error
 
 
 class _NoLogprobs(ModelError):
@@ -274,7 +363,10 @@ def load_endpoint(
         judge.try_once()
     except Refusal as refusal:
         if refusal.status == 404:
-            listed = ", ".join(_listed_models(client)[:8]) or "none"
+            names = _listed_models(client)
+            if address.model in names:
+                raise
+            listed = ", ".join(names[:8]) or "none"
             raise ModelError(
                 f"The server at {address.base} has no model {address.model!r} (HTTP 404); it lists {listed}: give http://HOST:PORT/v1#MODEL."
             ) from refusal

@@ -1,4 +1,4 @@
-"""Sends JSON to a server and gets JSON back: time limits, retries with backoff, few requests at once, errors in one sentence.
+"""Sends JSON to a server and gets JSON back: time limits, retries with backoff, many requests at once, errors in one sentence.
 
 The key comes from the environment only and is never logged. Knows nothing about what is asked.
 """
@@ -10,8 +10,9 @@ import json
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -19,15 +20,21 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from engine.errors import ModelError
+from engine.judging.served.pace import Pace
 from engine.strict_json import as_object, to_json_text
 
 AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 """HTTP answers that may be another one a moment later."""
+TOO_MUCH = frozenset({429, 503})
+"""HTTP answers that say that a server has too much to do."""
 CONNECT_TIMEOUT_S = 10.0
 LONGEST_WAIT_S = 30.0
 LARGEST_REPLY = 4 * 2**20
 """Bytes; an answer of one token has a few thousand."""
 
+CHAT, CLASSIFY = "/chat/completions", "/classify"
+
+Route = Literal["auto", "chat", "classify"]
 ReadT = TypeVar("ReadT")
 
 logger = logging.getLogger(__name__)
@@ -40,8 +47,10 @@ class EndpointSettings(BaseSettings):
         api_key: Sent as a bearer token; empty = none.
         endpoint_timeout_s: Most seconds for one answer.
         endpoint_tries: How often a request is sent before it counts as failed.
-        endpoint_at_once: Most requests under way at once.
+        endpoint_at_once: Requests under way at once; None = found by a short ramp.
         endpoint_backoff_s: Seconds before the second try; doubled for each one after.
+        endpoint_route: "chat" = as an answer in a chat, "classify" = as a class, "auto" = as a class where there is no chat.
+        endpoint_classes: What the classes of a server spell, with commas between, in the order in which it was started with them.
     """
 
     model_config = SettingsConfigDict(env_prefix="MASKGROUP_", extra="ignore")
@@ -49,8 +58,10 @@ class EndpointSettings(BaseSettings):
     api_key: SecretStr = SecretStr("")
     endpoint_timeout_s: float = Field(default=120.0, gt=0)
     endpoint_tries: int = Field(default=5, ge=1)
-    endpoint_at_once: int = Field(default=8, ge=1)
+    endpoint_at_once: int | None = Field(default=None, ge=1)
     endpoint_backoff_s: float = Field(default=0.5, ge=0)
+    endpoint_route: Route = "auto"
+    endpoint_classes: str = "yes,Yes,Ġyes,ĠYes,YES,no,No,Ġno,ĠNo,NO"
 
     @classmethod
     def from_environment(cls) -> EndpointSettings:
@@ -86,14 +97,17 @@ class HttpClient:
     Args:
         base: Root of its API, without a slash at the end.
         settings: The server's key, and limits of time and tries.
+        clock: Gives the time in seconds, for the ramp.
 
     Raises:
         ModelError: If the key contains characters that no key has.
     """
 
-    def __init__(self, base: str, settings: EndpointSettings) -> None:
+    def __init__(self, base: str, settings: EndpointSettings, *, clock: Callable[[], float] = time.perf_counter) -> None:
         self.base = base
-        self._settings = settings
+        self.settings = settings
+        self.pace = Pace(settings.endpoint_at_once, clock=clock)
+        """How many requests are under way at once."""
         key = settings.api_key.get_secret_value().strip()
         if not key.isascii() or not key.isprintable():
             raise ModelError("MASKGROUP_API_KEY holds characters that no key has; set it again.")
@@ -105,6 +119,8 @@ class HttpClient:
         self._options: dict[str, Any] = {
             "headers": {"Authorization": f"Bearer {key}"} if key else {},
             "timeout": httpx.Timeout(settings.endpoint_timeout_s, connect=CONNECT_TIMEOUT_S, pool=None),
+            # The pace limits them; connections that are closed and made again would only cost time.
+            "limits": httpx.Limits(max_connections=None, max_keepalive_connections=None),
             # No proxy for this machine itself.
             "trust_env": not is_here,
             "verify": httpx.create_ssl_context() if base.startswith("https://") else True,
@@ -120,43 +136,58 @@ class HttpClient:
             return await self._send(client, "GET", path, None)
 
     async def each(
-        self, bodies: Sequence[Mapping[str, object]], read: Callable[[Mapping[str, Any]], ReadT]
+        self, bodies: Sequence[Mapping[str, object]], read: Callable[[Mapping[str, Any]], ReadT], *, path: str = CHAT
     ) -> list[tuple[ReadT, float]]:
-        """Post each body to /chat/completions, some at once; return what `read` makes of each reply, and the seconds each took.
+        """Post each body to a path, some at once; return what `read` makes of each reply, and the seconds each took.
 
         Raises:
             ModelError: If one of them fails for good; the others are given up then.
         """
-        free = asyncio.Semaphore(self._settings.endpoint_at_once)
+        waiting = deque(enumerate(bodies))
+        answers: list[tuple[ReadT, float] | None] = [None] * len(bodies)
+        under_way = 0
 
-        async def one(client: httpx.AsyncClient, body: Mapping[str, object]) -> tuple[ReadT, float]:
-            async with free:
-                started = time.perf_counter()
-                reply = await self._send(client, "POST", "/chat/completions", body)
-                return read(reply), time.perf_counter() - started
+        async def one(client: httpx.AsyncClient, place: int, body: Mapping[str, object]) -> None:
+            nonlocal under_way
+            started = time.perf_counter()
+            reply = await self._send(client, "POST", path, body)
+            answers[place] = read(reply), time.perf_counter() - started
+            under_way -= 1
+            self.pace.answered(is_waiting=bool(waiting))
+            send_more(client)
+
+        def send_more(client: httpx.AsyncClient) -> None:
+            nonlocal under_way
+            while waiting and under_way < self.pace.at_once:
+                under_way += 1
+                group.create_task(one(client, *waiting.popleft()))
 
         try:
             async with httpx.AsyncClient(**self._options) as client, asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(client, body)) for body in bodies]
-        except ExceptionGroup as group:
-            failure = group.exceptions[0]
+                self.pace.begin()
+                send_more(client)
+        except ExceptionGroup as failures:
+            failure = failures.exceptions[0]
             if isinstance(failure, ModelError):
                 raise failure from failure.__cause__
             raise
-        return [task.result() for task in tasks]
+        return [answer for answer in answers if answer is not None]
 
     async def _send(
         self, client: httpx.AsyncClient, method: str, path: str, body: Mapping[str, object] | None
     ) -> Mapping[str, Any]:
         """Send a request, and retry until it is answered or cannot succeed."""
+        # vLLM's own paths are beside those of the OpenAI protocol, not under their root.
+        address = (self.base.removesuffix("/v1") if path == CLASSIFY else self.base) + path
         why = ""
-        for tried in range(self._settings.endpoint_tries):
-            wait_s = random.uniform(0.5, 1.0) * self._settings.endpoint_backoff_s * 2**tried
+        for tried in range(self.settings.endpoint_tries):
+            wait_s = random.uniform(0.5, 1.0) * self.settings.endpoint_backoff_s * 2**tried
             try:
-                async with asyncio.timeout(self._settings.endpoint_timeout_s):
-                    status, asked_wait_s, content = await _exchange(client, method, self.base + path, body)
+                async with asyncio.timeout(self.settings.endpoint_timeout_s):
+                    status, asked_wait_s, content = await _exchange(client, method, address, body)
             except (TimeoutError, httpx.TimeoutException):
-                why = f"gave no answer within {self._settings.endpoint_timeout_s:g} s"
+                self.pace.is_too_much()
+                why = f"gave no answer within {self.settings.endpoint_timeout_s:g} s"
             except httpx.ConnectError as error:
                 why = f"cannot be reached ({_first_line(error)})"
             except httpx.TransportError as error:
@@ -166,12 +197,14 @@ class HttpClient:
             else:
                 if status not in AGAIN:
                     return self._accept(status, path, content)
+                if status in TOO_MUCH:
+                    self.pace.is_too_much()
                 why = f"answered HTTP {status} ({said_in(content)})"
                 wait_s = max(wait_s, asked_wait_s)
-            if tried + 1 < self._settings.endpoint_tries:
+            if tried + 1 < self.settings.endpoint_tries:
                 logger.info("%s %s; trying again in %.1f s", self.base, why, min(wait_s, LONGEST_WAIT_S))
                 await asyncio.sleep(min(wait_s, LONGEST_WAIT_S))
-        tries = self._settings.endpoint_tries
+        tries = self.settings.endpoint_tries
         raise ModelError(
             f"The server at {self.base} {why}, {f'{tries} times in a row' if tries > 1 else 'once'}; "
             "see that it runs, then try again: what is done is kept."
@@ -185,8 +218,9 @@ class HttpClient:
                 f"The server at {self.base} {fault} (HTTP {status}); set MASKGROUP_API_KEY to one that it knows.", status, said
             )
         if status == 404:
+            advice = "start it with --runner pooling" if path == CLASSIFY else "give an address such as http://HOST:PORT/v1"
             raise Refusal(
-                f"The server at {self.base} has no {path} (HTTP 404: {said}); give an address such as http://HOST:PORT/v1.",
+                f"The server at {self.base} has no {path} (HTTP 404: {said}); {advice}.",
                 404,
                 said,
             )

@@ -1,4 +1,4 @@
-"""Reads P(yes) and P(no) from a server's answer: from log-probabilities if there are any, else from words.
+"""Reads P(yes) and P(no) from a server's answer: from classes or log-probabilities if there are any, else from words.
 
 A server lists only the k likeliest tokens. A token that is missing is not impossible: its probability is at most that of the last
 one listed, and at most what the list leaves over. That *floor* replaces an answer that is not listed at all. With u = what may
@@ -20,6 +20,8 @@ LEAST = 1e-30
 """Least probability of a listed side, so that its logarithm stays finite."""
 TEXT_FLOOR = 0.05
 """P(same) of a plain "no", and of a plain "yes" from 1: words carry no probability, so this says only which side, not how sure."""
+CLASSES_OFF = 0.01
+"""How far the probabilities of all classes may be from 1 together: servers round."""
 
 _MARKS = "▁ĠĊ"
 """How some servers write a token's leading space or line break."""
@@ -100,6 +102,33 @@ def mass_from_text(text: str) -> AnswerMass | None:
         return None
     yes = 1 - TEXT_FLOOR if said == {"yes"} else TEXT_FLOOR
     return AnswerMass(yes, 1 - yes, listed=1.0, missing=TEXT_FLOOR)
+
+
+def mass_from_classes(values: Sequence[float], classes: Sequence[str]) -> AnswerMass:
+    """Add up the classes that spell yes and those that spell no.
+
+    Nothing is said of answers that are neither, so that the ambiguity is 0.
+
+    Args:
+        values: Probability of each class, or of yes alone.
+        classes: What each class spells, in the order of `values`; both yes and no among them.
+
+    Raises:
+        ValueError: If there are as many values as neither fits, or they are no probabilities that add up to 1.
+    """
+    if any(not 0 <= value <= 1 for value in values):
+        raise ValueError("values that are no probabilities")
+    if len(values) == 1:
+        return AnswerMass(max(values[0], LEAST), max(1 - values[0], LEAST), listed=1.0, missing=0.0)
+    if len(values) != len(classes):
+        raise ValueError(f"{len(values)} classes, not {len(classes)}")
+    yes, no = (
+        math.fsum(value for value, spelt in zip(values, classes, strict=True) if answer_of_token(spelt) == side)
+        for side in ("yes", "no")
+    )
+    if abs(math.fsum(values) - 1) > CLASSES_OFF:
+        raise ValueError(f"probabilities that add up to {math.fsum(values):.3f}")
+    return AnswerMass(max(yes, LEAST), max(no, LEAST), listed=1.0, missing=0.0)
 
 
 UNCLEAR = AnswerMass(0.5, 0.5, 0.0, 1.0)

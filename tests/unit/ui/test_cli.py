@@ -21,6 +21,8 @@ COMMANDS = [
     "evaluate",
     "compare",
     "ablation",
+    "agree",
+    "reproduce",
     "calibrate",
     "train",
     "doctor",

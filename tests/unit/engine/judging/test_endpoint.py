@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import math
 import zlib
 from collections.abc import Iterator
@@ -19,16 +20,20 @@ from engine.errors import ModelError
 from engine.judging.base import CropPair, load_prompt
 from engine.judging.local.qwen_vl import NO_WORDS, YES_WORDS
 from engine.judging.registry import load_judge
-from engine.judging.served.endpoint import AnswerForm, EndpointJudge, load_endpoint, parse_address, png_data_url
+from engine.judging.served.endpoint import AnswerForm, EndpointJudge, load_endpoint, parse_address, parse_classes, png_data_url
 from engine.judging.served.http_client import LARGEST_REPLY, EndpointSettings, said_in
 from engine.judging.served.parsing import TEXT_FLOOR, VARIANTS, answer_of_token
 from engine.judging.sources import LoadOptions
 from engine.types import UInt8Array
+from tests.boxes_room import write_boxes
+from tests.command_line import run_command
 from tests.faulty_server import YES, Reply, serve_faults
 from tests.model_process import free_port, model_server, write_adapter
 
 QUICK = EndpointSettings(endpoint_timeout_s=20, endpoint_tries=3, endpoint_backoff_s=0.01, endpoint_at_once=4)
 PROMPT = load_prompt("original")
+CLASSES = "yes,Yes,no,No"
+"""The answers that are single tokens of the bundled tokenizer."""
 
 
 def crops(count: int, seed: int = 0) -> list[UInt8Array]:
@@ -106,6 +111,103 @@ def test_a_list_may_be_limited_to_five() -> None:
         assert connect(base).form == AnswerForm(5)
 
 
+@pytest.fixture(scope="module")
+def pooling(adapter: Path) -> Iterator[str]:
+    """A server without a chat: vLLM with `--runner pooling --convert classify`, with the bundled tokenizer's answers as classes."""
+    port = free_port()
+    with model_server("--adapter", f"mine={adapter}", "--classes", CLASSES, port=port):
+        yield f"http://127.0.0.1:{port}/v1"
+
+
+def test_classes_equal_the_local_model_exactly(pooling: str, adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All spellings are classes, so nothing is missing; that there is no chat is found out."""
+    monkeypatch.setenv("MASKGROUP_ENDPOINT_CLASSES", CLASSES)
+    served = load_endpoint(f"{pooling}#base", prompt=PROMPT, both_orders=True)
+    assert served.form.classes == tuple(CLASSES.split(","))
+    assert served.gives_probabilities
+    here = load_judge("base", prompt="original", both_orders=True)
+    for ours, expected in zip(served.judge(PAIRS), here.judge(PAIRS), strict=True):
+        raw = expected.p_same if expected.uncalibrated is None else expected.uncalibrated
+        assert ours.p_same == pytest.approx(raw, abs=1e-4)
+        assert (ours.ambiguity, ours.forced) == (0, False)
+    tuned = load_judge(f"{pooling}#mine", prompt="original").judge(PAIRS)
+    expected = load_judge("base", adapter=adapter, prompt="original").judge(PAIRS)
+    assert [v.p_same for v in tuned] == pytest.approx([v.p_same for v in expected], abs=1e-4)
+
+
+def test_agree_compares_both_routes(server: str, pooling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASKGROUP_ENDPOINT_CLASSES", CLASSES)
+    write_boxes(tmp_path / "boxes", views=3, grid=(2, 2), cell=(50, 50), box=(24, 24))
+    ways = ("--model", f"{server}#base", "--model", f"{pooling}#base")
+    done = run_command("agree", *ways, "--scene", tmp_path / "boxes", "--pairs", 8, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["meaning"] == "alike"
+
+
+def test_what_is_asked_of_classes() -> None:
+    """The question is asked with the generation prompt, which vLLM leaves out by default, and beside the OpenAI protocol's root."""
+
+    def answer(number: int, body: dict[str, Any]) -> Reply:
+        if "max_tokens" in body:
+            return Reply(400, {"error": {"message": "The model does not support Chat Completions API"}})
+        return Reply(body={"data": [{"probs": [0.25, 0.75]}]})
+
+    with serve_faults(answer) as (base, seen):
+        judge = connect(base, QUICK.model_copy(update={"endpoint_classes": "no,yes"}))
+        verdict = judge.judge(PAIRS[:1])[0]
+    assert verdict.p_same == pytest.approx(0.75)
+    assert [path for _, path, _, _ in seen.requests] == ["/v1/chat/completions", "/classify", "/classify"]
+    body = seen.requests[-1][2]
+    assert set(body) == {"model", "messages", "add_generation_prompt"}
+    assert body["add_generation_prompt"] is True
+    assert [part["type"] for part in body["messages"][0]["content"]] == ["image_url", "image_url", "text"]
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_route_that_was_set_is_the_only_one(status: int) -> None:
+    def answer(number: int, body: dict[str, Any]) -> Reply:
+        return Reply(status, {"detail": "Not here"}) if "max_tokens" in body else Reply(body={"data": [{"probs": [0.25]}]})
+
+    with serve_faults(answer) as (base, seen):
+        assert connect(base).judge(PAIRS[:1])[0].p_same == pytest.approx(0.25)
+        asked = len(seen.requests)
+        judge = connect(base, QUICK.model_copy(update={"endpoint_route": "classify"}))
+        assert judge.judge(PAIRS[:1])[0].p_same == pytest.approx(0.25)
+        assert {path for _, path, _, _ in seen.requests[asked:]} == {"/classify"}
+        with pytest.raises(ModelError, match=r"has no /models \(HTTP 404|Not here|list of models"):
+            connect(base, QUICK.model_copy(update={"endpoint_route": "chat"}))
+    assert seen.requests[-1][1] != "/classify"
+
+
+@pytest.mark.parametrize(
+    ("reply", "sentence"),
+    [
+        (Reply(body={"data": []}), "something else than vLLM's /classify does"),
+        (Reply(body={"data": [{"probs": ["high"]}]}), "something else than vLLM's /classify does"),
+        (Reply(body={"data": [{"probs": [0.1, 0.2, 0.7]}]}), r"\(3 classes, not 10\).*set MASKGROUP_ENDPOINT_CLASSES"),
+        (Reply(body={"data": [{"probs": [2.0]}]}), "are not those expected"),
+        (Reply(200, b'{"data": [{"probs": [NaN]}]}'), "nan"),
+        (Reply(400, {"error": {"message": "no images"}}), r"refused the request \(HTTP 400: no images\)"),
+    ],
+)
+def test_bad_classes_are_one_sentence(reply: Reply, sentence: str) -> None:
+    only = QUICK.model_copy(update={"endpoint_route": "classify"})
+    with serve_faults(lambda number, body: reply) as (base, _), pytest.raises(ModelError, match=sentence) as caught:
+        connect(base, only)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("classes", ["", "yes", "yes,maybe", "no,no"])
+def test_classes_that_are_no_answers_are_refused(classes: str) -> None:
+    with pytest.raises(ModelError, match=r"MASKGROUP_ENDPOINT_CLASSES.*cannot be used: expected spellings of yes and no"):
+        parse_classes(classes)
+
+
+def test_a_chat_server_that_is_asked_for_classes_says_what_to_do(server: str) -> None:
+    with pytest.raises(ModelError, match=r"has no /classify \(HTTP 404: Not Found\); start it with --runner pooling"):
+        load_endpoint(f"{server}#base", prompt=PROMPT, settings=QUICK.model_copy(update={"endpoint_route": "classify"}))
+
+
 def test_keys() -> None:
     with serve_faults(lambda number, body: Reply(401, {"error": "who?"})) as (base, seen):
         with pytest.raises(ModelError, match=r"wants a key \(HTTP 401\); set MASKGROUP_API_KEY"):
@@ -161,7 +263,7 @@ def test_the_server_may_say_how_long_to_wait(monkeypatch: pytest.MonkeyPatch) ->
         ),
         (Reply(400, {"detail": "no images here"}), r"refused the request \(HTTP 400: no images here\)", 1),
         (Reply(302, b"", {"Location": "http://127.0.0.1:9/"}), r"refused the request \(HTTP 302: nothing\)", 1),
-        (Reply(404, {"detail": "Not Found"}), r"has no /models \(HTTP 404: Not Found\); give an address such as", 2),
+        (Reply(404, {"detail": "Not Found"}), r"has no /models \(HTTP 404: Not Found\); give an address such as", 3),
         (
             Reply(200, b"<html>Welcome\x1b[31m to nginx</html>"),
             r"answered '<html>Welcome \[31m to nginx</html>', expected a JSON object",

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.judging.served.parsing import TEXT_FLOOR, VARIANTS, AnswerMass, answer_of_token, mass_from_logprobs, mass_from_text
+from engine.judging.served.parsing import (
+    TEXT_FLOOR,
+    VARIANTS,
+    AnswerMass,
+    answer_of_token,
+    mass_from_classes,
+    mass_from_logprobs,
+    mass_from_text,
+)
 
 SPELLINGS = {"yes": ("yes", "Yes", " yes", " Yes", "YES"), "no": ("no", "No", " no", " No", "NO")}
 
@@ -109,3 +117,38 @@ def test_words(text: str, is_yes: bool | None) -> None:
         assert isinstance(mass, AnswerMass)
         assert mass.p_same == pytest.approx(1 - TEXT_FLOOR if is_yes else TEXT_FLOOR)
         assert mass.ambiguity == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "classes", "p_same"),
+    [
+        ([0.3, 0.7], ("no", "yes"), 0.7),
+        ([0.3, 0.7], ("yes", "no"), 0.3),
+        ([0.5, 0.2, 0.25, 0.05], ("yes", "ĠYes", "no", "ĠNO"), 0.7),
+        ([0.8], ("no", "yes"), 0.8),
+        ([1.0, 0.0], ("yes", "no"), 1.0),
+        ([0.0], ("yes", "no"), 0.0),
+        ([0.334, 0.67], ("no", "yes"), 0.67 / 1.004),
+    ],
+)
+def test_classes_add_up(values: list[float], classes: tuple[str, ...], p_same: float) -> None:
+    mass = mass_from_classes(values, classes)
+    assert mass.p_same == pytest.approx(p_same)
+    assert (mass.ambiguity, mass.error_bound) == (0.0, 0.0)
+    assert math.isfinite(mass.margin)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ([0.2, 0.3, 0.5], "3 classes, not 2"),
+        ([], "0 classes, not 2"),
+        ([1.4, -0.4], "no probabilities"),
+        ([-3.0], "no probabilities"),
+        ([0.5, 0.4], r"add up to 0\.900"),
+        ([0.4, float("nan")], "no probabilities"),
+    ],
+)
+def test_classes_that_are_others_or_logits_are_refused(values: list[float], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        mass_from_classes(values, ("no", "yes"))
