@@ -153,6 +153,15 @@ class KnowsNames(Protocol):
 
 
 @runtime_checkable
+class KnowsMaskNames(Protocol):
+    """A scene reader that knows what classes its masks were given by the tool that made them."""
+
+    def mask_name_of(self, mask: int) -> str | None:
+        """Return what a mask with an id is called ("chair"), None where that is unknown."""
+        ...
+
+
+@runtime_checkable
 class HasPhotoFiles(Protocol):
     """A scene reader that can say in which file a view's photo lies."""
 
@@ -208,6 +217,10 @@ class Scene:
     def name_of(self, instance: int) -> str | None:
         """Return what an object with a raw ground-truth id is called ("chair"), None where the scene does not know."""
         return self.reader.name_of(instance) if isinstance(self.reader, KnowsNames) else None
+
+    def mask_name_of(self, mask: int) -> str | None:
+        """Return what a mask's own class is called, None where its maker gave none."""
+        return self.reader.mask_name_of(mask) if isinstance(self.reader, KnowsMaskNames) else None
 
     @property
     def notes(self) -> tuple[str, ...]:

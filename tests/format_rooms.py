@@ -14,7 +14,8 @@ from scipy.spatial.transform import Rotation
 
 from engine.rendering import make_renderer, shade
 from engine.rle import encode_mask
-from tests.tiny_room import CAMERA, POSES, tiny_mesh
+from tests.tiny_room import CAMERA, POSES, ply_text, tiny_mesh
+from tests.tool_masks import cvat_of, label_studio_of, yolo_of
 
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 """Between OpenCV's and OpenGL's camera axes."""
@@ -104,6 +105,54 @@ def write_trajectory(room: Path, folder: Path) -> Path:
     return folder
 
 
+def write_arkitscenes(room: Path, folder: Path, *, inner: str = "40000000_frames") -> Path:
+    """As ARKitScenes: poses world-to-camera as rotation vectors, one before all photos; a file of intrinsics for each photo."""
+    frames = folder / inner
+    copy_pictures(room, frames, photos="lowres_wide", depth="lowres_depth")
+    (frames / "lowres_wide_intrinsics").mkdir()
+    lines: list[str] = ["99.5 0 0 0 0 0 0"]
+    for view, pose in POSES.items():
+        name = name_in("arkitscenes", view)
+        for kind in ("lowres_wide", "lowres_depth"):
+            (frames / kind / f"{view}.png").rename(frames / kind / f"{name}.png")
+        numbers = " ".join(f"{n:g}" for n in (32, 24, CAMERA.fx, CAMERA.fy, CAMERA.cx, CAMERA.cy))
+        (frames / "lowres_wide_intrinsics" / f"{name}.pincam").write_text(numbers + "\n")
+        rotation = pose[:3, :3].T
+        vector, translation = Rotation.from_matrix(rotation).as_rotvec(), -rotation @ pose[:3, 3]
+        lines.append(" ".join(f"{n:.17g}" for n in (100 + int(view) + 0.001, *vector, *translation)))
+    (frames / "lowres_wide.traj").write_text("\n".join(lines) + "\n")
+    (folder / f"{folder.name}_3dod_mesh.ply").write_text(ply_text(tiny_mesh()))
+    return folder
+
+
+def write_scannetpp(room: Path, folder: Path, *, with_objects: bool = False) -> Path:
+    """As ScanNet++: frames of the iPhone with aligned poses, intrinsics for photos of 1920x1440, and the mesh."""
+    copy_pictures(room, folder, photos="iphone/rgb", depth="iphone/depth")
+    scaled = CAMERA.resized(1920, 1440)
+    listed = {}
+    for view, pose in POSES.items():
+        for kind in ("rgb", "depth"):
+            (folder / "iphone" / kind / f"{view}.png").rename(folder / "iphone" / kind / f"frame_{int(view):06d}.png")
+        listed[f"frame_{int(view):06d}"] = {
+            "timestamp": float(view),
+            "pose": np.eye(4).tolist(),
+            "aligned_pose": pose.tolist(),
+            "intrinsic": [[scaled.fx, 0, scaled.cx], [0, scaled.fy, scaled.cy], [0, 0, 1]],
+        }
+    listed["frame_999999"] = listed["frame_000000"]  # a frame whose photo was not unpacked
+    (folder / "iphone" / "pose_intrinsic_imu.json").write_text(json.dumps(listed))
+    (folder / "scans").mkdir()
+    mesh = tiny_mesh()
+    (folder / "scans" / "mesh_aligned_0.05.ply").write_text(ply_text(mesh))
+    if with_objects:
+        (folder / "scans" / "segments.json").write_text(json.dumps({"segIndices": [i // 4 for i in range(len(mesh.vertices))]}))
+        groups = [
+            {"id": k, "objectId": k, "label": name, "segments": [2 * k, 2 * k + 1]} for k, name in ((1, "chair"), (2, "lamp"))
+        ]
+        (folder / "scans" / "segments_anno.json").write_text(json.dumps({"segGroups": groups}))
+    return folder
+
+
 def write_posed_masks(room: Path, folder: Path) -> Path:
     """As posed masks, still without masks."""
     copy_pictures(room, folder, photos="color", depth="depth")
@@ -117,6 +166,8 @@ LISTED: dict[str, Callable[[Path, Path], Path]] = {
     "colmap text": lambda room, folder: write_colmap(room, folder, binary=False),
     "colmap binary": lambda room, folder: write_colmap(room, folder, binary=True),
     "trajectory": write_trajectory,
+    "arkitscenes": write_arkitscenes,
+    "scannet++": write_scannetpp,
     "posed masks": write_posed_masks,
 }
 """Writers by what they write. Each takes the tiny room's folder and a new one; none writes masks."""
@@ -133,6 +184,10 @@ def name_in(writer: str, view: str) -> str:
     """What a view of the room is called in a format."""
     if writer == "transforms":
         return f"frame_{view}"
+    if writer == "arkitscenes":
+        return f"40000000_{100 + int(view)}.000"
+    if writer == "scannet++":
+        return f"frame_{int(view):06d}"
     return f"frame{int(view):06d}" if writer == "trajectory" else view
 
 
@@ -195,6 +250,21 @@ def put_coco(folder: Path, names: dict[str, str], *, kind: str) -> None:
     (folder / "masks.json").write_text(json.dumps(coco_of(names, kind=kind)))
 
 
+def put_cvat(folder: Path, names: dict[str, str], *, kind: str) -> None:
+    (folder / "annotations.xml").write_text(cvat_of(instance_maps(), names, kind=kind))
+
+
+def put_label_studio(folder: Path, names: dict[str, str], *, kind: str) -> None:
+    (folder / "label_studio.json").write_text(json.dumps(label_studio_of(instance_maps(), names, kind=kind)))
+
+
+def put_yolo(folder: Path, names: dict[str, str]) -> None:
+    (folder / "labels" / "train").mkdir(parents=True)
+    for view, ids in instance_maps().items():
+        (folder / "labels" / "train" / f"{names[view]}.txt").write_text(yolo_of(ids))
+    (folder / "data.yaml").write_text("train: images/train\nnames:\n  0: red box\n  1: 'blue box'\nnc: 2\n")
+
+
 MASKS: dict[str, Callable[[Path, dict[str, str]], None]] = {
     "png": put_png,
     "palette": lambda folder, names: put_png(folder, names, palette=True),
@@ -202,6 +272,11 @@ MASKS: dict[str, Callable[[Path, dict[str, str]], None]] = {
     "coco polygons": lambda folder, names: put_coco(folder, names, kind="polygons"),
     "coco packed": lambda folder, names: put_coco(folder, names, kind="packed"),
     "coco plain": lambda folder, names: put_coco(folder, names, kind="plain"),
+    "cvat polygons": lambda folder, names: put_cvat(folder, names, kind="polygon"),
+    "cvat masks": lambda folder, names: put_cvat(folder, names, kind="mask"),
+    "label studio polygons": lambda folder, names: put_label_studio(folder, names, kind="polygon"),
+    "label studio brushes": lambda folder, names: put_label_studio(folder, names, kind="brush"),
+    "yolo": put_yolo,
 }
 """Writers of masks, by kind."""
 

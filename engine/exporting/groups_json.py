@@ -13,7 +13,7 @@ from engine.errors import MaskgroupError, SceneError
 from engine.exporting.source import GroupedScene, Origin, place_labels
 from engine.grouping.constraints import Constraint
 from engine.grouping.geometry import tabulate_masks
-from engine.grouping.group_names import name_groups, name_masks
+from engine.grouping.group_names import name_groups, name_own_masks
 from engine.grouping.pipeline import find_truth
 from engine.scenes.files import read_json
 from engine.strict_json import as_object
@@ -220,7 +220,7 @@ def join_scene(kept: KeptGroups, scene: Scene) -> GroupedScene:
     table = table.with_poses({i: kept.poses[view.name] for i, view in enumerate(table.views) if view.name in kept.poses})
     numbers = tuple(sorted(set(kept.number_of.values())))
     labels = place_labels(table, kept.number_of, numbers)
-    names = name_groups(labels, table.areas, name_masks(find_truth(scene, frames), len(table), scene.name_of))
+    names = name_groups(labels, table.areas, name_own_masks(scene, find_truth(scene, frames), table.keys))
     names = (*names, *(None,) * (len(numbers) - len(names)))
     return GroupedScene(
         scene=scene,

@@ -27,6 +27,7 @@ WHAT_THEY_ARE: Mapping[str, str] = {
     "json": "`groups.json`: every mask with its group. Read by `maskgroup export`.",
     "scannet": "`scannet/`: ScanNet's prediction format, all groups of class 1, for evaluation without classes.",
     "scene": "`scene/`: photos, masks, depth and poses as a scene that `maskgroup` opens; `transforms.json` is for nerfstudio.",
+    "colmap": "`colmap/`: photos with a COLMAP model in text, masks and depth; `maskgroup` opens it too.",
 }
 """What each format writes, and programs that read it."""
 

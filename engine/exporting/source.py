@@ -13,7 +13,7 @@ from engine.errors import MaskgroupError
 from engine.grouping.constraints import Constraint
 from engine.grouping.geometry import MaskTable
 from engine.grouping.graph import Grouping
-from engine.grouping.group_names import name_groups, name_masks
+from engine.grouping.group_names import name_groups, name_own_masks
 from engine.grouping.instances import InstanceCloud, fuse_cloud, label_mesh
 from engine.grouping.pipeline import GroupingRun
 from engine.types import NOTHING, Float64Array, Frame, Int32Array, MaskKey, Scene
@@ -158,7 +158,7 @@ def from_run(
         size: (width, height) within which frames fitted, pixels.
     """
     now = grouping or run.grouping
-    names = name_masks(run.truth, len(run.table), scene.name_of)
+    names = name_own_masks(scene, run.truth, run.table.keys)
     return GroupedScene(
         scene=scene,
         table=run.table,

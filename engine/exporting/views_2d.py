@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image
 
 from engine.exporting.source import GroupedScene
 from engine.files import write_text_atomically
 from engine.rle import encode_mask
 from engine.strict_json import to_json_text
 from engine.types import Frame, HasPhotoFiles, Int32Array, MaskKey
+from engine.views.posed_folder import save_ids
 
 OBJECT = "object"
 """Category of groups whose class nobody knows."""
@@ -39,15 +39,6 @@ class ViewWriter(Protocol):
         ...
 
 
-def save_numbers(numbers: Int32Array, path: Path) -> None:
-    """Write numbers of groups, (H, W) int32, as a grey PNG with 16 bits.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
-    Image.fromarray(numbers.astype(np.uint16)).save(path, compress_level=6)
-
-
 class MaskPictures:
     """Writes `<view>.png` a view into a folder: 16-bit grey, the number of the group at each pixel, 0 = none."""
 
@@ -57,7 +48,7 @@ class MaskPictures:
 
     def add(self, frame: Frame, numbers: Int32Array) -> None:
         """Write a view."""
-        save_numbers(numbers, self._folder / f"{frame.view}.png")
+        save_ids(numbers, self._folder / f"{frame.view}.png")
 
     def close(self) -> None:
         """Nothing is left to write."""

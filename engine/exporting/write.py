@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from engine.errors import MaskgroupError
 from engine.exporting import manifest
+from engine.exporting.colmap_scene import ColmapFolder, need_cameras
 from engine.exporting.groups_json import FILE as GROUPS_FILE
 from engine.exporting.groups_json import groups_document
 from engine.exporting.models_3d import need_cloud, write_glb, write_ply, write_scannet
@@ -19,8 +20,9 @@ from engine.exporting.views_2d import CocoFile, MaskPictures, ViewWriter, count_
 from engine.files import write_atomically, write_text_atomically, writing_file, writing_folder
 from engine.strict_json import to_json_text
 from engine.views.frames import FrameSource
+from engine.views.posed_folder import PosedFolder
 
-Format = Literal["ply", "glb", "masks", "coco", "json", "scannet", "scene"]
+Format = Literal["ply", "glb", "masks", "coco", "json", "scannet", "scene", "colmap"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 IN_3D: tuple[Format, ...] = ("ply", "glb", "scannet")
 ALL = "all"
@@ -138,7 +140,17 @@ def _write(
     if "coco" in wanted:
         writers["coco"] = CocoFile(grouped, folder / "coco.json")
     if "scene" in wanted:
-        writers["scene"] = PosedSceneFolder(grouped, folder / "scene")
+        (folder / "scene").mkdir()
+        writers["scene"] = PosedSceneFolder(grouped, PosedFolder(folder / "scene", grouped.scene))
+    if "colmap" in wanted:
+        try:
+            need_cameras(grouped)
+            (folder / "colmap").mkdir()
+            writers["colmap"] = PosedSceneFolder(grouped, ColmapFolder(folder / "colmap", grouped))
+        except MaskgroupError as error:
+            if not all_that_go:
+                raise
+            left_out["colmap"] = str(error)
     notes = _write_views(grouped, list(writers.values()), size, tick) if writers else []
     written += writers
     scene_folder = str(grouped.scene.folder) if tells_folder else ""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from engine.types import NOTHING, Int32Array
+from engine.types import NOTHING, Int32Array, MaskKey, Scene
 
 LEAST_SHARE = 0.5
 """A group is called by a class that more than this share of its named area has."""
@@ -25,6 +25,18 @@ def name_masks(truth: Int32Array | None, count: int, name_of: Callable[[int], st
         return (None,) * count
     known = {int(instance): name_of(int(instance)) for instance in np.unique(truth) if instance != NOTHING}
     return tuple(known.get(int(instance)) for instance in truth)
+
+
+def name_own_masks(scene: Scene, truth: Int32Array | None, keys: Sequence[MaskKey]) -> tuple[str | None, ...]:
+    """Return what each mask is called: as the tool that made it says, else as the object that it shows; None = unknown.
+
+    Args:
+        scene: Where the masks come from.
+        truth: (N,) int32 object of each mask, -1 = unknown; None without ground truth.
+        keys: The masks, N.
+    """
+    own = tuple(scene.mask_name_of(key.mask) for key in keys)
+    return own if any(own) else name_masks(truth, len(keys), scene.name_of)
 
 
 def name_groups(labels: Int32Array, areas: Int32Array, names: Sequence[str | None]) -> tuple[str | None, ...]:

@@ -47,6 +47,7 @@ __all__ = [
     "read_id_map",
     "read_intrinsics",
     "read_json",
+    "read_json_value",
     "read_pose",
     "read_vertex_labels",
     "require_file",
@@ -259,14 +260,23 @@ def read_json(path: Path, what: str, *, limit: int = MAX_JSON_BYTES) -> dict[str
     Raises:
         SceneError: If the file is missing, too large, no JSON, or holds anything but an object.
     """
+    content = read_json_value(path, what, limit=limit)
+    if not isinstance(content, dict):
+        raise SceneError(f"{path}: found no JSON object, expected {what}; write it again.")
+    return cast("dict[str, Any]", content)
+
+
+def read_json_value(path: Path, what: str, *, limit: int = MAX_JSON_BYTES) -> Any:
+    """Read any JSON value.
+
+    Raises:
+        SceneError: If the file is missing, too large, or no JSON.
+    """
     text = read_text(path, what, limit=limit)
     lists = text.count("{") + text.count("[")
     if lists > MAX_JSON_LISTS:
         raise SceneError(f"{path}: found {lists:,} lists and objects, expected {what}, with at most {MAX_JSON_LISTS:,}; split it.")
     try:
-        content: Any = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError, MemoryError) as error:
         raise SceneError(f"{path}: cannot be read as JSON ({error}), expected {what}; write it again.") from error
-    if not isinstance(content, dict):
-        raise SceneError(f"{path}: found no JSON object, expected {what}; write it again.")
-    return cast("dict[str, Any]", content)

@@ -20,7 +20,16 @@ from engine.scenes.class_names import read_class_names
 from engine.scenes.folders import Listing, SceneFolder
 from engine.scenes.kept_mesh import KeptMesh
 from engine.scenes.masks_in.base import MaskSource
-from engine.scenes.masks_in.source import find_coco, find_masks, list_mask_files, read_id_picture
+from engine.scenes.masks_in.shapes import IN_CLASS
+from engine.scenes.masks_in.source import (
+    OTHER_PHOTO_FOLDER,
+    PHOTO_FOLDER,
+    find_masks,
+    has_other_masks,
+    list_mask_files,
+    list_photos,
+    read_id_picture,
+)
 from engine.scenes.ply import read_ply
 from engine.scenes.posed_views import PosedViews, ViewFiles, to_metres, union_of
 from engine.scenes.scene_settings import SETTINGS, SceneSettings, read_settings
@@ -29,20 +38,22 @@ from engine.types import NOTHING, Float32Array, Int32Array, Scene, SceneMesh, UI
 
 NAME = "posed masks"
 LABELLED_MESHES = ("_mesh.ply", "_vh_clean_2.ply")
-"""A COCO file beside one of these changes nothing: replica's and scannet's objects are on the mesh."""
+"""Masks of another tool beside one of these change nothing: replica's and scannet's objects are on the mesh."""
 
 
 def matches(root: SceneFolder) -> bool:
     """Whether the folder looks like this format: masks beside photos."""
-    if not root.has_folder("color"):
+    if root.has_folder("color") and root.has_folder("masks"):
+        return True
+    if not (root.has_folder(PHOTO_FOLDER) or root.has_folder(OTHER_PHOTO_FOLDER)) or root.ending(*LABELLED_MESHES):
         return False
-    return root.has_folder("masks") or (find_coco(root) is not None and not root.ending(*LABELLED_MESHES))
+    return has_other_masks(root)
 
 
 def count_views(root: SceneFolder) -> int:
     """Number of views, from directory listings only."""
     listing = list_mask_files(root)
-    return len(union_of(listing) or union_of(root.list_files("color", pictures.PHOTOS)))
+    return len(union_of(listing) or union_of(list_photos(root)))
 
 
 def open_folder(root: SceneFolder) -> Scene:
@@ -56,7 +67,7 @@ def open_folder(root: SceneFolder) -> Scene:
         raise SceneError(f"{root.path}: found no view, expected color/<view>.jpg with masks/<view>.png; add at least one of both.")
     listed = ViewFiles(
         names=masks.views | set(masks.faults),
-        colors=root.list_files("color", pictures.PHOTOS),
+        colors=list_photos(root),
         depths=root.list_files("depth", layouts.DEPTHS),
         poses=layouts.list_poses(root),
         masks=masks,
@@ -84,7 +95,7 @@ class PosedMasksReader:
         views: Its usable views, and where their files are.
         settings: The scene's maskgroup.json.
         depth_scale: Units of depth in a metre, where there is no depth_scale.txt.
-        mesh_names: Files of the scene's folder that may be its mesh, in the order in which they are tried.
+        mesh_names: Files that may be its mesh, from the scene's folder, in the order in which they are tried.
         notes: Sentences about how the scene was opened.
     """
 
@@ -154,6 +165,11 @@ class PosedMasksReader:
         """Return what an object is called, None where that is unknown."""
         return self._names.of(instance)
 
+    def mask_name_of(self, mask: int) -> str | None:
+        """Return what a mask's class is called, None where its id says nothing about it."""
+        masks = self._views.files.masks
+        return None if masks is None or mask < IN_CLASS else masks.classes.get(mask // IN_CLASS)
+
     def photo_file(self, name: str) -> Path | None:
         """Return where a view's photo lies, None without one."""
         return self._views.photo_file(name)
@@ -171,9 +187,8 @@ class PosedMasksReader:
         return self._default_scale if written is None else written
 
     def _load_mesh(self) -> SceneMesh | None:
-        found = (self._root.find(name) for name in self._mesh_names)
-        path = next((path for path in found if path is not None), None)
-        return None if path is None else read_ply(path)
+        parts = layouts.find_parts(self._root, tuple(tuple(name.split("/")) for name in self._mesh_names))
+        return None if parts is None else read_ply(self._root.file(*parts))
 
     def _ignored(self) -> tuple[int, ...]:
         """Return the ids that mean "nothing here": as maskgroup.json says, else as the masks suggest."""
@@ -196,7 +211,7 @@ class PosedMasksReader:
             return None
 
     def _read_masks(self, masks: MaskSource, name: str) -> Int32Array:
-        return self._check_size(masks.read(name), name, masks.place(name))
+        return self._check_size(masks.read(name, self._views.size(name)), name, masks.place(name))
 
     def _check_size(self, ids: Int32Array, name: str, path: Path) -> Int32Array:
         size = self._views.size(name)

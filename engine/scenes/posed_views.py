@@ -277,8 +277,9 @@ class PosedViews:
         stored, upright = (header.width, header.height), header.upright_size
         if stored == upright:
             return True
-        if self.files.masks is not None:
-            return self.files.masks.size(name) != stored
+        of_masks = None if self.files.masks is None else self.files.masks.size(name)
+        if of_masks is not None:
+            return of_masks != stored
         if self.files.given is not None:
             wanted = self.files.given[name].size
             return wanted is not None and not same_aspect(wanted, stored, PHOTO_ASPECT)
@@ -288,7 +289,7 @@ class PosedViews:
 
     def _check_masks(self, name: str, masks: MaskSource, size: tuple[int, int]) -> None:
         found = masks.size(name)
-        if found != size:
+        if found is not None and found != size:
             hint = (
                 "rotate the masks by a quarter turn" if found == size[::-1] else "resize the masks with nearest-neighbour sampling"
             )

@@ -17,7 +17,7 @@ from typing import Protocol
 from engine.errors import SceneError
 from engine.scenes import frame_files, posed_masks, processed, replica, scannet
 from engine.scenes.folders import SceneFolder, allowed_folders, is_folder, list_names
-from engine.scenes.listed import colmap, trajectory, transforms
+from engine.scenes.listed import arkit, colmap, scannetpp, trajectory, transforms
 from engine.scenes.names import fault_of, is_foreign, normal_form, numeric_order, printable
 from engine.types import LeftOutView, Scene
 
@@ -47,12 +47,24 @@ class SceneFormat(Protocol):
         ...
 
 
-FORMATS: tuple[SceneFormat, ...] = (transforms, colmap, trajectory, posed_masks, replica, scannet, frame_files, processed)
+FORMATS: tuple[SceneFormat, ...] = (
+    scannetpp,
+    arkit,
+    transforms,
+    colmap,
+    trajectory,
+    posed_masks,
+    replica,
+    scannet,
+    frame_files,
+    processed,
+)
 """All formats, in the order in which they are tried."""
 
 EXPECTED = (
     "a folder with poses/ and color/ or a *_mesh.ply (replica), with color/ and masks/ or a COCO file (posed masks), "
     "with transforms.json (transforms), with sparse/0/cameras.bin (colmap), with traj.txt and results/ (trajectory), "
+    "with iphone/pose_intrinsic_imu.json (scannet++), with lowres_wide/ and lowres_wide.traj (arkitscenes), "
     "with a *_vh_clean_2.ply or pose/ and color/ (scannet), with frame-000000.pose.txt (frame files), "
     "or with <view>/rgb.png folders (processed)"
 )

@@ -170,7 +170,8 @@ class FrameSource:
             missing = "no mesh" if mesh is None else "a mesh without instance labels"
             raise SceneError(
                 f"{self.scene.folder}: found no stored masks and {missing}, expected stored masks, or a mesh with "
-                f"ground_truth/{self.scene.name}.txt beside the scene's folder; add one of them."
+                f"ground_truth/{self.scene.name}.txt beside the scene's folder; add one of them, or make masks with "
+                "maskgroup segment."
             )
         return mesh
 

@@ -179,7 +179,7 @@ def change_word(rng: Random, folder: Path) -> None:
 
 
 def change_text_form(rng: Random, folder: Path) -> None:
-    path = _pick_text(rng, folder, ".txt", ".json")
+    path = _pick_text(rng, folder, ".txt", ".json", ".xml", ".yaml")
     text = path.read_text()
     text = rng.choice((
         text.replace("\n", "\r\n"), text.replace("\n", "\r"), text.replace(" ", "\t"), text.replace(" ", ";"), text.replace(" ", ","),

@@ -13,8 +13,11 @@ from tests.format_rooms import LISTED, write_room
 from tests.tiny_room import POSES, tiny_mesh, write_tiny_room
 
 LISTS = {"transforms": "npz", "colmap text": "coco polygons", "colmap binary": "coco packed", "trajectory": "coco plain"}
+LISTS |= {"arkitscenes": "palette", "scannet++": "png"}
 """Formats with a list of poses, each with masks of another kind."""
-READERS = ("replica", "posed masks", "scannet", "frame files", "processed", *LISTS)
+TOOLS = {"posed masks cvat": "cvat masks", "posed masks label studio": "label studio brushes", "posed masks yolo": "yolo"}
+"""Posed masks with masks as annotation tools export them."""
+READERS = ("replica", "posed masks", "scannet", "frame files", "processed", *LISTS, *TOOLS)
 """A reader is called as its format, perhaps with a word after it."""
 assert set(LISTS) < set(LISTED)
 
@@ -27,6 +30,8 @@ def write_whole(reader: str, parent: Path) -> Path:
         return room
     if reader in LISTS:
         return write_room(room, folder, reader, LISTS[reader])
+    if reader in TOOLS:
+        return write_room(room, folder, "posed masks", TOOLS[reader])
     if reader == "posed masks":
         shutil.copytree(room, folder, ignore=shutil.ignore_patterns("*.ply"))
         shutil.copy(room / "tiny_mesh.ply", folder / "mesh.ply")

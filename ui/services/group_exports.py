@@ -28,6 +28,8 @@ MAX_KEPT = 4
 """Zips that are kept for download, of all scenes."""
 MAX_BYTES = 2 * 2**30
 """Larger exports are made on the command line."""
+WITH_PHOTOS = ("scene", "colmap")
+"""Formats with a copy of the photos."""
 PHOTO_BYTES_A_PIXEL = 2.0
 MASK_BYTES_A_PIXEL = 0.1
 """Bytes a pixel of photos and masks, assumed on the safe side for photographs: only pure noise takes more."""
@@ -207,12 +209,12 @@ def estimate_bytes(grouped: GroupedScene, wanted: Format | None) -> float:
     formats = FORMATS if wanted is None else (wanted,)
     views = grouped.table.views
     pixels = 0
-    if views and any(name in ("masks", "coco", "scene") for name in formats):
+    if views and any(name in ("masks", "coco", *WITH_PHOTOS) for name in formats):
         camera = grouped.scene.view(views[0].name).camera
         height, width = views[0].index_map.shape if camera is None else (camera.height, camera.width)
         pixels = len(views) * height * width
     size = MASK_BYTES_A_PIXEL * pixels * sum(name in ("masks", "coco") for name in formats)
-    size += (PHOTO_BYTES_A_PIXEL + MASK_BYTES_A_PIXEL) * pixels * ("scene" in formats)
+    size += (PHOTO_BYTES_A_PIXEL + MASK_BYTES_A_PIXEL) * pixels * sum(name in WITH_PHOTOS for name in formats)
     if "scannet" in formats and grouped.scene.mesh is not None:
         size += 2 * len(grouped.numbers) * len(grouped.scene.mesh.vertices)
     return size

@@ -20,7 +20,7 @@ from db.runs import Run, RunStatus
 from engine.errors import MaskgroupError, RunError
 from engine.grouping.constraints import Constraint
 from engine.grouping.graph import Evidence, cut
-from engine.grouping.group_names import name_masks
+from engine.grouping.group_names import name_own_masks
 from engine.grouping.pair_judge import FramePairJudge
 from engine.grouping.pipeline import GroupingCancelled, GroupingOptions, GroupingRun, Progress, group_scene
 from engine.types import USUAL_THRESHOLD, Frame
@@ -292,7 +292,7 @@ class GroupingRuns:
         colors = np.arange(len(run.grouping.groups), dtype=np.int32)
         frames = self._bench.open_scene(scene).frames
         looks = np.concatenate([np.zeros((0, LOOKS), np.float32), *(describe_masks(frames.frame(v.name)) for v in run.table.views)])
-        names = name_masks(run.truth, len(run.table), self._bench.open_scene(scene).scene.name_of)
+        names = name_own_masks(self._bench.open_scene(scene).scene, run.truth, run.table.keys)
         return Result(run, run.grouping, room, votes, colors, looks, corrections, kept_as=kept_as, mask_names=names)
 
     def _fail(self, job: _Job, status: Literal["cancelled", "failed"], message: str) -> None:

@@ -96,6 +96,18 @@ def open_listed(
     Raises:
         SceneError: If no view can be used, or a file of the whole scene is broken.
     """
+    usable = make_views(root, frames, find_masks(root) or own_masks)
+    settings = read_settings(root)
+    reader = PosedMasksReader(root, usable, settings, depth_scale=depth_scale, mesh_names=mesh_names, notes=notes)
+    return usable.make_scene(name, reader, mask_ids_are_instances=bool(settings.mask_ids_are_instances))
+
+
+def make_views(root: SceneFolder, frames: Sequence[ListedFrame], masks: MaskSource | None) -> PosedViews:
+    """Return the usable views of a list; see `open_listed`.
+
+    Raises:
+        SceneError: If there are too many, or none can be used.
+    """
     if len(frames) > MAX_VIEWS:
         raise SceneError(f"{root.path}: found {len(frames):,} views, expected at most {MAX_VIEWS:,}; keep every n-th view.")
     views = name_views(frames)
@@ -113,14 +125,11 @@ def open_listed(
         names=frozenset(views),
         colors=Listing(colors, {}),
         depths=Listing(depths, {}) if depths else root.list_files("depth", layouts.DEPTHS),
-        masks=find_masks(root) or own_masks,
+        masks=masks,
         truths=list_truths(root),
         given=given,
     )
-    usable = PosedViews(root, listed, None)
-    settings = read_settings(root)
-    reader = PosedMasksReader(root, usable, settings, depth_scale=depth_scale, mesh_names=mesh_names, notes=notes)
-    return usable.make_scene(name, reader, mask_ids_are_instances=bool(settings.mask_ids_are_instances))
+    return PosedViews(root, listed, None)
 
 
 def _without_ending(name: str) -> str:

@@ -30,12 +30,17 @@ class MaskSource(Protocol):
         """Return the file that holds a view's masks, for messages."""
         ...
 
-    def size(self, view: str) -> tuple[int, int]:
-        """Return (width, height) of a view's masks, pixels, before anything is decoded."""
+    @property
+    def classes(self) -> Mapping[int, str]:
+        """What classes are called, by id // 1000; empty where ids say nothing about classes."""
         ...
 
-    def read(self, view: str) -> Int32Array:
-        """Return the ids of a view's masks, (H, W) int32, -1 = none."""
+    def size(self, view: str) -> tuple[int, int] | None:
+        """Return (width, height) of a view's masks, pixels, before anything is decoded; None = whatever its photo has."""
+        ...
+
+    def read(self, view: str, size: tuple[int, int] | None = None) -> Int32Array:
+        """Return the ids of a view's masks, (H, W) int32, -1 = none, given the size of its photo."""
         ...
 
     def notes(self) -> tuple[str, ...]:

@@ -6,31 +6,20 @@ drawn is checked first: pycocotools trusts coordinates, and its decoder trusts r
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-from pycocotools import mask as drawing
-
 from engine.errors import SceneError
 from engine.scenes.files import MAX_ID, MAX_SIDE_PX, read_json
-from engine.scenes.masks_in.overlaps import Layers
+from engine.scenes.masks_in.shapes import AGAIN, MAX_RUNS, Canvas, require_few_masks, unpack_runs
 from engine.scenes.names import fault_of, normal_form, printable
 from engine.scenes.pictures import MAX_PIXELS
 from engine.types import Int32Array
 
 WHAT = 'COCO instance JSON: an object with "images" and "annotations"'
-AGAIN = "export the annotations again."
 MAX_COCO_BYTES = 64 * 2**20
 MAX_IMAGES, MAX_ANNOTATIONS = 200_000, 2_000_000
-MAX_MASKS_A_VIEW = 10_000
-MAX_CORNERS_A_VIEW = 1_000_000
-MAX_EDGES_A_VIEW_PX = 5_000_000
-MAX_OUTSIDE = 2.0
-"""How far outside the picture a corner may lie, in its widths and heights: drawing takes memory for each pixel of an edge."""
-MAX_RUNS = 4_000_000
 
 
 class CocoMasks:
@@ -59,6 +48,7 @@ class CocoMasks:
             )
         self._views: dict[str, _Picture] = {}
         self.faults: dict[str, str] = {}
+        self.classes: Mapping[int, str] = {}
         self._crowds = self._outlined = self._lost = self._unread = 0
         by_id = self._list_pictures(cast("list[Any]", images))
         for annotation in cast("list[Any]", annotations):
@@ -78,7 +68,7 @@ class CocoMasks:
         own = self._views[view]
         return own.width, own.height
 
-    def read(self, view: str) -> Int32Array:
+    def read(self, view: str, size: tuple[int, int] | None = None) -> Int32Array:
         """Return the ids of a view's masks, (H, W) int32, -1 = none; see `overlaps` for where masks overlap.
 
         A mask's id is its annotation's, if that is a number of its own from 1; otherwise masks are numbered from 1 in each view.
@@ -87,31 +77,20 @@ class CocoMasks:
             SceneError: If an annotation of the view is broken.
         """
         own = self._views[view]
-        if len(own.annotations) > MAX_MASKS_A_VIEW:
-            raise SceneError(
-                f"{self._path}: found {len(own.annotations):,} masks of {printable(view)}, expected at most {MAX_MASKS_A_VIEW:,}; "
-                "keep fewer."
-            )
+        require_few_masks(len(own.annotations), f"{self._path}: {printable(view)}")
         given = [annotation.get("id") for annotation in own.annotations]
         is_numbered = all(type(one) is int and 1 <= one <= MAX_ID for one in given) and len(set(given)) == len(given)
-        layers, corners, edges = Layers(own.width, own.height, str(self._path)), 0, 0.0
+        canvas = Canvas(own.width, own.height, str(self._path))
         for number, annotation in enumerate(own.annotations, start=1):
             where = f"{self._path}: annotation {number} of {printable(view)}"
             shape: Any = annotation["segmentation"]
+            mask_id = cast("int", given[number - 1]) if is_numbered else number
             if isinstance(shape, list):
-                polygons = list(_polygons(where, cast("list[Any]", shape), own))
-                corners += sum(len(polygon) // 2 for polygon in polygons)
-                edges += sum(_length(polygon) for polygon in polygons)
-                if corners > MAX_CORNERS_A_VIEW or edges > MAX_EDGES_A_VIEW_PX:
-                    raise SceneError(
-                        f"{where}: found more than {MAX_CORNERS_A_VIEW:,} corners or {MAX_EDGES_A_VIEW_PX:,} pixels of edges in a "
-                        "view, expected outlines of objects; simplify them."
-                    )
-                runs = _draw(polygons, own)
+                listed = cast("list[Any]", shape)
+                canvas.add_polygons(mask_id, [listed] if listed and not isinstance(listed[0], list) else listed, where)
             else:
-                runs = _read_runs(where, shape, own)
-            _add(layers, cast("int", given[number - 1]) if is_numbered else number, runs, own)
-        return layers.flatten()
+                canvas.add_columns(mask_id, _read_runs(where, shape, own))
+        return canvas.flatten()
 
     def notes(self) -> tuple[str, ...]:
         """Return sentences about annotations that are not used."""
@@ -195,35 +174,6 @@ class _Picture:
         return cls(image_id, tuple(normal_form(part) for part in (*folders, stem)), width, height) if stem else None
 
 
-def _polygons(where: str, shape: list[Any], own: _Picture) -> Iterator[list[float]]:
-    """Yield the polygons of an annotation, checked: at least three finite corners in or near the picture."""
-    listed = [shape] if shape and not isinstance(shape[0], list) else shape
-    for polygon in listed:
-        if not isinstance(polygon, list) or len(cast("list[Any]", polygon)) < 6 or len(cast("list[Any]", polygon)) % 2:
-            raise SceneError(f"{where}: found a polygon without three corners, expected x1, y1, x2, y2, x3, y3 …; {AGAIN}")
-        numbers = cast("list[Any]", polygon)
-        for at, number in enumerate(numbers):
-            side = own.height if at % 2 else own.width
-            if type(number) not in (int, float) or not math.isfinite(number) or abs(number) > (1 + MAX_OUTSIDE) * side:
-                raise SceneError(
-                    f"{where}: found the coordinate {printable(str(number))}, expected pixels inside a picture of "
-                    f"{own.width}x{own.height}; {AGAIN}"
-                )
-        yield [float(number) for number in numbers]
-
-
-def _length(polygon: list[float]) -> float:
-    """Return the length of a polygon's edges, pixels, as the larger of both directions: what drawing it takes."""
-    points = np.array(polygon).reshape(-1, 2)
-    return float(np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum())
-
-
-def _draw(polygons: list[list[float]], own: _Picture) -> list[int]:
-    """Return the run lengths of all polygons together."""
-    drawn = drawing.merge(drawing.frPyObjects(polygons, own.height, own.width))
-    return unpack_runs(drawn["counts"].decode("ascii")) or []
-
-
 def _read_runs(where: str, shape: Any, own: _Picture) -> list[int]:
     """Return run lengths, which go down the columns and begin outside the mask; they must fill the picture exactly."""
     fields = cast("dict[str, Any]", shape) if isinstance(shape, dict) else {}
@@ -238,44 +188,3 @@ def _read_runs(where: str, shape: Any, own: _Picture) -> list[int]:
     if sum(runs) != own.width * own.height:
         raise SceneError(f"{where}: found runs of {sum(runs):,} pixels, expected {own.width * own.height:,}; {AGAIN}")
     return runs
-
-
-def _add(layers: Layers, mask_id: int, runs: list[int], own: _Picture) -> None:
-    """Lay runs out, only the columns between the mask's first and last."""
-    stops = np.cumsum(np.array(runs, np.int64))
-    lengths, ends = np.array(runs[1::2], np.int64), stops[1::2]
-    ends = ends[lengths > 0]
-    if not len(ends):
-        return
-    first = int(ends[0] - lengths[lengths > 0][0]) // own.height
-    last = (int(ends[-1]) - 1) // own.height
-    begin, end = first * own.height, (last + 1) * own.height
-    layers.reserve(end - begin)
-    edges = np.clip(np.concatenate([[0], stops]), begin, end)
-    flat = np.repeat(np.arange(len(runs)) % 2 == 1, np.diff(edges))
-    layers.add(mask_id, flat.reshape(last - first + 1, own.height).T, column=first)
-
-
-def unpack_runs(text: str) -> list[int] | None:
-    """Return the run lengths that COCO packs into text, None if it is no such text.
-
-    Each number is written in digits of five bits, the lowest first, plus 48, with the sixth bit set where more follow. After the
-    third run it is the difference to the run before the last. (COCO API, maskApi.c, rleToString.)
-    """
-    if len(text) > 4 * MAX_RUNS or not text.isascii():
-        return None
-    runs: list[int] = []
-    value = shift = 0
-    for code in text.encode("ascii"):
-        digit = code - 48
-        if not 0 <= digit < 64 or shift > 30:
-            return None
-        value |= (digit & 31) << shift
-        shift += 5
-        if digit & 32:
-            continue
-        if digit & 16:
-            value -= 1 << shift
-        runs.append(value + runs[-2] if len(runs) > 2 else value)
-        value = shift = 0
-    return None if shift else runs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from engine.errors import MaskgroupError, SceneError
 from engine.exporting import manifest
 from engine.exporting.groups_json import groups_document, join_scene, read_groups
 from engine.exporting.source import GroupedScene, Origin, from_run
-from engine.exporting.write import ExportCancelled, pack, write_export
+from engine.exporting.write import ExportCancelled, Format, pack, write_export
 from engine.grouping.constraints import Constraint
 from engine.grouping.files import write_grouping
 from engine.grouping.graph import cut
@@ -29,7 +30,7 @@ from engine.views.frames import FrameSource
 from tests.e2e.test_group_command import write_posed_masks
 from tests.fuzz.whole_scenes import write_whole
 from tests.grouping_rooms import dining_room
-from tests.tiny_room import BLUE_BOX, RED_BOX, VIEWS, tiny_mesh
+from tests.tiny_room import BLUE_BOX, POSES, RED_BOX, VIEWS, tiny_mesh
 
 SIZE = (640, 360)
 
@@ -149,26 +150,43 @@ def test_scannet_predictions_are_read_as_its_benchmark_does(tiny: GroupedScene, 
     assert all(any(inside <= whole and len(inside) >= 6 for inside in found) for whole in objects)
 
 
-def test_the_exported_scene_gives_the_same_groups(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "read_as"), [("scene", "posed masks"), ("colmap", "colmap")])
+def test_the_exported_scene_gives_the_same_groups(kind: Format, read_as: str, tmp_path: Path) -> None:
     grouped = grouped_from(write_posed_masks(tmp_path / "room"))
-    write_export(grouped, tmp_path / "out", ["scene"])
-    scene = open_scene(tmp_path / "out" / "scene")
-    assert (scene.format, scene.left_out) == ("posed masks", ())
+    write_export(grouped, tmp_path / "out", [kind])
+    scene = open_scene(tmp_path / "out" / kind)
+    assert (scene.format, scene.left_out) == (read_as, ())
     # Grouped anew, from its pictures alone.
     again = group_scene(scene, FrameSource(scene))
     assert partition(again.table.keys, again.grouping.labels) == {
         frozenset(MaskKey(key.view, number) for key in keys) for number, keys in zip(grouped.numbers, grouped.masks_of, strict=True)
     }
     # And read back, as it was.
-    back = join_scene(read_groups(tmp_path / "out" / "scene"), scene)
+    back = join_scene(read_groups(tmp_path / "out" / kind), scene)
     assert partition(back.table.keys, back.labels) == partition(again.table.keys, again.grouping.labels)
     assert back.numbers == grouped.numbers
     original = open_scene(tmp_path / "room")
     for view in scene.view_names:
         np.testing.assert_array_equal(scene.color(view), original.color(view))
         np.testing.assert_allclose(scene.depth(view), original.depth(view), atol=0.0006)
-        np.testing.assert_allclose(scene.view(view).pose, original.view(view).pose)
-        assert scene.view(view).camera == original.view(view).camera
+        np.testing.assert_allclose(scene.view(view).pose, original.view(view).pose, atol=1e-12)
+        one, other = scene.view(view).camera, original.view(view).camera
+        assert one is not None
+        assert other is not None
+        np.testing.assert_allclose(astuple(one), astuple(other), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("library", ["pycolmap"])
+def test_colmap_itself_reads_the_exported_model(library: str, tiny: GroupedScene, tmp_path: Path) -> None:
+    pycolmap = pytest.importorskip(library)
+    write_export(tiny, tmp_path / "out", ["colmap"])
+    model = pycolmap.Reconstruction(str(tmp_path / "out" / "colmap" / "sparse" / "0"))
+    assert sorted(image.name for image in model.images.values()) == ["0.png", "10.png", "2.png"]
+    assert model.num_points3D() == len(tiny_mesh().vertices)
+    for image in model.images.values():
+        pose = np.eye(4)
+        pose[:3] = image.cam_from_world().matrix()
+        np.testing.assert_allclose(np.linalg.inv(pose), POSES[image.name.removesuffix(".png")], atol=1e-9)
 
 
 def test_corrections_survive_export_and_import(tmp_path: Path) -> None:
@@ -351,7 +369,9 @@ def test_without_geometry_there_are_masks_and_no_models(tmp_path: Path) -> None:
     listed = [{"view": key.view, "mask": key.mask, "group": number, "confidence": 0.5} for key, number in group_of.items()]
     (tmp_path / "groups.json").write_text(json.dumps({"numbered_from": 1, "masks": listed}))
     written = write_export(join_scene(read_groups(tmp_path), scene), tmp_path / "out")
-    assert set(written.left_out) == {"ply", "glb", "scannet"}
+    assert set(written.left_out) == {"ply", "glb", "scannet", "colmap"}
+    with pytest.raises(MaskgroupError, match="no view with a camera and a pose"):
+        write_export(join_scene(read_groups(tmp_path), scene), tmp_path / "other", ["colmap"])
     assert written.formats == ("masks", "coco", "json", "scene")
     for view in scene.view_names:
         numbers = np.asarray(Image.open(tmp_path / "out" / "masks" / f"{view}.png"))

@@ -21,7 +21,7 @@ from engine.types import Int32Array, MaskKey, MaskPair
 from engine.views.export import write_frames
 from engine.views.frames import FrameSource
 from finetune.data.scene_pool import open_pool
-from tests.fuzz.whole_scenes import LISTS, READERS, write_whole
+from tests.fuzz.whole_scenes import LISTS, READERS, TOOLS, write_whole
 from tests.tiny_room import VIEWS
 from ui.services.workbench import Workbench
 
@@ -43,7 +43,7 @@ def no_judge() -> Judge:
 @pytest.mark.parametrize("reader", READERS)
 def test_every_format_says_what_its_ids_mean(reader: str, tmp_path: Path) -> None:
     scene = open_scene(write_whole(reader, tmp_path))
-    assert scene.mask_ids_are_instances == (reader not in {"posed masks", *LISTS})
+    assert scene.mask_ids_are_instances == (reader not in {"posed masks", *LISTS, *TOOLS})
 
 
 def test_local_ids_are_no_ground_truth(segmented: Path, tmp_path: Path) -> None:
