@@ -8,17 +8,25 @@ from typing import cast
 
 import numpy as np
 
-from engine.grouping.candidates import PairEvidence, physical_sizes, propose_by_appearance
+from engine.grouping.candidates import PairEvidence, code_pairs, physical_sizes, propose_by_appearance, unique_pairs
 from engine.grouping.continuation import find_continuations
 from engine.grouping.geometry import MaskTable, follow_masks, sample_masks
 from engine.grouping.graph import SPLIT_MAX_ERROR_M, MaskGraph, build_graph, cut_labels
+from engine.grouping.photo_depth import RoughGeometry, estimate_depth
+from engine.grouping.photo_links import link_by_photos, odds_of
+from engine.grouping.photo_places import weigh_places
 from engine.grouping.placement import NO_PLACEMENTS, Placements, find_depthless, lay_out, place_masks
-from engine.grouping.similarity import MIN_KNOWN, find_look_alikes, likeness_of, weigh_likeness
+from engine.grouping.similarity import APPEARANCE_CAP, MIN_KNOWN, find_look_alikes, likeness_of, weigh_against, weigh_likeness
 from engine.grouping.sound_links import propose_sound_links
 from engine.grouping.undersegmented import find_undersegmented
+from engine.photos.placed import PlacedPhotos
 from engine.types import BoolArray, Float32Array, Float64Array, Int32Array, MaskPair, UInt8Array
 
 PLACING_ROUNDS = 2
+ROUGH_ERROR_M = 0.05
+"""What geometry by rough depth is taken to be off, in the unit to which rooms are scaled."""
+LOOK_NEIGHBOURS = 20
+"""Look-alikes of a mask whose place is not known that are weighed; most of them are ruled out by where they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +44,8 @@ class MaskEvidence:
         alike: (P,) float64 cosine of their looks.
         likeness: (E,) float64 log-odds from looks; None with geometry, or where too few pairs are known to differ.
         sizes_m: (N,) float64 size of each mask in the room, metres; None without geometry.
+        beyond: (E,) float64 log-odds from shared points of photos, looks and places, added to those of geometry; None without.
+        rough: Where the masks of photos are; None for all other scenes.
     """
 
     table: MaskTable
@@ -48,6 +58,8 @@ class MaskEvidence:
     alike: Float64Array
     likeness: Float64Array | None
     sizes_m: Float64Array | None = None
+    beyond: Float64Array | None = None
+    rough: RoughGeometry | None = None
 
     def build(self, *, use_geometry: bool) -> MaskGraph:
         """Return the signed graph of the masks; without geometry its weights come from looks and answers alone."""
@@ -60,6 +72,7 @@ class MaskEvidence:
             pose_error_m=self.pose_error_m,
             use_geometry=use_geometry,
             likeness=self.likeness,
+            beyond=self.beyond,
         )
 
     @property
@@ -148,3 +161,45 @@ def gather_by_looks(table: MaskTable, embeddings: Float32Array, *, pose_error_m:
         alike,
         weigh_likeness(pairs, alike) if len(look_alikes) >= MIN_KNOWN else None,
     )
+
+
+def gather_by_photos(
+    table: MaskTable, placed: PlacedPhotos, embeddings: Float32Array, colors: Sequence[UInt8Array]
+) -> MaskEvidence:
+    """Weigh what photos alone show: points that masks share, where masks land by rough depth, looks, and where masks cannot be.
+
+    Masks of photos that could not be placed are compared by their looks, and by what features they share.
+
+    Args:
+        table: The masks, without depth and poses.
+        placed: The photos of the table's views, in their order.
+        embeddings: (N, D) float32 looks of each mask.
+        colors: (H, W, 3) uint8 picture of each view.
+    """
+    rough = estimate_depth(table, placed, embeddings)
+    links = link_by_photos(table, placed)
+    look_alikes = find_look_alikes(table, embeddings)
+    alike = likeness_of(embeddings, look_alikes)
+    if rough.table.has_geometry:
+        found = gather_by_geometry(rough.table, colors, pose_error_m=ROUGH_ERROR_M)
+    else:
+        found = replace(gather_by_looks(table, embeddings, pose_error_m=0.0), likeness=None)
+    nearest, near = propose_by_appearance(table, embeddings), propose_by_appearance(table, embeddings, neighbours=LOOK_NEIGHBOURS)
+    # More of them where places can tell; two masks whose places are known are linked by those, however much they look alike.
+    in_placed = placed.is_placed[table.view_of]
+    near = unique_pairs(np.concatenate([nearest.pairs, near.pairs[in_placed[near.pairs].all(axis=1)]]))
+    near = near[~rough.has_place[near].all(axis=1)]
+    pairs = unique_pairs(np.concatenate([found.pairs.pairs, links.pairs, near]))
+    new = pairs[~np.isin(code_pairs(pairs), code_pairs(found.pairs.pairs))]
+    nan, zero = np.full(len(new), np.nan, np.float32), np.zeros(len(new), np.int32)
+    evidence = found.pairs.with_pairs(PairEvidence(new, nan, zero, zero, nan, nan, nan))
+    evidence = replace(evidence, similarity=likeness_of(embeddings, evidence.pairs).astype(np.float32))
+    apart = table.view_of[evidence.pairs[:, 0]] != table.view_of[evidence.pairs[:, 1]]
+    beyond = odds_of(links, evidence.pairs)
+    if len(alike) >= MIN_KNOWN and len(evidence):
+        usual = nearest.similarity.astype(np.float64)
+        looks = weigh_against(evidence.similarity.astype(np.float64), alike, cap=APPEARANCE_CAP, usual=usual)
+        beyond += np.where(apart, looks, 0.0)
+    by_looks = np.isin(code_pairs(evidence.pairs), code_pairs(near))
+    beyond[by_looks] += weigh_places(rough.table, evidence.pairs[by_looks])
+    return replace(found, pairs=evidence, beyond=beyond, rough=rough)

@@ -11,6 +11,7 @@ import numpy as np
 
 from engine.grouping.geometry import MaskTable
 from engine.grouping.graph import Grouping
+from engine.grouping.photo_depth import RoughGeometry
 from engine.grouping.registration import Registration
 from engine.types import BoolArray
 
@@ -35,6 +36,9 @@ class Findings:
         placed: Of both kinds, masks that joined the group which other views show in their place.
         alone: Masks that are groups of their own.
         alone_depthless: Of these, masks without depth: no other view proves what they show.
+        views_placed: Photos whose camera was found; None where none were looked for.
+        by_points: Masks of such photos whose place is known by points that other photos show too.
+        by_trial: Masks of such photos whose place was found by trying depths.
     """
 
     views_with_depth: int
@@ -46,9 +50,20 @@ class Findings:
     placed: int
     alone: int
     alone_depthless: int
+    views_placed: int | None = None
+    by_points: int = 0
+    by_trial: int = 0
 
 
-def find_out(table: MaskTable, grouping: Grouping, *, depthless: BoolArray, merged: BoolArray, placed: BoolArray) -> Findings:
+def find_out(
+    table: MaskTable,
+    grouping: Grouping,
+    *,
+    depthless: BoolArray,
+    merged: BoolArray,
+    placed: BoolArray,
+    rough: RoughGeometry | None = None,
+) -> Findings:
     """Gather what a run found.
 
     Args:
@@ -57,6 +72,7 @@ def find_out(table: MaskTable, grouping: Grouping, *, depthless: BoolArray, merg
         depthless: (N,) masks with too little depth.
         merged: (N,) masks over several objects.
         placed: (N,) masks that have a link to the group in their place.
+        rough: Where the masks of photos are, for scenes of photos alone.
     """
     noises: list[float] = []
     holes: list[float] = []
@@ -85,6 +101,9 @@ def find_out(table: MaskTable, grouping: Grouping, *, depthless: BoolArray, merg
         placed=int((placed & ~alone).sum()),
         alone=int(alone.sum()),
         alone_depthless=int((alone & depthless).sum()),
+        views_placed=None if rough is None else sum(view.pose is not None for view in rough.table.views),
+        by_points=0 if rough is None else int(rough.by_points.sum()),
+        by_trial=0 if rough is None else int(rough.by_trial.sum()),
     )
 
 
@@ -98,7 +117,13 @@ def tell_findings(found: Findings, registration: Registration, *, views: int, ma
         masks: Masks of the scene.
     """
     words: list[str] = []
-    if found.views_with_depth == 0:
+    if found.views_placed is not None:
+        words.append(
+            f"The cameras of {found.views_placed} of {views} photos were found by what they share. The place of {found.by_points} "
+            f"of {masks} masks is known by such points, that of {found.by_trial} by the depth at which they fit other photos; the "
+            "rest were compared by their looks. Distances are a guess: photos alone do not tell how large a room is."
+        )
+    elif found.views_with_depth == 0:
         words.append(
             f"None of {views} view{'s' if views != 1 else ''} has depth and a pose, so masks were compared by their looks."
         )

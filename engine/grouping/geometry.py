@@ -96,6 +96,14 @@ class MaskTable:
         )
         return MaskTable(self.keys, self.view_of, self.areas, views)
 
+    def with_depths(self, depths: Sequence[Float32Array | None]) -> MaskTable:
+        """Return the same masks with other depths, (H, W) float32 metres, one a view."""
+        views = tuple(
+            PosedView(view.name, view.index_map, depth, view.camera, view.pose)
+            for view, depth in zip(self.views, depths, strict=True)
+        )
+        return MaskTable(self.keys, self.view_of, self.areas, views)
+
 
 def tabulate_masks(frames: Iterable[Frame]) -> MaskTable:
     """Number the masks of all frames.

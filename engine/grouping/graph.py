@@ -179,6 +179,7 @@ def build_graph(
     use_geometry: bool = True,
     reliability: JudgeReliability | None = None,
     likeness: Float64Array | None = None,
+    beyond: Float64Array | None = None,
 ) -> MaskGraph:
     """Turn evidence into a graph.
 
@@ -192,8 +193,11 @@ def build_graph(
         use_geometry: Whether geometry enters the weights.
         reliability: What the judge is worth, where that is known already.
         likeness: (E,) float64 log-odds from looks, where there is no geometry.
+        beyond: (E,) float64 log-odds that photos add to those of geometry.
     """
     geometry = weigh_geometry(evidence, sizes_m=sizes_m, pose_error_m=pose_error_m)
+    if beyond is not None:
+        geometry = geometry + beyond
     same_view = view_of[evidence.pairs[:, 0]] == view_of[evidence.pairs[:, 1]]
     pieces = same_view & (geometry > 0)
     # Each split leaves one pair of pieces. Pose error makes neighbours look like pieces: beyond a little of it nothing follows.

@@ -1,6 +1,6 @@
 """From a scene to 3D instances: runs the stages in order, reports progress, stops when asked, and writes the results.
 
-Stages: frames, poses, overlap, judge, cut, 3D, scores. Each stage's own module holds the method.
+Stages: frames, photos, poses, overlap, judge, cut, 3D, scores. Each stage's own module holds the method.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from engine.errors import MaskgroupError, SceneError
 from engine.grouping.constraints import Constraint
-from engine.grouping.evidence import gather_by_geometry, gather_by_looks
+from engine.grouping.evidence import gather_by_geometry, gather_by_looks, gather_by_photos
 from engine.grouping.findings import Findings, find_out
 from engine.grouping.geometry import MaskTable, tabulate_masks
 from engine.grouping.graph import Evidence, Grouping, MaskGraph, cut
@@ -24,15 +25,17 @@ from engine.grouping.input_doubts import doubt_input
 from engine.grouping.instances import InstanceCloud, fuse_cloud, label_mesh
 from engine.grouping.judge_rounds import MaskEmbedder, PairJudge, ask_in_rounds
 from engine.grouping.metrics import MaskScores, PointScores, score_masks, score_points
+from engine.grouping.photo_stage import HELPS, place_scene
 from engine.grouping.point_scores import score_mask_points
 from engine.grouping.registration import Registration, register_views
+from engine.photos.placed import PlacedPhotos, say_placed
 from engine.types import NOTHING, Float32Array, Frame, Int32Array, LeftOutView, MaskKey, Scene
 from engine.views.appearance import describe_masks
 from engine.views.frames import FrameSource, resize_nearest
 
 logger = logging.getLogger(__name__)
 
-Stage = Literal["frames", "poses", "overlap", "judge", "cut", "3D", "scores"]
+Stage = Literal["frames", "photos", "poses", "overlap", "judge", "cut", "3D", "scores"]
 POOR_POSES_M = 0.03
 MANY_UNDERSEGMENTED = 0.005
 """Share of masks over several objects that is worth a warning; fewer are listed only."""
@@ -65,12 +68,14 @@ class GroupingOptions:
         budget: Calls of the judge in all; None = a few for each mask.
         repair: Whether poses may be repaired.
         lift: Whether groups are carried over to the mesh or a cloud.
+        photos: Whether the cameras of a scene without depth and poses are looked for, where pycolmap is installed.
     """
 
     evidence: Evidence = "geometry"
     budget: int | None = None
     repair: bool = True
     lift: bool = True
+    photos: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +162,7 @@ def group_scene(
     options: GroupingOptions | None = None,
     judge: PairJudge | None = None,
     constraints: Sequence[Constraint] = (),
+    keep_in: Path | None = None,
     report: Callable[[Progress], None] = lambda _: None,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> GroupingRun:
@@ -168,6 +174,7 @@ def group_scene(
         options: How to group.
         judge: Whom to ask; needed where `options.evidence` is not "geometry".
         constraints: What people said, oldest first.
+        keep_in: Folder in which placed photos are kept, and looked for first; None = nowhere.
         report: Called with progress, from this thread.
         is_cancelled: Asked often; True stops the run.
 
@@ -184,9 +191,17 @@ def group_scene(
     with clock.time("scores"):
         truth_maps = _read_truth_maps(scene, loaded)
         truth = _name_objects(scene, loaded, truth_maps)
+    placed, note = None, None
+    if options is not None and options.photos and options.evidence != "vlm" and not _has_geometry(loaded) and len(loaded) > 1:
+        with clock.time("photos"):
+            views = tuple(frame.view for frame in loaded)
+            placed = place_scene(scene, views, keep_in=keep_in, tick=clock.tick, is_cancelled=is_cancelled)
+            note = HELPS if placed is None else None
     return group_frames(
         loaded,
         scene=scene,
+        placed=placed,
+        note=note,
         left_out=frames.left_out,
         truth=truth,
         truth_maps=truth_maps,
@@ -205,6 +220,8 @@ def group_frames(
     truth: Int32Array | None = None,
     truth_maps: Sequence[Int32Array | None] | None = None,
     embeddings: Float32Array | None = None,
+    placed: PlacedPhotos | None = None,
+    note: str | None = None,
     options: GroupingOptions | None = None,
     judge: PairJudge | None = None,
     constraints: Sequence[Constraint] = (),
@@ -220,6 +237,8 @@ def group_frames(
         truth_maps: (H, W) int32 objects of each frame's pixels, -1 = unlabelled, for scores over points; None = those of the masks.
         embeddings: (N, D) float32 appearance of each mask, used where there is no geometry; None = its colours and,
             where the judge has a vision tower, what that sees.
+        placed: Where the photos of frames without geometry were taken, in the frames' order.
+        note: A sentence that is told with the result.
         options: How to group.
         judge: Whom to ask.
         constraints: What people said.
@@ -233,14 +252,15 @@ def group_frames(
         )
     with clock.time("frames"):
         table = tabulate_masks(frames)
-    if options.evidence == "geometry" and not table.has_geometry and len(table.views) > 1:
+    if options.evidence == "geometry" and not table.has_geometry and placed is None and len(table.views) > 1:
         raise MaskgroupError(
             "The scene has no depth, poses or intrinsics in at least two views, which grouping by geometry needs; "
-            "add them, or group with the evidence 'vlm'."
+            f"add them, or group with the evidence 'vlm'.{'' if note is None else f' {note}'}"
         )
-    warnings = [*_tell_left_out(scene, left_out, len(frames)), *doubt_input(table)]
+    by_photos = placed is not None and not table.has_geometry and options.evidence != "vlm"
+    warnings = [*_tell_left_out(scene, left_out, len(frames)), *doubt_input(table), *([] if note is None else [note])]
     with clock.time("poses"):
-        registration = register_views(table, repair=options.repair, tick=clock.tick)
+        registration = register_views(table, repair=options.repair and not by_photos, tick=clock.tick)
         table = table.with_poses(registration.poses)
     error = registration.error_after_m
     if error > POOR_POSES_M:
@@ -249,13 +269,17 @@ def group_frames(
             "check depth_scale.txt, the intrinsics and the poses."
         )
     with clock.time("overlap"):
-        if table.has_geometry:
+        if placed is not None and by_photos:
+            colors = [frame.rgb for frame in frames]
+            found = gather_by_photos(table, placed, _describe(table, frames, embeddings, judge), colors)
+            warnings += say_placed(placed)
+        elif table.has_geometry:
             found = gather_by_geometry(table, [frame.rgb for frame in frames], pose_error_m=error)
         else:
             found = gather_by_looks(table, _describe(table, frames, embeddings, judge), pose_error_m=error)
         if len(found.pairs) == 0 and len(table.views) > 1 and len(table) > 1:
             warnings.append("No mask is seen by a second view, so every mask is a group of its own; check the poses and the depth.")
-        graph = found.build(use_geometry=options.evidence != "vlm" and table.has_geometry)
+        graph = found.build(use_geometry=options.evidence != "vlm" and (table.has_geometry or by_photos))
     calls = 0
     if judge is not None and options.evidence != "geometry":
         with clock.time("judge"):
@@ -272,13 +296,19 @@ def group_frames(
             "shows most of; split them for a cleaner result."
         )
     is_placed = np.isin(np.arange(len(table)), found.placed.pairs[:, 0])
-    findings = find_out(table, grouping, depthless=found.depthless, merged=found.undersegmented, placed=is_placed)
+    findings = find_out(
+        table, grouping, depthless=found.depthless, merged=found.undersegmented, placed=is_placed, rough=found.rough
+    )
+    if found.rough is not None:
+        table = found.rough.table
+        registration = replace(registration, poses={i: view.pose for i, view in enumerate(table.views) if view.pose is not None})
     with clock.time("3D"):
-        cloud = _lift(scene, table, grouping, frames, pose_error_m=error) if options.lift else None
+        is_rough = found.rough is not None
+        cloud = _lift(scene, table, grouping, frames, pose_error_m=error, is_rough=is_rough) if options.lift else None
     with clock.time("scores"):
         mask_scores = score_masks(truth, grouping.labels) if truth is not None else None
         objects = truth if truth is None or truth_maps is None else truth_maps
-        point_scores = _score_points(scene, table, grouping, cloud, objects) if options.lift else None
+        point_scores = _score_points(scene, table, grouping, cloud, objects) if options.lift and not is_rough else None
     return GroupingRun(
         options=options,
         table=table,
@@ -298,11 +328,15 @@ def group_frames(
     )
 
 
+def _has_geometry(frames: Sequence[Frame]) -> bool:
+    return sum(frame.depth is not None and frame.camera is not None and frame.pose is not None for frame in frames) >= 2
+
+
 def _lift(
-    scene: Scene | None, table: MaskTable, grouping: Grouping, frames: Sequence[Frame], *, pose_error_m: float
+    scene: Scene | None, table: MaskTable, grouping: Grouping, frames: Sequence[Frame], *, pose_error_m: float, is_rough: bool
 ) -> InstanceCloud | None:
     """Return the groups in 3D: on the scene's mesh where it has one, else on a cloud fused from depth."""
-    mesh = scene.mesh if scene is not None else None
+    mesh = scene.mesh if scene is not None and not is_rough else None  # placed photos have a frame of their own
     if mesh is not None and table.has_geometry:
         return label_mesh(mesh, table, grouping.labels, pose_error_m=pose_error_m)
     return fuse_cloud(table, grouping.labels, colors=[frame.rgb for frame in frames])

@@ -65,15 +65,21 @@ def measure_novelty(p_same: Float32Array, likeness: Float64Array) -> float:
     return 1.0 - float(np.clip(shared, 0, 1))
 
 
-def weigh_against(scores: Float64Array, known: Float64Array, *, cap: float) -> Float64Array:
+def weigh_against(scores: Float64Array, known: Float64Array, *, cap: float, usual: Float64Array | None = None) -> Float64Array:
     """Return the log-odds of scores, (E,), against those of pairs known to differ, (K,).
 
     Both kinds are taken for normal distributions of one width, that of the known pairs. The mean of "same" is a high quantile of
     the scores, at least half a width above: where a judge cannot tell look-alikes from the same object, no answer says much.
+
+    Args:
+        scores: (E,) float64 scores to weigh.
+        known: (K,) float64 scores of pairs known to differ.
+        cap: Largest log-odds.
+        usual: (U,) float64 scores among which the high quantile is taken; None = `scores` themselves.
     """
     centre, width = float(known.mean()), max(float(known.std()), 1e-3)
     distance = (scores - centre) / width
-    typical = max(float(np.quantile(distance, TYPICAL_SAME)), 0.5)
+    typical = max(float(np.quantile(distance if usual is None else (usual - centre) / width, TYPICAL_SAME)), 0.5)
     return np.clip(typical * (distance - typical / 2), -cap, cap)
 
 

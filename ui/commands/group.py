@@ -47,6 +47,9 @@ def group(
     budget: Annotated[int | None, typer.Option(min=0, help="Pairs to ask in all; default: 6 for each mask.")] = None,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT within which frames fit, pixels.")] = "640x360",
     repair: Annotated[bool, typer.Option(help="Repair poses where depth shows that they are off.")] = True,
+    photos: Annotated[
+        bool, typer.Option(help="Find the cameras of photos without depth and poses (needs pycolmap); kept in --out as photos.npz.")
+    ] = True,
     threshold: ThresholdOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
@@ -75,8 +78,8 @@ def group(
             judge = FramePairJudge(
                 found, frames, tick=lambda n: bar.set_postfix_str(f"judge, {n} pairs asked"), threshold=decided_at
             )
-        options = GroupingOptions(evidence=evidence, budget=budget, repair=repair)
-        run = group_scene(opened, frames, options=options, judge=judge, report=report)
+        options = GroupingOptions(evidence=evidence, budget=budget, repair=repair, photos=photos)
+        run = group_scene(opened, frames, options=options, judge=judge, keep_in=out, report=report)
     model_asked = None if evidence == "geometry" else model
     about = {
         "scene": {"name": opened.name, "folder": str(opened.folder)},
@@ -85,6 +88,7 @@ def group(
             "evidence": evidence,
             "budget": budget,
             "repair": repair,
+            "photos": photos,
             "size": [width, height],
             "prompt": prompt,
             "threshold": None if model_asked is None else decided_at,
@@ -92,7 +96,9 @@ def group(
         "model": model_asked,
         "made": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "version": VERSION,
-        "command": group_command(scene, options, model=model_asked, size=(width, height), prompt=prompt, threshold=threshold),
+        "command": group_command(
+            scene, options, model=model_asked, size=(width, height), prompt=prompt, threshold=threshold, photos=photos
+        ),
     }
     written = write_grouping(run, out, about)
     if run.cloud is not None:

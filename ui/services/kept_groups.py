@@ -82,12 +82,14 @@ def group_command(
     size: tuple[int, int],
     prompt: str | None = None,
     threshold: float | None = None,
+    photos: bool = True,
 ) -> str:
     """Return the command line that groups a scene in the same way, without corrections."""
     words = ["maskgroup", "group", scene, "--out", "groups", "--evidence", options.evidence]
     words += ["--model", model] if model is not None else []
     words += ["--budget", str(options.budget)] if options.budget is not None else []
     words += [] if options.repair else ["--no-repair"]
+    words += [] if photos else ["--no-photos"]
     words += ["--prompt", prompt] if prompt is not None else []
     words += ["--threshold", f"{threshold:g}"] if threshold is not None else []
     words += [] if size == SIZE else ["--size", f"{size[0]}x{size[1]}"]
