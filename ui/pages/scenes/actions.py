@@ -124,7 +124,7 @@ class SceneActions:
         """Give the values of `ScenesPage.outputs`; what has not changed is left as it is."""
         failures, told = page.new_failures(self._imports.states(), told)
         for one in failures:
-            gr.Warning(escape_markdown(one.message), title=escape_markdown(f"{one.shown} was not imported"))
+            gr.Warning(escape_markdown(one.message))
         shown = (
             page.show_imports(self._imports),
             page.show_cards(self._bench, self._cards, chosen),

@@ -39,6 +39,8 @@ async function walk(entry, above, found) {
 async function listDropped(transfer) {
   // Asked for before anything is waited for: afterwards the browser has forgotten them.
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  const files = [...transfer.files];
+  if (!entries.length) return listChosen(files);
   const found = [];
   for (const entry of entries) await walk(entry, '', found);
   return found;

@@ -79,7 +79,7 @@ def parts(bench: Workbench, cards: SceneCards, tmp_path: Path, monkeypatch: pyte
 @pytest.fixture
 def toasts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     shown: list[str] = []
-    monkeypatch.setattr(scene_actions.gr, "Warning", lambda message, title: shown.append(f"{title}: {message}"))
+    monkeypatch.setattr(scene_actions.gr, "Warning", shown.append)
     return shown
 
 
