@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,27 +22,39 @@ from db.labels.store import LabelStore
 from db.runs import RunStore
 from db.schema.private_files import PRIVATE_FOLDER, tighten
 from db.schema.session import open_database
-from engine.assets import SHIPPED_COMPARISON
+from engine.assets import SCENES_DIR, SHIPPED_COMPARISON
 from engine.errors import MaskgroupError
 from engine.strict_json import to_json_text
 from finetune.runs.promotion import finished_runs, judge_names, name_behind
 from finetune.runs.registry import Registry
 from ui.components.pairs import HISTORY_TAB, REVIEW_TAB
+from ui.components.scene_choosers import follow_scenes
 from ui.pages.compare.handlers import PAGE as COMPARE_TAB
 from ui.pages.compare.routes import add_compare_routes
 from ui.pages.compare.tab import build_compare_tab
+from ui.pages.grouping.handlers import GROUPING_TAB
 from ui.pages.grouping.tab import build_grouping_tab
 from ui.pages.history.tab import build_history_tab
 from ui.pages.judge.tab import build_judge_tab
 from ui.pages.people.handlers import PEOPLE_TAB
 from ui.pages.people.tab import build_people_tab
 from ui.pages.review.tab import add_review_routes, build_review_tab
+from ui.pages.scenes.actions import SceneActions
+from ui.pages.scenes.handlers import SCENES_TAB
+from ui.pages.scenes.routes import add_scene_routes
+from ui.pages.scenes.tab import build_scenes_tab
+from ui.pages.train.form import HELD_BACK
 from ui.pages.train.tab import TRAIN_TAB, build_train_tab
 from ui.services.comparison_runs import ComparisonRuns
 from ui.services.grouping_runs import GroupingRuns
 from ui.services.judges import Judges, name_models, shipped_models
 from ui.services.open_judge import database_setting, find_trained_on, given_options, loading_flags, open_judge
 from ui.services.review_service import ReviewService
+from ui.services.scene_cards import FOLDER as CARDS_FOLDER
+from ui.services.scene_cards import SceneCards
+from ui.services.scene_imports import SceneImports
+from ui.services.scene_list import SceneFolders
+from ui.services.scene_uploads import SceneUploads
 from ui.services.thresholds import open_points
 from ui.services.workbench import Workbench
 from ui.settings import Settings
@@ -55,15 +68,24 @@ from ui.web.guard import Guard
 from ui.web.hosts import allowed_hosts
 from ui.web.page_session import PageSessions
 from ui.web.permissions import ask_for_route, check_routes, guard_handlers
-from ui.web.served_folder import make_served_folder, use_for_gradio
+from ui.web.served_folder import UPLOADS_FOLDER, make_served_folder, use_for_gradio
 from ui.web.uploads import UploadQuota
 
-JUDGE_TAB, GROUPING_TAB = "judge", "grouping"
-ADDRESSED_TABS = (REVIEW_TAB, HISTORY_TAB, PEOPLE_TAB, GROUPING_TAB, TRAIN_TAB, COMPARE_TAB)
+JUDGE_TAB = "judge"
+ADDRESSED_TABS = (SCENES_TAB, REVIEW_TAB, HISTORY_TAB, PEOPLE_TAB, GROUPING_TAB, TRAIN_TAB, COMPARE_TAB)
 """What `?tab=` of an address may open (Gradio keeps `page` for itself)."""
 PAGE_SCRIPT = (Path(__file__).parent / "components" / "page.js").read_text(encoding="utf-8")
 ANSWERS_SCRIPT = (Path(__file__).parent / "components" / "answers.js").read_text(encoding="utf-8")
 MAX_UPLOAD = "10mb"
+SCENE_CHOOSERS = {
+    "mg-scene": [],
+    "mg-review-scene": [],
+    "mg-group-scene": [],
+    "mg-train-scenes": [],
+    "mg-train-judged": [HELD_BACK],
+    "mg-compare-scenes": [],
+}
+"""The choosers of scenes on all pages, with what each offers besides scenes."""
 STYLE = Path(__file__).parent / "style.css"
 
 
@@ -82,17 +104,53 @@ def build_workbench(settings: Settings) -> Workbench:
         trained_on=lambda name: find_trained_on(given.get(name, name), settings),
     )
     points = open_points(settings, sources=given)
-    return Workbench(settings.scenes, LabelStore(open_database(settings.db)), judges, points=points)
+    folders = SceneFolders(settings.scenes, imported=settings.imported_scenes, bundled=SCENES_DIR)
+    return Workbench(settings.scenes, LabelStore(open_database(settings.db)), judges, points=points, folders=folders)
 
 
-def build_blocks(bench: Workbench, settings: Settings, groupings: GroupingRuns, comparisons: ComparisonRuns) -> gr.Blocks:
+@dataclass(frozen=True)
+class Services:
+    """What the pages work with, beside the workbench."""
+
+    groupings: GroupingRuns
+    comparisons: ComparisonRuns
+    imports: SceneImports
+    uploads: SceneUploads
+    cards: SceneCards
+    sessions: PageSessions
+
+
+def build_services(bench: Workbench, settings: Settings, sessions: PageSessions) -> Services:
+    """Open what the pages work with.
+
+    Raises:
+        MaskgroupError: If a folder that is needed is not there, or cannot be made.
+    """
+    runs = RunStore(bench.labels.database)
+    cards = SceneCards(settings.data_folder / CARDS_FOLDER)
+    uploads = make_served_folder(settings.data_folder, name=UPLOADS_FOLDER)
+    return Services(
+        groupings=GroupingRuns(bench, GroupingStore(runs)),
+        comparisons=ComparisonRuns(bench, runs, settings.data_folder / "comparisons", shipped=SHIPPED_COMPARISON),
+        imports=SceneImports(bench, settings.imported_scenes, roots=settings.import_root, on_imported=cards.know),
+        uploads=SceneUploads(uploads, max_bytes=settings.max_upload_mb * 2**20),
+        cards=cards,
+        sessions=sessions,
+    )
+
+
+def build_blocks(bench: Workbench, settings: Settings, services: Services) -> gr.Blocks:
     """Lay out all pages."""
+    groupings = services.groupings
     with gr.Blocks(title="maskgroup", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as blocks:
         gr.HTML("<h1 class='mg-title'>maskgroup <small>which masks are the same object?</small></h1>")
         gr.HTML(js_on_load=PAGE_SCRIPT, visible="hidden")
         # Outside the tabs: what lies in a tab that is not open yet has not read the browser's storage when the page loads.
         remembered = gr.BrowserState(settings.annotator, storage_key="maskgroup-annotator", secret="not-a-secret")
         with gr.Tabs(selected=JUDGE_TAB) as tabs:
+            with gr.Tab("Scenes", id=SCENES_TAB) as scenes_tab:
+                actions = SceneActions(bench, services.imports, services.uploads, services.cards, groupings, services.sessions)
+                build_scenes_tab(scenes_tab, actions, services.imports, max_bytes=services.uploads.max_bytes)
             with gr.Tab("Judge", id=JUDGE_TAB):
                 judge_name = build_judge_tab(blocks, bench, VoteBox(settings.data_folder / VOTES_FILE), remembered=remembered)
             with gr.Tab("Review", id=REVIEW_TAB):
@@ -105,7 +163,8 @@ def build_blocks(bench: Workbench, settings: Settings, groupings: GroupingRuns, 
             with gr.Tab("3D grouping", id=GROUPING_TAB) as grouping_tab:
                 build_grouping_tab(grouping_tab, bench, groupings)
             build_train_tab(blocks, bench, Registry(RunStore(bench.labels.database), settings.runs_folder))
-            build_compare_tab(bench, comparisons)
+            build_compare_tab(bench, services.comparisons)
+        follow_scenes(blocks, tabs, bench, SCENE_CHOOSERS)
 
         def open_addressed(request: gr.Request) -> Any:
             wanted = read_query(request).get("tab")
@@ -133,17 +192,14 @@ def build_app(settings: Settings) -> Guard:
     served = make_served_folder(settings.data_folder)
     use_for_gradio(served)
     sessions = PageSessions(settings.data_folder)
-    groupings = GroupingRuns(bench, GroupingStore(RunStore(bench.labels.database)))
-    comparisons = ComparisonRuns(
-        bench, RunStore(bench.labels.database), settings.data_folder / "comparisons", shipped=SHIPPED_COMPARISON
-    )
+    services = build_services(bench, settings, sessions)
     # Problems with the scenes show here, in one sentence, rather than as an empty page.
     bench.scene_names()
 
     @asynccontextmanager
     async def warm_up(_: FastAPI) -> AsyncGenerator[None]:
         # Not before: while the pages are being built it would take the processor from them.
-        threading.Thread(target=_warm_up, args=(bench, groupings), daemon=True, name="warm-up").start()
+        threading.Thread(target=_warm_up, args=(bench, services.groupings), daemon=True, name="warm-up").start()
         yield
 
     app = FastAPI(
@@ -151,10 +207,11 @@ def build_app(settings: Settings) -> Guard:
     )
     app.state.sessions = sessions
     add_routes(app, bench)
-    add_compare_routes(app, bench, comparisons)
+    add_compare_routes(app, bench, services.comparisons)
     add_review_routes(app, bench)
+    add_scene_routes(app, bench, services.cards, services.uploads)
     check_routes(app)
-    mount_pages(app, build_blocks(bench, settings, groupings, comparisons), sessions)
+    mount_pages(app, build_blocks(bench, settings, services), sessions)
     return Guard(app, hosts=hosts, sessions=sessions, uploads=UploadQuota(served), first_script=ANSWERS_SCRIPT)
 
 

@@ -41,6 +41,8 @@ class Settings(BaseSettings):
         check_served: Before a served model with a run's name is believed, hold it against that run's adapter.
         annotator: Name stored with labels until the person types another.
         follow_links: Folders that symbolic links in scenes may lead into; all others are refused.
+        import_root: Folders of this machine from which the Scenes page may import; without any it takes only what is uploaded.
+        max_upload_mb: What an upload of a scene may have in all, in units of 2**20 bytes.
     """
 
     model_config = SettingsConfigDict(env_prefix="MASKGROUP_", extra="ignore")
@@ -59,8 +61,10 @@ class Settings(BaseSettings):
     check_served: bool = True
     annotator: str = "me"
     follow_links: Annotated[tuple[Path, ...], NoDecode] = ()
+    import_root: Annotated[tuple[Path, ...], NoDecode] = ()
+    max_upload_mb: int = Field(2048, gt=0)
 
-    @field_validator("follow_links", mode="before")
+    @field_validator("follow_links", "import_root", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         """Read a list of folders as the environment has it: JSON, or joined as in PATH."""
@@ -115,6 +119,19 @@ class Settings(BaseSettings):
     def imported_scenes(self) -> Path:
         """Where scenes are imported to, unless another place is named."""
         return self.data_folder / "scenes"
+
+    def scene_folders(self, given: Path | None = None) -> tuple[Path, ...]:
+        """Return the folders in which a scene is looked for by its name, in order.
+
+        Args:
+            given: What a command was told instead of `scenes`.
+        """
+        return tuple(dict.fromkeys((given or self.scenes, self.imported_scenes, SCENES_DIR)))
+
+
+def settings_for(db: str | None) -> Settings:
+    """Return the settings, with another database if one is named."""
+    return Settings(**({"db": db} if db else {}))
 
 
 def _folder_of(file: str) -> Path:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from filelock import lock_descriptor
 
@@ -18,19 +17,16 @@ from engine.checking.findings import CheckReport
 from engine.checking.run import check_scene
 from engine.errors import MaskgroupError, SceneError, on_one_line
 from engine.files import UNFINISHED
-from engine.importing.archive import WHAT, open_archive
+from engine.importing.kinds import Step, open_source
 from engine.importing.locate import find_scene_in
 from engine.importing.names import check_scene_name
 from engine.importing.sources import Source
-from engine.importing.tree import open_tree
 from engine.scenes import open_scene
-from engine.scenes.folders import is_entry, is_folder
+from engine.scenes.folders import is_entry
 from engine.scenes.names import printable
 from engine.scenes.replica import OWN_LABELS
 from engine.types import LeftOutView
 
-Step = Literal["copying", "checking"]
-"""What is being done: files are copied, then views are looked at."""
 ASIDE = ".import."
 """How the folders begin that imports work in. Names with a dot in front are nobody's scene."""
 
@@ -67,6 +63,7 @@ def import_scene(
     folder: Path,
     *,
     name: str | None = None,
+    rename: Callable[[str], str] = lambda found: found,
     on_progress: Callable[[Step, int, int], None] = lambda step, done, total: None,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> ImportedScene:
@@ -76,6 +73,7 @@ def import_scene(
         source: A folder or a zip archive with one scene of any format in it, at most two folders deep. It is not changed.
         folder: Where the scene's folder is made; it is made too if it is not there.
         name: What the scene is called; None = as its folder or the archive.
+        rename: Gives the name that is taken instead of that of its folder or archive, where `name` is None.
         on_progress: Called with what is being done, how many files or views are done, and how many there are.
         is_cancelled: Asked often; True stops.
 
@@ -91,13 +89,13 @@ def import_scene(
 
     if name is not None:
         _require_free(folder / check_scene_name(name))
-    with _opened(source, tick) as found:
+    with open_source(source, on_progress, tick) as found:
         try:
             with _working_aside(folder) as aside:
                 unpacked = aside / "unpacked"
                 _copy(found, unpacked, lambda done, total: on_progress("copying", done, total), tick)
                 place = find_scene_in(unpacked, shown=source)
-                chosen = check_scene_name(name or (place.folder.name if place.depth else found.name))
+                chosen = check_scene_name(name or rename(place.folder.name if place.depth else found.name))
                 target = aside.parent / chosen
                 _require_free(target)
                 staged = aside / "scenes" / chosen
@@ -121,17 +119,6 @@ def import_scene(
     n_passed_over = found.n_passed_over + len(found.files) - len(kept)
     n_bytes = sum(file.size for file in kept)
     return ImportedScene(chosen, target, report.format, len(kept), n_bytes, n_passed_over, report)
-
-
-@contextmanager
-def _opened(source: Path, tick: Callable[[], None]) -> Generator[Source]:
-    if "\0" in str(source) or not is_entry(source):
-        raise SceneError(f"{source}: found nothing, expected {WHAT}; check the path.")
-    if is_folder(source):
-        yield open_tree(source, tick=tick)
-        return
-    with open_archive(source) as archive:
-        yield archive
 
 
 def _require_free(target: Path) -> None:

@@ -10,6 +10,7 @@ import stat
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +20,7 @@ from engine.scenes import frame_files, posed_masks, processed, replica, scannet
 from engine.scenes.folders import SceneFolder, allowed_folders, is_folder, list_names
 from engine.scenes.listed import arkit, colmap, scannetpp, trajectory, transforms
 from engine.scenes.names import fault_of, is_foreign, normal_form, numeric_order, printable
+from engine.scenes.scene_settings import read_settings
 from engine.types import LeftOutView, Scene
 
 logger = logging.getLogger(__name__)
@@ -81,6 +83,7 @@ class SceneInfo:
         n_views: Views that can be used; all that its folder lists, where `is_checked` is False.
         left_out: Views that cannot be used, and why.
         is_checked: Whether the scene was opened; False = there was no time for it.
+        title: What people call it, "" = by its name.
     """
 
     name: str
@@ -89,6 +92,7 @@ class SceneInfo:
     n_views: int
     left_out: tuple[LeftOutView, ...] = ()
     is_checked: bool = True
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,22 +145,29 @@ def open_scene(folder: Path) -> Scene:
         raise SceneError(f"{root.path}: cannot be read ({error}), expected a readable scene folder; copy it again.") from error
 
 
-def find_scene(name_or_path: str, scenes_dir: Path) -> Scene:
-    """Open a scene by its name in `scenes_dir`, or else by its path.
+def find_scene(name_or_path: str, scenes_dir: Path | Sequence[Path]) -> Scene:
+    """Open a scene by its name in a folder of scenes, or else by its path.
+
+    Args:
+        name_or_path: The scene.
+        scenes_dir: The folder of scenes; of several, the first that has a scene of that name.
 
     Raises:
         SceneError: If there is neither, or a folder on the way may not be entered.
     """
+    places = [scenes_dir] if isinstance(scenes_dir, Path) else list(scenes_dir)
     if name_or_path and "\0" not in name_or_path:
         is_name = name_or_path not in (".", "..") and Path(name_or_path).name == name_or_path
-        folder = _folder_named(name_or_path, scenes_dir) if is_name else None
-        if folder is not None:
-            return open_scene(folder)
+        for place in places if is_name else ():
+            folder = _folder_named(name_or_path, place)
+            if folder is not None:
+                return open_scene(folder)
         if is_folder(Path(name_or_path)):
             return open_scene(Path(name_or_path))
-    known = ", ".join(_names_that_match(scenes_dir)) if is_folder(scenes_dir) else ""
+    known = ", ".join(dict.fromkeys(name for place in places if is_folder(place) for name in _names_that_match(place)))
+    where = " or ".join(map(str, places))
     raise SceneError(
-        f"{name_or_path!r} is neither a folder nor a scene in {scenes_dir}; expected one of: {known or 'none there'}, or a path."
+        f"{name_or_path!r} is neither a folder nor a scene in {where}; expected one of: {known or 'none there'}, or a path."
     )
 
 
@@ -248,7 +259,7 @@ def _look_at(folder: Path, *, has_time: bool) -> Found:
     try:
         if not is_folder(folder):
             raise SceneError(f"{folder}: the link leads to nothing that is a folder, expected a scene's folder; remove it.")
-        signature = _signature(folder)
+        signature = scene_signature(folder)
         with _known_lock:
             known = _known.get(folder)
         if known is not None and known[0] == signature:
@@ -258,13 +269,14 @@ def _look_at(folder: Path, *, has_time: bool) -> Found:
         if not has_time:
             return _listed_only(folder)
         scene = open_scene(folder)
-        found: Found = SceneInfo(scene.name, scene.folder, scene.format, len(scene.view_names), scene.left_out)
+        title = read_settings(SceneFolder(folder)).title
+        found: Found = SceneInfo(scene.name, scene.folder, scene.format, len(scene.view_names), scene.left_out, title=title)
     except (SceneError, OSError) as error:
-        found, signature = LeftOutFolder(folder.name, str(error)), _signature(folder)
+        found, signature = LeftOutFolder(folder.name, str(error)), scene_signature(folder)
     except Exception as error:  # one folder must never hide the others, even if the fault is ours
         logger.exception("%s could not be opened", printable(str(folder)))
         found = LeftOutFolder(folder.name, f"It cannot be read ({type(error).__name__}: {error}); this is a fault of the program.")
-        signature = _signature(folder)
+        signature = scene_signature(folder)
     with _known_lock:
         _known[folder] = (signature, time.monotonic(), found)
     return found
@@ -279,7 +291,7 @@ def _listed_only(folder: Path) -> Found:
     return SceneInfo(name, root.path, scene_format.NAME, n_views, is_checked=False)
 
 
-def _signature(folder: Path) -> Signature:
+def scene_signature(folder: Path) -> Signature:
     """Return what changes when a scene changes: names, times and sizes of the folder's own entries, and where links may lead."""
     entries = [(str(allowed), 0, 0) for allowed in allowed_folders()]
     try:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from engine.errors import SceneError
+from engine.files import write_atomically
 from engine.scenes.class_names import clean_name
 from engine.scenes.files import MAX_ID, read_json
 from engine.scenes.folders import SceneFolder
@@ -18,7 +20,10 @@ SETTINGS = "maskgroup.json"
 MAX_SETTINGS_BYTES = 2**20
 EXAMPLE = 'a JSON object such as {"ignore_ids": [255], "mask_ids_are_instances": true, "classes": {"20": "chair"}}'
 IDS_SETTING = "mask_ids_are_instances"
-KNOWN = frozenset({"ignore_ids", "classes", IDS_SETTING})
+TITLE_SETTING = "title"
+MAX_TITLE = 80
+"""Characters of a title."""
+KNOWN = frozenset({"ignore_ids", "classes", IDS_SETTING, TITLE_SETTING})
 
 
 @dataclass(frozen=True)
@@ -29,11 +34,13 @@ class SceneSettings:
         ignore_ids: Ids in masks and labels that mean "nothing here"; None = not set, () = there are none.
         mask_ids_are_instances: Whether equal ids in two views mean one object; None = as the format has it.
         classes: What classes are called, by the class in a raw id (class * 1000 + instance).
+        title: What people call the scene, "" = as its folder. Labels and addresses name it by its folder all the same.
     """
 
     ignore_ids: tuple[int, ...] | None = None
     mask_ids_are_instances: bool | None = None
     classes: Mapping[int, str] = field(default_factory=dict[int, str])
+    title: str = ""
 
 
 def read_settings(root: SceneFolder) -> SceneSettings:
@@ -53,15 +60,72 @@ def read_settings(root: SceneFolder) -> SceneSettings:
     are_instances: Any = content.get(IDS_SETTING)
     if IDS_SETTING in content and type(are_instances) is not bool:
         raise SceneError(f"{path}: found {IDS_SETTING} that is neither true nor false, expected {EXAMPLE}; correct the file.")
+    title = _read_title(content.get(TITLE_SETTING, ""), path)
     if "ignore_ids" not in content:
-        return SceneSettings(None, are_instances, classes)
+        return SceneSettings(None, are_instances, classes, title)
     listed: Any = content["ignore_ids"]
     ids = cast("list[Any]", listed) if isinstance(listed, list) else None
     if ids is None or not all(type(number) is int and 0 <= number <= MAX_ID for number in ids):
         raise SceneError(
             f"{path}: found ignore_ids that are no list of ids of 0 to {MAX_ID}, expected {EXAMPLE}; correct the file."
         )
-    return SceneSettings(tuple(sorted(set(ids))), are_instances, classes)
+    return SceneSettings(tuple(sorted(set(ids))), are_instances, classes, title)
+
+
+def write_title(folder: Path, title: str) -> str:
+    """Give a scene another title; its other settings stay.
+
+    Args:
+        folder: The scene's folder.
+        title: The title; "" takes the present one away.
+
+    Returns:
+        The title as it was written.
+
+    Raises:
+        SceneError: If it cannot be a title, or maskgroup.json is broken or cannot be written.
+    """
+    root = SceneFolder(folder)
+    clean = clean_title(title)
+    if clean is None:
+        raise SceneError(
+            f"{printable(title[:MAX_TITLE])} cannot be a scene's title, expected one line of at most {MAX_TITLE} characters that "
+            "can be seen; give another."
+        )
+    read_settings(root)
+    present = root.find(SETTINGS)
+    content = {} if present is None else read_json(present, EXAMPLE, limit=MAX_SETTINGS_BYTES)
+    content = {name: value for name, value in content.items() if name != TITLE_SETTING}
+    if clean:
+        content[TITLE_SETTING] = clean
+    path = root.path / SETTINGS
+    try:
+        if content:
+            write_atomically(path, content)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise SceneError(
+            f"{path}: cannot be written ({error.strerror or error}), expected a scene's folder that may be changed; check its "
+            "permissions."
+        ) from error
+    return clean
+
+
+def clean_title(title: str) -> str | None:
+    """Return a title with single spaces, in composed form; None if it cannot be one."""
+    clean = unicodedata.normalize("NFC", " ".join(title.split()))
+    is_seen = all(unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn") for character in clean)
+    return clean if is_seen and len(clean) <= MAX_TITLE else None
+
+
+def _read_title(given: object, path: Path) -> str:
+    title = clean_title(given) if isinstance(given, str) else None
+    if title is None:
+        raise SceneError(
+            f"{path}: found a title that is no line of at most {MAX_TITLE} characters, expected {EXAMPLE}; correct the file."
+        )
+    return title
 
 
 def _read_classes(given: object, path: Path) -> dict[int, str]:

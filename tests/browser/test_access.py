@@ -14,6 +14,7 @@ pytestmark = pytest.mark.browser
 
 READY = {
     "Judge": "#mg-verdict .mg-headline",
+    "Scenes": ".mg-scene img",
     "Review": ".rv-crop",
     "History": "#mg-history",
     "People": "#mg-people",

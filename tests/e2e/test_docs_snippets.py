@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 
@@ -92,6 +93,13 @@ def grouped_room(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def sam_photos(folder: Path) -> dict[str, Any]:
+    """What the example of posed masks takes for granted."""
+    masks = np.zeros((2, 12, 16), bool)
+    masks[0, 2:8, 2:8], masks[1, 5:11, 9:15] = True, True
+    return {"photos": [(np.full((12, 16, 3), 90 * number, np.uint8), masks) for number in range(2)]}
+
+
 HUB = NotRun("needs weights of the hub, which no test downloads")
 OTHER_SERVER = NotRun("needs vLLM, which needs a GPU; the same commands are run against the tests' own server in test_endpoint")
 TRAINED_ELSEWHERE = NotRun("README's block trains; test_train_command runs and resumes")
@@ -149,6 +157,8 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
         "maskgroup export groups": Instead(),
         "maskgroup export sh3d_living": NotRun("needs a run that the app kept; test_export_command exports one"),
     }),
+    ("docs/scenes.md", "from pathlib import Path"): Python(sam_photos),
+    ("docs/scenes.md", "my_scene/"): Text("a folder's layout"),
     ("docs/security.md", "maskgroup app --host 0.0.0.0 --allowed-host lab.example --allowed-host 10.0.0.5"): Shell(
         {"maskgroup app": NotRun("serves until it is stopped; test_http_origins starts it with these flags")}
     ),
@@ -162,7 +172,7 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
         Shell({"maskgroup import": IMPORTED}),
     (
         "docs/scene-formats.md",
-        '{"ignore_ids": [255], "mask_ids_are_instances": true, "classes": {"20": "chair", "21": "stool"}}',
+        '{"title": "Living room", "ignore_ids": [255], "mask_ids_are_instances": true, "classes": {"20": "chair", "21": "stool"}}',
     ): Text("a scene's settings"),
     ("docs/scene-formats.md", "<scene>/"): Text("a folder's layout"),
     ("docs/scene-formats.md", "<scene>/<view>/"): Text("a folder's layout"),
@@ -293,6 +303,8 @@ def test_python_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert word in text
         text = text.replace(word, other)
     exec(compile(text, block.page, "exec"), way.prepare(tmp_path))
+    for written in tmp_path.glob("my_scene"):
+        assert run_command("check", written).out.startswith("my_scene  posed masks")
 
 
 @pytest.mark.parametrize(("page", "command"), sorted(set(inline_commands())))

@@ -38,7 +38,7 @@ def ablation(
     """Measure a model with every prompt on the same pairs; run it again to go on after a stop."""
     sampling = SamplingSettings(pairs=pairs, negatives=negatives, seed=seed)
     own = Settings()
-    opened = [find_scene(name, scenes or own.scenes) for name in scene]
+    opened = [find_scene(name, own.scene_folders(scenes)) for name in scene]
     rows: list[tuple[str, str, Scores]] = []
     for name in [load_prompt(one).name for one in prompt or prompt_names()]:
         settings = EvaluationSettings(model=model, prompt=name, sampling=sampling)

@@ -57,7 +57,7 @@ def calibrate_model(
     home = find_home(found)
     asked = load_prompt(prompt or found.prompt)
     if scene:
-        opened = [find_scene(name, scenes or own.scenes) for name in scene]
+        opened = [find_scene(name, own.scene_folders(scenes)) for name in scene]
         rooms_used = ", ".join(one.name for one in opened)
     else:
         kind = "furnished" if furniture else "parametric"

@@ -28,7 +28,7 @@ def check(
 
     Exit code 1 if something looks wrong that results would suffer from, 2 if it is no scene that can be opened.
     """
-    opened = find_scene(scene, folder or Settings().scenes)
+    opened = find_scene(scene, Settings().scene_folders(folder))
     with tqdm(desc=f"looking at {opened.name}", unit="view", leave=False) as bar:
 
         def show(done: int, total: int) -> None:

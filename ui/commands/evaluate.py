@@ -65,7 +65,7 @@ def evaluate(
     asked = prompt or find_judge(model, own).prompt
     decided_at = choose_threshold(threshold, model, own, prompt=asked)
     settings = EvaluationSettings(model=model, prompt=asked, sampling=sampling, both_orders=not one_order, threshold=decided_at)
-    opened = [find_scene(name, scenes or own.scenes) for name in scene]
+    opened = [find_scene(name, own.scene_folders(scenes)) for name in scene]
     names = [one.name for one in opened]
     if len(set(names)) < len(names):
         raise EvaluationError(f"Two of the scenes have one name ({', '.join(sorted(names))}); give each scene once.")

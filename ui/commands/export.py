@@ -23,7 +23,7 @@ from engine.types import Scene
 from ui.commands.render import parse_size
 from ui.commands.scene_options import FollowLinksOption
 from ui.services.kept_groups import find_kept, open_kept_groups
-from ui.settings import Settings
+from ui.settings import settings_for
 
 
 def export(
@@ -47,8 +47,8 @@ def export(
     """Write groups as coloured 3D models, masks with global ids, COCO, JSON, ScanNet's predictions, or a scene."""
     within = None if size is None else parse_size(size)
     formats = parse_formats(file_format or [])
-    settings = Settings()
-    grouped = _open(groups, scene, scenes or settings.scenes, db or settings.db)
+    settings = settings_for(db)
+    grouped = _open(groups, scene, settings.scene_folders(scenes), settings.db)
     words = ["maskgroup", "export", groups, "--out", str(out)]
     for name in formats or ():
         words += ["--format", name]
@@ -95,27 +95,27 @@ def parse_formats(given: Sequence[str]) -> list[Format] | None:
     return None if None in named or not found else found
 
 
-def _open(groups: str, scene: str | None, scenes_dir: Path, db: str) -> GroupedScene:
+def _open(groups: str, scene: str | None, places: Sequence[Path], db: str) -> GroupedScene:
     folder = Path(groups)
     if "\0" not in groups and (folder / FILE).exists():
         kept = read_groups(folder)
-        return join_scene(kept, _find_scene(kept, folder, scene, scenes_dir))
+        return join_scene(kept, _find_scene(kept, folder, scene, places))
     if "\0" not in groups and folder.is_dir():
         raise MaskgroupError(f"{folder} holds no {FILE}, expected a folder that `maskgroup group` wrote; give its --out.")
     if scene is not None:
         raise MaskgroupError(f"--scene belongs to a folder with {FILE}: a kept run knows its scene; leave it out.")
     database = open_database(db)
     try:
-        return open_kept_groups(find_kept(RunStore(database), groups), scenes_dir)
+        return open_kept_groups(find_kept(RunStore(database), groups), places)
     finally:
         database.dispose()
 
 
-def _find_scene(kept: KeptGroups, folder: Path, named: str | None, scenes_dir: Path) -> Scene:
+def _find_scene(kept: KeptGroups, folder: Path, named: str | None, places: Sequence[Path]) -> Scene:
     if named is not None:
-        return find_scene(named, scenes_dir)
+        return find_scene(named, places)
     if kept.scene_folder and (folder / kept.scene_folder).is_dir():
         return open_scene(folder / kept.scene_folder)
     if kept.scene:
-        return find_scene(kept.scene, scenes_dir)
+        return find_scene(kept.scene, places)
     raise MaskgroupError(f"{folder / FILE} does not say which scene was grouped; name it with --scene.")

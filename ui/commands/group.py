@@ -64,7 +64,7 @@ def group(
     settings = Settings()
     decided_at = choose_threshold(threshold, model, settings, prompt=prompt) if evidence != "geometry" else USUAL_THRESHOLD
     loading = choose_options(settings, device, dtype, four_bit, loader)
-    opened = find_scene(scene, scenes or settings.scenes)
+    opened = find_scene(scene, settings.scene_folders(scenes))
     frames = FrameSource(opened, width=width, height=height, max_frames=max(64, len(opened.view_names)))
     with tqdm(total=100, desc=f"grouping {opened.name}", unit="%", bar_format="{desc}: {bar} {postfix}") as bar:
 

@@ -9,11 +9,13 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
+from engine.assets import SCENES_DIR
 from engine.errors import MaskgroupError
 from engine.importing import ImportedScene, Step, import_scene
 from engine.strict_json import to_json_text
 from ui.commands.check import tell_findings, to_json
 from ui.commands.scene_options import FollowLinksOption, JsonOption
+from ui.services.scene_list import SceneFolders
 from ui.settings import Settings
 
 UNITS: dict[Step, str] = {"copying": "file", "checking": "view"}
@@ -62,6 +64,8 @@ def import_command(
     tell_findings(report)
     if imported.n_passed_over:
         typer.echo(f"Note: files not copied, as they are hidden or beside the scene: {imported.n_passed_over}.", err=True)
+    if _is_listed(imported):
+        typer.echo("The app has it in its list of scenes, without a restart too; every command knows it by its name.")
     typer.echo(f"Next: {_next_command(imported)}")
 
 
@@ -71,8 +75,17 @@ def _count_masks(imported: ImportedScene) -> int:
     return max((count for count in counts if isinstance(count, int)), default=0)
 
 
+def _is_listed(imported: ImportedScene) -> bool:
+    """Return whether the app and the commands find the scene by its name: it is among the imported ones, and none hides it."""
+    settings = Settings()
+    folders = SceneFolders(settings.scenes, imported=settings.imported_scenes, bundled=SCENES_DIR)
+    found = folders.find(imported.name)
+    return found is not None and found.info.folder == imported.folder.resolve()
+
+
 def _next_command(imported: ImportedScene) -> str:
-    return shlex.join(["maskgroup", "app", "--scenes", str(imported.folder.parent)])
+    elsewhere = [] if _is_listed(imported) else ["--scenes", str(imported.folder.parent)]
+    return shlex.join(["maskgroup", "app", *elsewhere])
 
 
 def _report(imported: ImportedScene) -> dict[str, object]:

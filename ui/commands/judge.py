@@ -47,7 +47,7 @@ def judge(
 ) -> None:
     """Ask whether two masks show the same physical object."""
     settings = Settings()
-    opened = find_scene(scene, scenes or settings.scenes)
+    opened = find_scene(scene, settings.scene_folders(scenes))
     tell_left_out(opened)
     pair = MaskPair(parse_mask(a, opened), parse_mask(b, opened))
     frames = FrameSource(opened)

@@ -21,7 +21,7 @@ from engine.files import write_text_atomically
 from engine.strict_json import to_json_text
 from ui.commands.scene_options import JsonOption
 from ui.services.label_files import SceneShelf, missing_masks, split_stale, write_coco, write_dataset
-from ui.settings import Settings
+from ui.settings import Settings, settings_for
 
 Database = Annotated[str | None, typer.Option("--db", help="SQLite file or SQLAlchemy URL; default: MASKGROUP_DB, else the app's.")]
 ExportFormat = Literal["jsonl", "csv", "coco", "hf"]
@@ -55,7 +55,7 @@ def export_labels(
             raise LabelError(f"The format {file_format} cannot be printed; give a place with --out.")
         with open_store(db) as store:
             settled = store.settled(scene)
-        shelf = SceneShelf(scenes or Settings().scenes)
+        shelf = SceneShelf(settings_for(db).scene_folders(scenes))
         settled, stale = split_stale(settled, shelf)
         if stale:
             typer.echo(
@@ -108,7 +108,7 @@ def audit_labels(
     with open_store(db) as store:
         current, history = store.current(scene), store.history(scene)
     report = audit(current, history)
-    shelf = SceneShelf(scenes or Settings().scenes)
+    shelf = SceneShelf(settings_for(db).scene_folders(scenes))
     missing, unchecked = missing_masks(current, shelf)
     if as_json:
         lost = [{"label_id": label.id, "scene": label.scene, "mask": str(key)} for label, key in missing]

@@ -34,7 +34,7 @@ def render(
 ) -> None:
     """Write rgb.png, instance_mask.npy and unique_instances.npy of every view."""
     width, height = parse_size(size)
-    opened = find_scene(scene, scenes or Settings().scenes)
+    opened = find_scene(scene, Settings().scene_folders(scenes))
     tell_left_out(opened)
     started = time.perf_counter()
     used = choose_backend() if backend == "auto" else backend

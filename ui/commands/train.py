@@ -34,7 +34,7 @@ from finetune.runs.registry import Registry
 from ui.commands.judge_options import DeviceOption, FourBitOption
 from ui.commands.scene_options import FollowLinksOption, ScenesOption
 from ui.services.open_judge import choose_options
-from ui.settings import Settings
+from ui.settings import settings_for
 
 POLL_S = 0.3
 IMPROVED_HELP = (
@@ -82,7 +82,7 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
 ) -> None:
     """Retrain the judge, and judge it: it becomes the tuned model only if it is better. Ctrl+C stops it; --resume goes on."""
-    settings = Settings(**({"db": db} if db else {}))
+    settings = settings_for(db)
     engine = open_database(settings.db)
     registry = Registry(RunStore(engine), settings.runs_folder)
     if resume:
@@ -92,9 +92,9 @@ def train(
     else:
         models = choose_models(model or settings.model, against, settings.runs_folder)
         loading = choose_options(settings, device, None, four_bit)
-        root = scenes or settings.scenes
-        held = [find_scene(one, root).folder for one in evaluate_on or []]
-        chosen = [find_scene(one, root).folder for one in scene] if scene else [info.folder for info in list_scenes(root)]
+        places = settings.scene_folders(scenes)
+        held = [find_scene(one, places).folder for one in evaluate_on or []]
+        chosen = [find_scene(one, places).folder for one in scene or []] or [info.folder for info in list_scenes(places[0])]
         config = TrainConfig(
             scenes=tuple(str(folder) for folder in chosen if folder not in held),
             evaluation_scenes=tuple(str(folder) for folder in held),

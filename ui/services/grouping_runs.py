@@ -166,6 +166,20 @@ class GroupingRuns:
         if job is not None:
             job.cancel.set()
 
+    def forget(self, scene: str) -> None:
+        """Forget a scene's groups in memory, because the scene is to be removed; the database keeps its runs.
+
+        Raises:
+            MaskgroupError: If a run is under way.
+        """
+        with self._lock:
+            job = self._jobs.get(scene)
+            if job is not None and job.state.is_running:
+                raise MaskgroupError(
+                    f"Scene {scene!r} is being grouped; wait for that, or cancel it on the 3D grouping page, first."
+                )
+            self._jobs.pop(scene, None)
+
     def correct(self, scene: str, constraints: Sequence[Constraint], *, words: str) -> Result:
         """Cut a scene's graph again with other constraints; nobody is asked anything.
 

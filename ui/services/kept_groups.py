@@ -117,13 +117,13 @@ def find_kept(runs: RunStore, wanted: str) -> Run:
     )
 
 
-def open_kept_groups(run: Run, scenes_dir: Path) -> GroupedScene:
+def open_kept_groups(run: Run, places: Sequence[Path]) -> GroupedScene:
     """Open a kept run with its scene and corrections.
 
     Raises:
         MaskgroupError: If the scene is not there, its masks have changed, or the run cannot be read.
     """
-    scene = find_scene(run.scene or "", scenes_dir)
+    scene = find_scene(run.scene or "", places)
     kept, said = GroupingStore.unpack(run)
     frames = list(FrameSource(scene, max_frames=1).usable(scene.view_names))
     rebuilt = rebuild_run(scene, frames, kept, said)

@@ -41,8 +41,8 @@ people), latest. `scene`, `view_a`, `mask_a`, `view_b`, `mask_b`: where they are
 class SceneShelf:
     """Opens the scenes that labels name, each once."""
 
-    def __init__(self, scenes_dir: Path) -> None:
-        self._dir = scenes_dir
+    def __init__(self, places: Path | Sequence[Path]) -> None:
+        self._places = places
         self._open: dict[str, OpenScene | None] = {}
 
     def open(self, name: str) -> OpenScene | None:
@@ -51,7 +51,7 @@ class SceneShelf:
             # A name comes from a file that anybody may have written: it is never a path.
             is_name = name not in ("", ".", "..") and not set(name) & set("/\\\0")
             try:
-                scene = find_scene(name, self._dir) if is_name else None
+                scene = find_scene(name, self._places) if is_name else None
                 self._open[name] = None if scene is None else OpenScene(scene, FrameSource(scene))
             except MaskgroupError:
                 self._open[name] = None

@@ -91,6 +91,11 @@ class ReviewEvidence:
         self._groupings = groupings
         self._rooms: dict[str, _Room] = {}
         self._lock = threading.Lock()
+        bench.when_forgotten(self._forget)
+
+    def _forget(self, scene: str) -> None:
+        with self._lock:
+            self._rooms.pop(scene, None)
 
     def snapshot(self, scene: str, *, probe: bool = False, at_once: bool = False, newest: int | None = None) -> Snapshot | None:
         """Return the latest snapshot, None while the first one is being made; work that is due is started.

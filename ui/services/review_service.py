@@ -145,6 +145,11 @@ class ReviewService:
         self._cleared_at = -CLEAR_S
         self._said: dict[str, SceneLabels] = {}
         self._groups: dict[str, tuple[int, list[tuple[str, str]]]] = {}
+        bench.when_forgotten(self._forget)
+
+    def _forget(self, scene: str) -> None:
+        for kept in (self._first_looks, self._said, self._groups):
+            kept.pop(scene, None)
 
     def hand_out(self, request: CardRequest) -> Hand:
         """Hand out the next pairs, leased to the page for some minutes, and say how their queue stands.

@@ -16,17 +16,17 @@ from pathlib import Path
 import numpy as np
 
 from db.labels.store import Label, LabelStore, NewLabel, ShownVerdict
-from engine.assets import SCENES_DIR
 from engine.errors import MaskError, MaskgroupError, SceneError
 from engine.judging.base import CropPair, Judge
 from engine.judging.calibration.operating_point import OperatingPoints
 from engine.review.proposals import propose_pair
-from engine.scenes import LeftOutFolder, find_scene, survey_scenes
+from engine.scenes import LeftOutFolder, find_scene
 from engine.types import NOTHING, Decision, Float32Array, Frame, LeftOutView, MaskKey, MaskPair, UInt8Array, Verdict
 from engine.views.crops import PictureStyle, show_mask
 from engine.views.frames import FrameSource
 from ui.services.judges import Judges
 from ui.services.open_scene import OpenScene
+from ui.services.scene_list import ListedScene, ListedScenes, SceneFolders
 from ui.view3d.pictures import thumbnail
 from ui.view3d.room import MAX_MASK_POINTS, RoomCloud, back_project, build_room, camera_outline, nearest_instance
 
@@ -35,8 +35,6 @@ log = logging.getLogger(__name__)
 MAX_THUMBNAILS = 48
 """Views shown as pictures to choose from; longer scenes show evenly spaced ones, the list has all."""
 MAX_OPEN_SCENES = 4
-SURVEY_S = 3.0
-"""Seconds for opening scenes that changed since the last look; more of them are listed without being opened."""
 MAX_VERDICTS = 10_000
 
 
@@ -49,6 +47,7 @@ class Workbench:
         judges: The judges by name; a function that makes the only one will do.
         style: How masks are shown before the judge is loaded: as its prompt will want them.
         points: Thresholds that people chose; None = every model decides at its own.
+        folders: All folders of scenes, that of `scenes_dir` first; None = only that one.
     """
 
     def __init__(
@@ -59,8 +58,10 @@ class Workbench:
         *,
         style: PictureStyle = "on_black",
         points: OperatingPoints | None = None,
+        folders: SceneFolders | None = None,
     ) -> None:
         self.scenes_dir = scenes_dir
+        self.folders = folders or SceneFolders(scenes_dir)
         self.labels = labels
         self.judges = judges if isinstance(judges, Judges) else Judges(_only(judges), "base")
         self.points = points
@@ -70,35 +71,87 @@ class Workbench:
         self.open_scene = lru_cache(maxsize=MAX_OPEN_SCENES)(self._open_scene)
         self.room = lru_cache(maxsize=MAX_OPEN_SCENES)(self._build_room)
         self.thumbnails = lru_cache(maxsize=MAX_OPEN_SCENES)(self._make_thumbnails)
+        self._forgetful: list[Callable[[str], None]] = []
 
     def scene_names(self) -> list[str]:
-        """Return the names of all scenes in the folder.
+        """Return the names of all scenes, those of the first folder first.
 
         Raises:
-            SceneError: If the folder holds no scene.
+            SceneError: If there is none, or none in the folder of --scenes.
         """
-        found = survey_scenes(self.scenes_dir, budget_s=SURVEY_S)
-        if not found.scenes:
+        return [scene.info.name for scene in self.list_scenes().scenes]
+
+    def list_scenes(self) -> ListedScenes:
+        """Return all scenes, and what was left out.
+
+        Raises:
+            SceneError: If there is none, or none in the folder of --scenes.
+        """
+        found = self.folders.survey()
+        origin, first = self.folders.places[0]
+        if not any(scene.place == first for scene in found.scenes) and not (origin == "imported" and found.scenes):
             why = "".join(f" {entry.name}: {entry.reason}" for entry in found.left_out[:3])
             raise SceneError(f"{self.scenes_dir} holds no scene; give a folder of scene folders with --scenes.{why}")
-        return [info.name for info in found.scenes]
+        return found
+
+    def scene_choices(self) -> list[tuple[str, str]]:
+        """Return what a chooser of scenes offers: what each is called, and its name."""
+        return [(scene.label, scene.info.name) for scene in self.list_scenes().scenes]
+
+    def usual_scenes(self) -> list[str]:
+        """Return the names of the scenes in the first folder: what is taken where nobody chose."""
+        listed = self.list_scenes().scenes
+        return [scene.info.name for scene in listed if scene.place == listed[0].place]
+
+    def scene_argument(self, scene: str) -> str:
+        """Return what a command calls a scene: its name, or its folder if it lies neither in that of --scenes nor came with us."""
+        found = self.folders.find(scene)
+        if found is None or found.origin == "bundled" or found.place == self.scenes_dir:
+            return scene
+        return str(found.info.folder)
+
+    def forget(self, scene: str) -> None:
+        """Forget what was read of a scene, because its folder was removed or became another one."""
+        for kept in (self.open_scene, self.room, self.thumbnails):
+            kept.cache_clear()
+        with self._verdicts_lock:
+            for key in [key for key in self._verdicts if key[0] == scene]:
+                del self._verdicts[key]
+        for forget in self._forgetful:
+            forget(scene)
+
+    def when_forgotten(self, forget: Callable[[str], None]) -> None:
+        """Have a function called with the name of each scene that is forgotten, for others that keep what they made of scenes."""
+        self._forgetful.append(forget)
 
     def left_out(self) -> tuple[list[LeftOutFolder], dict[str, tuple[LeftOutView, ...]]]:
         """Return the folders that are no scenes or broken, and the left-out views of each scene that has any."""
-        found = survey_scenes(self.scenes_dir, budget_s=SURVEY_S)
-        return list(found.left_out), {info.name: info.left_out for info in found.scenes if info.left_out}
+        found = self.folders.survey()
+        return list(found.left_out), {one.info.name: one.info.left_out for one in found.scenes if one.info.left_out}
 
     def is_bundled(self, scene: str) -> bool:
         """Return whether a scene came with the program."""
-        return self.open_scene(scene).scene.folder.is_relative_to(SCENES_DIR.resolve())
+        found = self.folders.find(scene)
+        return found is not None and found.origin == "bundled"
 
     def _open_scene(self, name: str) -> OpenScene:
         # Only names of the list are opened: a name that comes from a page is never used as a path.
-        names = self.scene_names()
-        if name not in names:
-            raise SceneError(f"There is no scene {name!r} in {self.scenes_dir}; the scenes are {', '.join(names)}.")
-        scene = find_scene(name, self.scenes_dir)
+        found = self.find_listed(name)
+        scene = find_scene(name, found.place)
         return OpenScene(scene, FrameSource(scene))
+
+    def find_listed(self, name: str) -> ListedScene:
+        """Return a scene of the list.
+
+        Raises:
+            SceneError: If there is no scene of that name.
+        """
+        listed = self.list_scenes().scenes
+        found = next((scene for scene in listed if scene.info.name == name), None)
+        if found is None:
+            names = ", ".join(scene.info.name for scene in listed)
+            raise SceneError(f"There is no scene {name!r} in {self.scenes_dir}; the scenes are {names}.")
+        return found
 
     def frame(self, scene: str, view: str) -> Frame:
         """Return a view with its masks."""

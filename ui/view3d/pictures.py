@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from engine.types import NOTHING, BoolArray, Frame, Int32Array, UInt8Array
+from engine.grouping.instances import group_colors
+from engine.types import NOTHING, BoolArray, Float32Array, Frame, Int32Array, UInt8Array
 
 COLOR_A = (255, 128, 14)
 """Orange marks the first mask everywhere: outline, 3D points, camera. Chosen with `COLOR_B` to differ for colour-blind eyes too."""
@@ -57,3 +58,26 @@ def frame_crop(crop: UInt8Array, *, size: int = 220) -> UInt8Array:
     top, left = (size - target[1]) // 2, (size - target[0]) // 2
     square[top : top + target[1], left : left + target[0]] = resized
     return square
+
+
+def draw_masks(frame: Frame) -> UInt8Array:
+    """Draw a view with every mask in a colour of its own.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    picture = frame.rgb.astype(np.float32)
+    ids, ranks = np.unique(frame.instance_map, return_inverse=True)
+    colors = group_colors(len(ids)).astype(np.float32)[ranks.reshape(frame.instance_map.shape)]
+    inside = frame.instance_map != NOTHING
+    picture[inside] = 0.5 * picture[inside] + 0.5 * colors[inside]
+    picture[mask_borders(frame.instance_map) & inside] = 255
+    return picture.astype(np.uint8)
+
+
+def draw_depth(depth: Float32Array) -> UInt8Array:
+    """Draw (H, W) float32 metres as grey, near dark and far light, and unknown (0) as black; returns (H, W, 3) uint8."""
+    known = depth[depth > 0]
+    near, far = (float(value) for value in np.percentile(known, (2, 98))) if len(known) else (0.0, 1.0)
+    grey = 60 + 195 * np.clip((depth - near) / max(far - near, 1e-6), 0, 1)
+    return np.repeat(np.where(depth > 0, grey, 0).astype(np.uint8)[..., None], 3, axis=2)

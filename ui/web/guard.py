@@ -24,7 +24,7 @@ from engine.strict_json import as_object, to_json_text
 from ui.web.content_policy import PLAIN_HEADERS, secure_page
 from ui.web.hosts import AllowedHosts
 from ui.web.page_session import PageSessions
-from ui.web.uploads import MAX_REQUEST_BYTES, UploadQuota
+from ui.web.uploads import MAX_REQUEST_BYTES, SCENE_UPLOAD, UploadQuota
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Guard:
         if target > MAX_ADDRESS or not path.startswith("/") or any(ord(character) < 32 for character in path):
             return 400, "The request's address is too long or malformed."
         if method == "POST":
-            return None if WRITES.fullmatch(path) else (404, NOT_HERE)
+            return None if WRITES.fullmatch(path) or path == SCENE_UPLOAD else (404, NOT_HERE)
         if path.startswith(FILE):
             return None if self.is_served(path.removeprefix(FILE)) else (403, "This file is not served.")
         return None if READS.fullmatch(path) or self._is_own(scope) else (404, NOT_HERE)
@@ -119,8 +119,15 @@ class Guard:
         kind = headers.get("content-type", [""])[0].partition(";")[0].strip().lower()
         is_upload = path.rstrip("/") == UPLOAD
         expected = "multipart/form-data" if is_upload else "application/json"
+        if path == SCENE_UPLOAD:
+            # Bytes of a file and nothing else; a page of another site cannot send this type without being asked first.
+            expected = "application/octet-stream"
         if kind != expected:
             await _refuse(send, 415, f"The request's content is {kind[:60] or 'of no stated type'}, expected {expected}.")
+            return
+        if path == SCENE_UPLOAD:
+            # Not read here: its route writes it to disk as it comes, and counts.
+            await self.app(scope, receive, send)
             return
         body = await _read(receive, MAX_REQUEST_BYTES if is_upload else MAX_JSON_BYTES)
         if body is None:

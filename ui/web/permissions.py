@@ -35,6 +35,8 @@ class Action(Enum):
     VOTE = "vote in a blind test"
     SETTLE = "settle pairs on which people disagree"
     SHARE_OUT = "choose which pairs go to whom"
+    IMPORT = "import scenes, or stop that"
+    CHANGE_SCENE = "rename or remove a scene"
     GROUP = "group a scene, or stop that"
     CORRECT = "correct groups"
     COMPARE = "compare models, or stop that"
@@ -51,6 +53,12 @@ OPEN_TO_PROGRAMS = frozenset({Action.LOOK, Action.LABEL, Action.UNDO_OWN})
 
 _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
     "build_blocks": {Action.LOOK: "open_addressed ask_again"},
+    "follow_scenes": {Action.LOOK: "list_scenes"},
+    "SceneActions": {
+        Action.LOOK: "open_tab poll pick close",
+        Action.IMPORT: "take_upload drop_upload take_path act",
+        Action.CHANGE_SCENE: "rename ask_removal keep_scene remove",
+    },
     "SideActions": {Action.LOOK: "click take_view take_thumbnail show_thumbnails take_mask"},
     "JudgeActions": {
         Action.LOOK: "open_page change_scene propose take swap answer look reveal pick_point list_left_out",
@@ -106,6 +114,8 @@ ROUTES: Mapping[str, Action] = {
     "add_compare_routes.send_report": Action.LOOK,
     "add_compare_routes.send_figure": Action.LOOK,
     "add_review_routes.send_picture": Action.LOOK,
+    "add_scene_routes.send_scene_picture": Action.LOOK,
+    "add_scene_routes.take_file": Action.IMPORT,
 }
 """What each address of our own does."""
 

@@ -15,18 +15,24 @@ from db.schema.private_files import make_private_folder
 from engine.errors import MaskgroupError
 
 FOLDER = "served"
+UPLOADS_FOLDER = "uploads"
+"""Holds files of scenes that are on their way; nothing in it is served."""
 LOCK_ENDING = ".lock"
 _held: list[int] = []
 """Descriptors of the locks of this process's folders; the system frees them when it ends, however it ends."""
 
 
-def make_served_folder(data_folder: Path) -> Path:
+def make_served_folder(data_folder: Path, *, name: str = FOLDER) -> Path:
     """Make this app's folder, and delete those of apps that have ended.
+
+    Args:
+        data_folder: Where the app keeps its files.
+        name: What the folder with those of all apps is called. Only the files of the usual one are served.
 
     Raises:
         MaskgroupError: If it cannot be made.
     """
-    above = data_folder / FOLDER
+    above = data_folder / name
     try:
         make_private_folder(above)
         os.chmod(above, 0o700)
@@ -36,7 +42,7 @@ def make_served_folder(data_folder: Path) -> Path:
             _held.append(_lock(folder.with_name(folder.name + LOCK_ENDING)))
     except OSError as error:
         raise MaskgroupError(
-            f"The app cannot keep its pictures in {above} ({error.strerror}); free some space or choose another place with --db."
+            f"The app cannot keep its files in {above} ({error.strerror}); free some space or choose another place with --db."
         ) from error
     atexit.register(_delete, folder)
     return folder

@@ -12,6 +12,8 @@ MAX_BYTES = 200 * 2**20
 MAX_FILES = 2000
 MAX_REQUEST_BYTES = 12 * 2**20
 """Of one upload, with all its files."""
+SCENE_UPLOAD = "/maskgroup/scenes/upload"
+"""Where files of a scene are sent to. They never lie in the served folder, and have bounds of their own."""
 EXPORTS = "exports"
 """Folder in the served one whose files are not uploads: whoever writes there bounds them."""
 KEEP_S = 600.0

@@ -134,10 +134,10 @@ def _lay_out_run() -> RunSection:
 
 
 def _lay_out_form(bench: Workbench) -> FormSection:
-    names = bench.scene_names()
+    names = bench.scene_choices()
     with gr.Accordion("Compare two models", open=False, elem_id="mg-compare-form") as box:
         with gr.Row():
-            scenes = gr.Dropdown(names, value=names[:1], multiselect=True, label="Scenes", elem_id="mg-compare-scenes", scale=2)
+            scenes = gr.Dropdown(names, value=[names[0][1]], multiselect=True, label="Scenes", elem_id="mg-compare-scenes", scale=2)
             model_a = gr.Dropdown(label="Model A", elem_id="mg-compare-a")
             model_b = gr.Dropdown(label="Model B", elem_id="mg-compare-b")
         with gr.Row():

@@ -42,7 +42,15 @@ def report_of(bench: Workbench, runs: ComparisonRuns, key: str) -> str:
     found = runs.result(key)
     galleries = _galleries(bench, runs, key)
     figure = share.draw_figure(found, share.choose_for_figure(*galleries.values()))
-    return share.make_report(found, bench.judges, galleries, scenes_dir=bench.scenes_dir, figure=figure, name_of=bench.name_of)
+    return share.make_report(
+        found,
+        bench.judges,
+        galleries,
+        scenes_dir=bench.scenes_dir,
+        figure=figure,
+        name_of=bench.name_of,
+        argument=bench.scene_argument,
+    )
 
 
 def figure_of(bench: Workbench, runs: ComparisonRuns, key: str) -> bytes:

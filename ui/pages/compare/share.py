@@ -35,8 +35,8 @@ LABEL_WIDTH = 110
 RIGHT_RGB, WRONG_RGB, INK, FAINT = (22, 120, 60), (190, 18, 60), (20, 20, 20), (110, 110, 110)
 
 
-def commands(found: FinishedComparison, judges: Judges, *, scenes_dir: Path) -> str:
-    """Return the exact commands that give the same numbers, one a line."""
+def commands(found: FinishedComparison, judges: Judges, *, scenes_dir: Path, argument: Callable[[str], str] = str) -> str:
+    """Return the exact commands that give the same numbers, one a line; `argument` gives what a command calls a scene."""
     settings, sampling = found.settings, found.settings.sampling
     lines: list[str] = []
     for side in SIDES:
@@ -44,7 +44,7 @@ def commands(found: FinishedComparison, judges: Judges, *, scenes_dir: Path) -> 
         judged_by = {prediction.model for prediction in predictions_of(found, side)}
         model = settings.model(side)
         model = judged_by.pop() if model == TUNED and len(judged_by) == 1 else model
-        parts = ["maskgroup", "evaluate", *settings.scenes]
+        parts = ["maskgroup", "evaluate", *map(argument, settings.scenes)]
         if scenes_dir.resolve() != SCENES_DIR.resolve():
             parts += ["--scenes", str(scenes_dir)]
         parts += ["--model", show_url(judges.source(model)), *judges.flags, "--threshold", f"{settings.threshold(side):g}"]
@@ -102,6 +102,7 @@ def make_report(
     scenes_dir: Path,
     figure: Image.Image,
     name_of: Callable[[str, int], str | None] = lambda scene, instance: None,
+    argument: Callable[[str], str] = str,
 ) -> str:
     """Return one HTML page that needs no network and no other file.
 
@@ -112,6 +113,7 @@ def make_report(
         scenes_dir: Folder of scenes, for the commands.
         figure: The two-row figure.
         name_of: What an object of a scene is called.
+        argument: What a command calls a scene.
     """
     a, b = found.settings.model_a, found.settings.model_b
     script = (resources.files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
@@ -127,7 +129,7 @@ def make_report(
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
         headline=headline_html(found),
         figure=_inline(np.asarray(figure)),
-        commands=commands(found, judges, scenes_dir=scenes_dir),
+        commands=commands(found, judges, scenes_dir=scenes_dir, argument=argument),
         tables=[table_html(comparison, a, b) for comparison in reversed(found.table)],
         groupings=[grouping_html(found, scene) for scene in found.grouping],
         plots=plots,

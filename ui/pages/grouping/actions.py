@@ -23,7 +23,7 @@ from ui.services.grouping_result import Result
 from ui.services.grouping_runs import GroupingRuns
 from ui.services.workbench import Workbench
 from ui.view3d.paint import Coloring
-from ui.web.gradio_parts import leave_as_is
+from ui.web.gradio_parts import leave_as_is, read_query
 
 
 class GroupingActions:
@@ -57,9 +57,17 @@ class GroupingActions:
             return [leave_as_is(), *self.show_run(current.scene), *[leave_as_is()] * (3 + PICK_VALUES)]
         return self.show_all(Pick(current.scene, coloring=current.coloring, order=current.order))
 
-    def open_page(self, current: Pick) -> list[Any]:
-        """Show the scene's groups."""
-        return self._open_scene(current)
+    def open_page(self, request: gr.Request, was_open: bool, current: Pick) -> list[Any]:
+        """Show the scene's groups: the first time those of the scene that the address names."""
+        query = {} if was_open else read_query(request)
+        choices = self._bench.scene_choices()
+        names = [name for _, name in choices]
+        wanted = query.get("scene", "") if query.get("tab") == page.GROUPING_TAB else ""
+        # Another scene also where the one that was open has been removed.
+        scene = next((name for name in (wanted, current.scene) if name in names), names[0])
+        if scene != current.scene:
+            current = Pick(scene, coloring=current.coloring, order=current.order)
+        return [True, gr.update(choices=choices, value=scene), *self._open_scene(current)]
 
     def refresh(self, current: Pick) -> list[Any]:
         """Show the groups as they are now."""

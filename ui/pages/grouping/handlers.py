@@ -23,6 +23,7 @@ from ui.services.workbench import Workbench
 from ui.view3d.paint import Coloring
 from ui.view3d.pictures import frame_crop
 
+GROUPING_TAB = "grouping"
 Order = Literal["largest", "least sure"]
 MAX_LISTED = 120
 """Groups in the list; the others are reached through the room and the views."""

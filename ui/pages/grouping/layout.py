@@ -146,10 +146,10 @@ def lay_out_page(bench: Workbench, runs: GroupingRuns) -> GroupingPage:
 
 
 def _lay_out_run(bench: Workbench) -> RunSection:
-    names, models = bench.scene_names(), bench.judges.names()
+    names, models = bench.scene_choices(), bench.judges.names()
     timer = gr.Timer(POLL_S, active=False)
     with gr.Row(elem_classes="mg-bar-row"):
-        scene = gr.Dropdown(label="Scene", choices=names, value=names[0], elem_id="mg-group-scene", scale=2)
+        scene = gr.Dropdown(label="Scene", choices=names, value=names[0][1], elem_id="mg-group-scene", scale=2)
         evidence = gr.Dropdown(label="Evidence", choices=EVIDENCE, value="geometry", elem_id="mg-group-evidence", scale=2)
         model = gr.Dropdown(label="Judge", choices=models, value=models[0], elem_id="mg-group-model", scale=1)
         run = gr.Button("Run", variant="primary", elem_id="mg-group-run", scale=1, interactive=False)

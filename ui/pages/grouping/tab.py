@@ -13,6 +13,7 @@ from ui.services.grouping_runs import GroupingRuns
 from ui.services.workbench import Workbench
 from ui.web.gradio_parts import event_of
 
+ADDRESS_SCRIPT = "(scene) => { history.replaceState(null, '', '?tab=grouping&scene=' + encodeURIComponent(scene)); }"
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 PICKING: dict[str, Any] = {**QUIET, "concurrency_id": "grouping-pick", "concurrency_limit": 1}
 """All handlers that read and write the pick take turns: two at once would lose what one of them picked."""
@@ -83,8 +84,11 @@ def _wire_export(page: GroupingPage, actions: GroupingActions) -> None:
 
 def _wire_scene(tab: gr.Tab, page: GroupingPage, actions: GroupingActions) -> None:
     drawn = [page.room.groups, page.picked.sheet]
-    tab.select(actions.open_page, page.pick, page.outputs(), **PICKING)
+    # What the page's address says counts when the tab is opened first.
+    was_open = gr.State(False)
+    tab.select(actions.open_page, [was_open, page.pick], [was_open, page.run.scene, *page.outputs()], **PICKING)
     opened = page.run.scene.input(actions.change_scene, [page.pick, page.run.scene], page.outputs(), **NEWEST)
+    opened.success(None, page.run.scene, None, js=ADDRESS_SCRIPT, **QUIET)
     # Another scene's groups may have the same version as those before.
     opened.success(actions.show_list_and_sheet, page.pick, drawn, **DRAWING)
     page.shown_version.change(actions.show_list_and_sheet, page.pick, drawn, **DRAWING)

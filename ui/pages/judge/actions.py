@@ -57,8 +57,11 @@ class JudgeActions:
         rivals = models[1:]
         # The gallery of a comparison opens a pair with the two models that were compared.
         model, rival = page.models_of(self._bench, query)
+        scene, *rest = self.show_scene(current)
         return [
-            *self.show_scene(current),
+            # A scene may have come since the app was started.
+            gr.update(choices=self._bench.scene_choices(), value=scene),
+            *rest,
             name,
             gr.update(choices=models, value=model),
             gr.update(choices=[*models] if rivals else [NOBODY], value=rival or NOBODY[1], interactive=bool(rivals)),

@@ -36,6 +36,11 @@ class HeatmapCache:
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
         self._kept: OrderedDict[tuple[str, MaskPair, str], HeatMaps] = OrderedDict()
+        bench.when_forgotten(self._forget)
+
+    def _forget(self, scene: str) -> None:
+        for key in [key for key in self._kept if key[0] == scene]:
+            del self._kept[key]
 
     def pictures(
         self,

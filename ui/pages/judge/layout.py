@@ -202,7 +202,7 @@ def _lay_out_memory() -> Memory:
 
 def _lay_out_top(bench: Workbench) -> TopBar:
     with gr.Row(elem_classes="mg-bar-row"):
-        scene = gr.Dropdown(label="Scene", choices=bench.scene_names(), elem_id="mg-scene", scale=2)
+        scene = gr.Dropdown(label="Scene", choices=bench.scene_choices(), elem_id="mg-scene", scale=2)
         annotator = gr.Textbox(label="Your name", max_lines=1, max_length=80, elem_id="mg-annotator", scale=1)
         following = gr.Button("Next pair  [N]", elem_id="mg-next", scale=1)
         swap = gr.Button("Swap sides  [X]", elem_id="mg-swap", scale=1)

@@ -70,12 +70,12 @@ def build_review_tab(demo: gr.Blocks, service: ReviewService, *, remembered: gr.
     Returns:
         The person's name.
     """
-    names = service.bench.scene_names()
+    names = service.bench.scene_choices()
     timer = gr.Timer(POLL_S)
     # Hidden in the page: what a tick found, and what of it the lists show.
     listing, listed = (gr.Textbox(visible="hidden", elem_id=f"mg-review-{name}") for name in ("listing", "listed"))
     with gr.Row(elem_classes="mg-bar-row"):
-        scene = gr.Dropdown(label="Scene", choices=names, value=names[0], elem_id="mg-review-scene", scale=1)
+        scene = gr.Dropdown(label="Scene", choices=names, value=names[0][1], elem_id="mg-review-scene", scale=1)
         queue = gr.Dropdown(
             label="Which pairs first", choices=page.queue_choices([]), value="impact", elem_id="mg-review-queue", scale=3
         )
@@ -126,7 +126,10 @@ def build_review_tab(demo: gr.Blocks, service: ReviewService, *, remembered: gr.
         query = read_query(request)
         is_addressed = query.get("tab") == REVIEW_TAB and "a" in query and "b" in query
         first = page.first_pair(query["a"], query["b"]) if is_addressed else None
-        return query["scene"] if query.get("scene") in names else leave_as_is(), name, {"first": first}
+        # A scene may have come since the app was started.
+        choices = service.bench.scene_choices()
+        is_there = query.get("scene") in [value for _, value in choices]
+        return gr.update(choices=choices, value=query["scene"]) if is_there else leave_as_is(), name, {"first": first}
 
     def list_queues(name: str, kind: str, narrowed: str, who: str) -> str:
         states = service.queues(name, annotator=annotator_name(who), only=narrowed, probe=kind in PROBING)

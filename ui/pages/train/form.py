@@ -103,11 +103,12 @@ class FormSection:
 
 def lay_out_form(bench: Workbench, registry: Registry) -> FormSection:
     """Lay out the form: what everybody chooses in a row, the other settings folded up below."""
-    scenes, models, default = bench.scene_names(), bench.judges.names(), bench.judges.default
+    scenes, models, default = bench.scene_choices(), bench.judges.names(), bench.judges.default
     with gr.Row(elem_classes="mg-bar-row"):
         model = gr.Dropdown(models, value=default, label="Model to improve", elem_id="mg-train-model", scale=2)
-        on = gr.Dropdown(scenes, value=scenes, multiselect=True, label="Train on", elem_id="mg-train-scenes", scale=3)
-        judged = gr.Dropdown([HELD_BACK, *scenes], value=HELD_BACK, label="Judge it by", elem_id="mg-train-judged", scale=2)
+        on = gr.Dropdown(scenes, value=bench.usual_scenes(), multiselect=True, label="Train on", elem_id="mg-train-scenes", scale=3)
+        judges = [(HELD_BACK, HELD_BACK), *scenes]
+        judged = gr.Dropdown(judges, value=HELD_BACK, label="Judge it by", elem_id="mg-train-judged", scale=2)
         start = gr.Button("Retrain", variant="primary", elem_id="mg-train-start", scale=1)
         preview = gr.Button("Look at the data first", elem_id="mg-train-preview", scale=1)
     with gr.Accordion("Settings", open=False, elem_id="mg-train-settings"):

@@ -51,7 +51,9 @@ def bench() -> Any:
     def open_scene(name: str) -> Any:
         return SimpleNamespace(scene=SimpleNamespace(folder=Path("/scenes") / name))
 
-    return SimpleNamespace(scene_names=lambda: ["attic", "cellar"], judges=judges, open_scene=open_scene)
+    names = ["attic", "cellar"]
+    choices = [(name.title(), name) for name in names]
+    return SimpleNamespace(scene_choices=lambda: choices, usual_scenes=lambda: names, judges=judges, open_scene=open_scene)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from engine.types import Frame, MaskKey, MaskPair
 from engine.views.frames import FrameSource
 from tests.stub_judge import StubJudge
 from tests.tiny_room import BLUE_BOX, NAME, RED_BOX, VIEWS, write_tiny_room
-from ui.services import workbench
+from ui.services import scene_list
 from ui.services.judges import Judges
 from ui.services.workbench import Workbench
 
@@ -33,7 +33,7 @@ def test_a_name_that_is_no_scene_costs_one_look_at_the_folder(bench: Workbench, 
         looks.append(folder)
         return survey_scenes(folder, budget_s=budget_s)
 
-    monkeypatch.setattr(workbench, "survey_scenes", survey)
+    monkeypatch.setattr(scene_list, "survey_scenes", survey)
     with pytest.raises(SceneError, match="the scenes are tiny"):
         bench.open_scene("gone")
     assert len(looks) == 1
@@ -108,6 +108,6 @@ def test_labels_of_a_scene_that_is_gone_cost_one_look(bench: Workbench, monkeypa
         looks.append(folder)
         return survey_scenes(folder, budget_s=budget_s)
 
-    monkeypatch.setattr(workbench, "survey_scenes", survey)
+    monkeypatch.setattr(scene_list, "survey_scenes", survey)
     assert bench.stale_labels(labels) == [*labels[:20], labels[21]]
     assert len(looks) == 2

@@ -1,0 +1,156 @@
+"""What each event of the Scenes page does: the values that its components take. What they mean is in `handlers`."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, cast
+
+import gradio as gr
+
+from engine.errors import MaskgroupError
+from engine.importing import remove_scene
+from engine.scenes.scene_settings import write_title
+from ui.escape import escape_markdown
+from ui.pages.scenes import handlers as page
+from ui.services.grouping_runs import GroupingRuns
+from ui.services.scene_cards import SceneCards
+from ui.services.scene_imports import SceneImports
+from ui.services.scene_uploads import SceneUploads
+from ui.services.workbench import Workbench
+from ui.web.gradio_parts import leave_as_is, read_query
+from ui.web.page_session import PageSessions
+
+Drawn = tuple[str, ...]
+"""Digests of the imports, scenes and details that the page shows."""
+
+
+class SceneActions:
+    """The page's events.
+
+    Args:
+        bench: Lists scenes and counts labels.
+        imports: Brings scenes in.
+        uploads: Has what browsers sent.
+        cards: Knows what was found in scenes.
+        runs: Groups scenes; one that is being grouped is not removed.
+        sessions: Tells browsers apart.
+    """
+
+    def __init__(
+        self,
+        bench: Workbench,
+        imports: SceneImports,
+        uploads: SceneUploads,
+        cards: SceneCards,
+        runs: GroupingRuns,
+        sessions: PageSessions,
+    ) -> None:
+        self._bench, self._imports, self._uploads = bench, imports, uploads
+        self._cards, self._runs, self._sessions = cards, runs, sessions
+
+    def open_tab(self, request: gr.Request, was_open: bool, chosen: str) -> list[Any]:
+        """Show the page; the first time with the scene of its address."""
+        query = read_query(request)
+        if not was_open and query.get("tab") == page.SCENES_TAB:
+            chosen = query.get("scene", "")
+        # What ended before the page was opened is listed; a toast would come out of nowhere.
+        _, told = page.new_failures(self._imports.states(), frozenset())
+        shown = self.show_chosen(chosen)
+        return [True, *self.show_news(told, None, str(shown[0])), *shown]
+
+    def poll(self, told: frozenset[int], drawn: Drawn | None, chosen: str) -> list[Any]:
+        """Bring the page up to date."""
+        return self.show_news(told, drawn, chosen)
+
+    def take_upload(
+        self, request: gr.Request, told: frozenset[int], drawn: Drawn | None, chosen: str, event: gr.EventData
+    ) -> list[Any]:
+        """Import what was uploaded."""
+        self._imports.start_upload(self._uploads.take(self._browser(request), str(event.upload)))
+        return self.show_news(told, drawn, chosen)
+
+    def drop_upload(self, request: gr.Request, event: gr.EventData) -> None:
+        """Delete what was uploaded."""
+        self._uploads.drop(self._browser(request), str(event.upload))
+
+    def take_path(self, text: str, told: frozenset[int], drawn: Drawn | None, chosen: str) -> list[Any]:
+        """Import from a path of the server."""
+        self._imports.start_path(text or "")
+        return ["", *self.show_news(told, drawn, chosen)]
+
+    def act(self, told: frozenset[int], drawn: Drawn | None, chosen: str, event: gr.EventData) -> list[Any]:
+        """Stop an import, or tell no more of it."""
+        number = int(event.number)
+        if event.what == "stop":
+            self._imports.cancel(number)
+        else:
+            self._imports.dismiss(number)
+        return self.show_news(told, drawn, chosen)
+
+    def pick(self, told: frozenset[int], drawn: Drawn | None, event: gr.EventData) -> list[Any]:
+        """Show a scene's details."""
+        shown = self.show_chosen(str(event.scene))
+        return [*self.show_news(told, drawn, str(shown[0])), *shown]
+
+    def close(self, told: frozenset[int], drawn: Drawn | None) -> list[Any]:
+        """Show no scene."""
+        return [*self.show_news(told, drawn, ""), *self.show_chosen("")]
+
+    def rename(self, chosen: str, title: str, told: frozenset[int], drawn: Drawn | None) -> list[Any]:
+        """Call a scene something else. Its name stays, and so do its labels."""
+        scene = page.require_imported(self._bench, chosen)
+        write_title(scene.place / chosen, "" if title.strip() == chosen else title)
+        return [*self.show_news(told, drawn, chosen), *self.show_chosen(chosen)]
+
+    def ask_removal(self, chosen: str) -> list[Any]:
+        """Ask whether a scene is to be removed."""
+        return [chosen, page.say_removal(self._bench, chosen), gr.update(visible=True)]
+
+    def keep_scene(self) -> Any:
+        """Take the question back."""
+        return gr.update(visible=False)
+
+    def remove(self, chosen: str, asked_of: str, told: frozenset[int], drawn: Drawn | None) -> list[Any]:
+        """Remove the scene that was asked about."""
+        if chosen != asked_of:
+            raise MaskgroupError("The page was just changing to another scene, so nothing was removed; look at it, then try again.")
+        scene = page.require_imported(self._bench, chosen)
+        self._runs.forget(chosen)
+        remove_scene(scene.place, chosen)
+        self._bench.forget(chosen)
+        return [*self.show_news(told, drawn, ""), *self.show_chosen("")]
+
+    def show_news(self, told: frozenset[int], drawn: Drawn | None, chosen: str) -> list[Any]:
+        """Give the values of `ScenesPage.outputs`; what has not changed is left as it is."""
+        failures, told = page.new_failures(self._imports.states(), told)
+        for one in failures:
+            gr.Warning(escape_markdown(one.message))
+        shown = (
+            page.show_imports(self._imports),
+            page.show_cards(self._bench, self._cards, chosen),
+            page.show_details(self._bench, self._cards, chosen),
+        )
+        now: Drawn = tuple(hashlib.sha256(html.encode()).hexdigest()[:16] for html in shown)
+        before = drawn or ("", "", "")
+        changed = [leave_as_is() if new == old else html for html, new, old in zip(shown, now, before, strict=True)]
+        is_busy = self._cards.is_busy or any(one.is_running for one in self._imports.states())
+        return [told, now, *changed, gr.Timer(active=is_busy)]
+
+    def show_chosen(self, name: str) -> list[Any]:
+        """Give the values of `DetailsSection.outputs`."""
+        scene = self._bench.folders.find(name) if name else None
+        if scene is None:
+            return ["", "", *[gr.update(visible=False)] * 3]
+        is_imported = scene.origin == "imported"
+        return [
+            name,
+            scene.info.title or name,
+            gr.update(visible=True),
+            gr.update(visible=is_imported),
+            gr.update(visible=False),
+        ]
+
+    def _browser(self, request: gr.Request) -> str:
+        # Gradio makes the request's fields up as they are asked for.
+        cookies = cast("dict[str, str]", request.cookies)  # pyright: ignore[reportUnknownMemberType]  # gradio: untyped
+        return self._sessions.read(cookies) or ""

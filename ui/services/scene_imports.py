@@ -1,0 +1,226 @@
+"""Imports of scenes in worker threads, with progress, for the Scenes page. Knows nothing about Gradio.
+
+An import lives here and not in a page, so that a reload, or a second page, finds it again. If the app ends before it has ended,
+nothing of it is left.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from db.runs import RunStatus
+from engine.errors import MaskgroupError, SceneError, on_one_line
+from engine.importing import ImportCancelled, ImportedScene, Step, import_scene
+from engine.scenes.folders import is_entry, is_folder
+from engine.scenes.names import printable
+from ui.services.scene_uploads import TakenUpload
+from ui.services.workbench import Workbench
+
+MAX_RUNNING = 2
+"""Imports at once: more would only take turns at the disk."""
+MAX_KEPT = 8
+"""Ended imports that are still told of."""
+MAX_PATH = 4096
+WORDS: dict[Step, tuple[str, str, float, float]] = {
+    "copying": ("Copying", "files", 0.0, 0.6),
+    "checking": ("Checking", "views", 0.6, 0.4),
+}
+"""What a step is called, what it counts, where it begins and how long it is, as shares of the whole."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ImportState:
+    """Where an import stands; replaced, never changed.
+
+    Attributes:
+        number: Names it, counted from 1.
+        shown: What is imported, as people call it.
+        status: What became of it.
+        words: What is being done.
+        share: How much is done, [0, 1].
+        message: Why there is no scene, "" where there is one or will be.
+        scene: The new scene's name, "" until it is there.
+    """
+
+    number: int
+    shown: str
+    status: RunStatus = "running"
+    words: str = "Starting"
+    share: float = 0.0
+    message: str = ""
+    scene: str = ""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is under way."""
+        return self.status == "running"
+
+
+@dataclass
+class _Job:
+    state: ImportState
+    cancel: threading.Event = field(default_factory=threading.Event)
+
+
+class SceneImports:
+    """All imports.
+
+    Args:
+        bench: Lists scenes; its folders say where imported ones go.
+        folder: Where scenes are imported to.
+        roots: Folders of this machine from which people may import by path.
+        on_imported: Told of each new scene, in the worker's thread.
+
+    Raises:
+        SceneError: If one of the roots is no folder.
+    """
+
+    def __init__(
+        self,
+        bench: Workbench,
+        folder: Path,
+        *,
+        roots: Iterable[Path] = (),
+        on_imported: Callable[[ImportedScene], None] = lambda imported: None,
+    ) -> None:
+        self.folder = folder
+        self.roots = tuple(_check_root(root) for root in roots)
+        self._bench, self._on_imported = bench, on_imported
+        self._jobs: dict[int, _Job] = {}
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def states(self) -> list[ImportState]:
+        """Return where all imports stand, the latest first."""
+        with self._lock:
+            return [job.state for job in reversed(self._jobs.values())]
+
+    def start_upload(self, upload: TakenUpload) -> threading.Thread:
+        """Import what was uploaded, in a thread, which is returned. The upload is deleted in the end, however that is.
+
+        Raises:
+            MaskgroupError: If as many imports as may be are under way.
+        """
+        try:
+            return self._start(upload.source, upload.shown, lambda text: _tell_upload(text, upload), upload.delete)
+        except MaskgroupError:
+            upload.delete()
+            raise
+
+    def start_path(self, text: str) -> threading.Thread:
+        """Import from a path of this machine, in a thread, which is returned.
+
+        Args:
+            text: A folder or zip archive below one of the roots: its whole path, or the rest after a root.
+
+        Raises:
+            MaskgroupError: If it does not lie there, or as many imports as may be are under way.
+        """
+        path = self._find_below(text.strip())
+        return self._start(path, path.name, str, lambda: None)
+
+    def cancel(self, number: int) -> None:
+        """Ask an import to stop; it does before its next piece of a file, or its next view."""
+        with self._lock:
+            job = self._jobs.get(number)
+        if job is not None:
+            job.cancel.set()
+
+    def dismiss(self, number: int) -> None:
+        """Tell no more of an import that has ended."""
+        with self._lock:
+            job = self._jobs.get(number)
+            if job is not None and not job.state.is_running:
+                del self._jobs[number]
+
+    def _find_below(self, text: str) -> Path:
+        """Return the path that was named, links resolved."""
+        if not self.roots:
+            raise SceneError("No folder of the server is open for imports; upload the scene, or start the app with --import-root.")
+        # The same sentence whether there is something or not: it is nobody's business what lies elsewhere.
+        refusal = SceneError(
+            f"{printable(text[:200])} names nothing below {' or '.join(map(str, self.roots))}, from where scenes may be imported; "
+            "give a folder or zip archive there."
+        )
+        if not text or "\0" in text or len(text) > MAX_PATH:
+            raise refusal
+        for root in self.roots:
+            try:
+                path = (root / text).resolve()
+                if path != root and path.is_relative_to(root) and is_entry(path):
+                    return path
+            except (OSError, RuntimeError, ValueError, SceneError):
+                continue
+        raise refusal
+
+    def _start(self, source: Path, shown: str, tell: Callable[[str], str], clean_up: Callable[[], None]) -> threading.Thread:
+        with self._lock:
+            if sum(job.state.is_running for job in self._jobs.values()) >= MAX_RUNNING:
+                raise MaskgroupError(f"{MAX_RUNNING} imports are under way, as many as may be; wait for one to end, or stop it.")
+            self._count += 1
+            job = self._jobs[self._count] = _Job(ImportState(self._count, on_one_line(shown)))
+            ended = [number for number, other in self._jobs.items() if not other.state.is_running]
+            for number in ended[: max(0, len(ended) - MAX_KEPT)]:
+                del self._jobs[number]
+        worker = threading.Thread(
+            target=self._work, args=(job, source, tell, clean_up), daemon=True, name=f"import-{job.state.number}"
+        )
+        worker.start()
+        return worker
+
+    def _work(self, job: _Job, source: Path, tell: Callable[[str], str], clean_up: Callable[[], None]) -> None:
+        def report(step: Step, done: int, total: int) -> None:
+            words, what, begin, length = WORDS[step]
+            share = begin + length * done / max(1, total)
+            self._set(job, words=f"{words}: {done:,} of {total:,} {what}", share=share)
+
+        try:
+            imported = import_scene(source, self.folder, rename=self._free_name, on_progress=report, is_cancelled=job.cancel.is_set)
+        except ImportCancelled as error:
+            ended = {"status": "cancelled", "message": str(error)}
+        except MaskgroupError as error:
+            ended = {"status": "failed", "message": tell(str(error))}
+        except Exception:
+            # A thread's exception would reach nobody: the page must not wait for ever.
+            log.exception("the import of %s failed", printable(str(source)))
+            ended = {"status": "failed", "message": "The import failed by a mistake of the program; its log has the details."}
+        else:
+            self._bench.forget(imported.name)
+            self._on_imported(imported)
+            ended = {"status": "done", "scene": imported.name}
+        # Before anybody is told that it has ended: then nothing of the upload is left.
+        clean_up()
+        self._set(job, **ended)
+
+    def _free_name(self, wanted: str) -> str:
+        """Return a name that no scene of the app has, and that nothing beside the imported scenes has: with a number if need be."""
+        listed = self._bench.folders.survey()
+        taken = {scene.info.name.casefold() for scene in listed.scenes} | {entry.name.casefold() for entry in listed.left_out}
+        number, name = 1, wanted
+        while name.casefold() in taken or is_entry(self.folder / name):
+            number += 1
+            name = f"{wanted}_{number}"
+        return name
+
+    def _set(self, job: _Job, **changes: object) -> None:
+        with self._lock:
+            job.state = replace(job.state, **changes)  # pyright: ignore[reportArgumentType]  # names of its fields
+
+
+def _check_root(root: Path) -> Path:
+    resolved = root.expanduser().resolve()
+    if not is_folder(resolved):
+        raise SceneError(f"{root}: found no folder, expected one from which scenes may be imported; check --import-root.")
+    return resolved
+
+
+def _tell_upload(text: str, upload: TakenUpload) -> str:
+    """Return a sentence about an upload without the place at which it lies for a moment."""
+    content = upload.source if upload.source.is_dir() else upload.source.parent
+    return text.replace(f"{content}/", "").replace(str(content), on_one_line(upload.shown))
