@@ -11,8 +11,18 @@ from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
     AutoProcessor,
+    AutoTokenizer,
     CLIPImageProcessor,
     CLIPVisionConfig,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    Gemma3ImageProcessor,
+    Gemma3Processor,
+    GotOcr2ImageProcessor,
+    InternVLConfig,
+    InternVLForConditionalGeneration,
+    InternVLProcessor,
+    InternVLVideoProcessor,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
@@ -125,6 +135,67 @@ def write_qwen2_vl(folder: Path) -> Path:
     return folder
 
 
+def with_tokens(**names: str) -> Any:
+    """Return the bundled tokenizer with more special tokens, which it also knows by these names."""
+    tokenizer = AutoTokenizer.from_pretrained(BUNDLED_MODEL, extra_special_tokens=names)
+    tokenizer.add_special_tokens({"additional_special_tokens": list(names.values())})
+    return tokenizer
+
+
+def write_gemma3(folder: Path) -> Path:
+    """Gemma 3: SigLIP, every picture of one size; some layers look at a window only, and pictures' tokens see one another."""
+    tokenizer = with_tokens(boi_token="<start_of_image>", eoi_token="<end_of_image>", image_token="<image_soft_token>")
+    ids = {name: tokenizer.convert_tokens_to_ids(getattr(tokenizer, f"{name}_token")) for name in ("boi", "eoi", "image")}
+    text = {**TEXT, "head_dim": 16, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "sliding_window": 16}
+    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = Gemma3Config(
+        text_config=text | {"layer_types": ["sliding_attention", "full_attention"], "initializer_range": 0.1},
+        vision_config=vision | {"image_size": 56, "patch_size": 14, "vision_use_head": False},
+        mm_tokens_per_image=4,
+        **{f"{name}_token_index": value for name, value in ids.items()},
+    )
+    torch.manual_seed(0)
+    model = Gemma3ForConditionalGeneration(config)
+    # Zeros at first, so that no picture would change an answer.
+    torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight, std=0.5)
+    processor = Gemma3Processor(
+        image_processor=Gemma3ImageProcessor(size={"height": 56, "width": 56}),
+        tokenizer=tokenizer,
+        chat_template=LLAVA_TEMPLATE.replace("<image>", "<start_of_image>"),
+        image_seq_length=4,
+    )
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def write_internvl(folder: Path) -> Path:
+    """InternVL 3: every picture of one size here, as crops are small; Qwen's language model."""
+    tokenizer = with_tokens(
+        start_image_token="<img>", end_image_token="</img>", context_image_token="<IMG_CONTEXT>", video_token="<video>"
+    )
+    text = {"model_type": "qwen2", **TEXT, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = InternVLConfig(
+        text_config=text | {"bos_token_id": None, "eos_token_id": None, "initializer_range": 0.1},
+        vision_config=vision | {"image_size": [56, 56], "patch_size": [14, 14]},
+        image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        image_seq_length=4,
+    )
+    torch.manual_seed(0)
+    model = InternVLForConditionalGeneration(config)
+    processor = InternVLProcessor(
+        image_processor=GotOcr2ImageProcessor(size={"height": 56, "width": 56}, crop_to_patches=False),
+        tokenizer=tokenizer,
+        video_processor=InternVLVideoProcessor(),
+        image_seq_length=4,
+        chat_template=LLAVA_TEMPLATE.replace("<image>", "<IMG_CONTEXT>"),
+    )
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
 def special_tokens(tokenizer: Any) -> dict[str, int]:
     """Return the ids of the tokens around and for pictures, by the names that Qwen's configurations have for them."""
     names = {"image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>"}
@@ -207,6 +278,8 @@ MODELS: dict[str, Callable[[Path], Path]] = {
     "Qwen3.5-MoE": qwen3_writer("qwen3_5_moe", text=HYBRID | EXPERTS | {"shared_expert_intermediate_size": 32}, tower={}),
     "Qwen2.5-VL": write_qwen2_5_vl,
     "Qwen2-VL": write_qwen2_vl,
+    "InternVL 3": write_internvl,
+    "Gemma 3": write_gemma3,
     "LLaVA": write_llava,
 }
 """What models people use are called, and what writes a tiny one of their architecture."""

@@ -8,29 +8,29 @@ all-pairs job over one view pair of a bundled scene, then vision and language ti
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor, Qwen3VLConfig, Qwen3VLForConditionalGeneration
+from transformers import AutoModelForImageTextToText, AutoProcessor
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from engine.assets import BUNDLED_MODEL, SCENES_DIR
-from engine.judging.base import CropPair, load_prompt
+from engine.judging.base import CropPair, Prompt, load_prompt
 from engine.judging.local.qwen_vl import QwenVlJudge
 from engine.scenes import find_scene
 from engine.types import MaskKey, UInt8Array
 from engine.views.crops import show_mask
 from engine.views.frames import FrameSource
 from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
-from tests.published_configs import read_published
+from tests.gpu.random_models import LEAST_PX, MOST_PX, random_model
 
 MIN_AREA_PX = 230
 ROUNDS = 5
@@ -75,7 +75,7 @@ def seconds(work: Any) -> float:
     return time.perf_counter() - started
 
 
-def bench_view_pair(model: Any, processor: Any, scene: str, *, sample: int, masks: int | None, rounds: int) -> None:
+def bench_view_pair(model: Any, processor: Any, scene: str, prompt: Prompt, *, sample: int, masks: int | None, rounds: int) -> None:
     """All masks of one view with all of the next: pairs a second in each way."""
     first, second = (crops[:masks] for crops in view_crops(scene))
     pairs = [CropPair(a, b) for a in first for b in second]
@@ -83,7 +83,7 @@ def bench_view_pair(model: Any, processor: Any, scene: str, *, sample: int, mask
     print(f"\n## All pairs of one view pair: {len(first)} x {len(second)} masks of {scene} = {len(pairs)} pairs\n")
     print("| way | pairs timed | pairs/s | against the original's |\n|---|---|---|---|")
     # Made before the clock runs: finding out whether two towers are the same reads all of their weights.
-    one, both = (fresh_judge(model, processor, both_orders=both_orders) for both_orders in (False, True))
+    one, both = (fresh_judge(model, processor, prompt, both_orders=both_orders) for both_orders in (False, True))
     ways: dict[str, tuple[int, Callable[[], object]]] = {
         "the original's, 10 tokens": (len(some), lambda: ask_as_the_original(model, processor, some, least_tokens=10)),
         "the original's, stopped at the end token": (
@@ -104,7 +104,7 @@ def bench_view_pair(model: Any, processor: Any, scene: str, *, sample: int, mask
         print(f"| {words} | {count} | {best:.1f} | {ratio:.1f} |", flush=True)
 
 
-def bench_growth(model: Any, processor: Any, counts: Sequence[int], *, partners: Sequence[int]) -> None:
+def bench_growth(model: Any, processor: Any, counts: Sequence[int], prompt: Prompt, *, partners: Sequence[int]) -> None:
     """Vision time must grow with crops, not with pairs: each number of crops with few and with many pairs."""
     rng = np.random.default_rng(1)
     print("\n## Time over crops and pairs, one order\n")
@@ -113,7 +113,7 @@ def bench_growth(model: Any, processor: Any, counts: Sequence[int], *, partners:
         sizes = rng.integers(24, 220, (count, 2))
         crops = [rng.integers(0, 255, (h, w, 3)).astype(np.uint8) for h, w in sizes]
         pairs = [CropPair(crops[i], crops[(i + step) % count]) for i in range(count) for step in range(1, each + 1)]
-        judge = fresh_judge(model, processor, both_orders=False)
+        judge = fresh_judge(model, processor, prompt, both_orders=False)
         assert judge.vision is not None
         vision = judge.vision
         before = vision.encoded
@@ -136,24 +136,18 @@ def judge_afresh(judge: QwenVlJudge, pairs: Sequence[CropPair]) -> None:
     judge.judge(pairs)
 
 
-def fresh_judge(model: Any, processor: Any, *, both_orders: bool) -> QwenVlJudge:
+def prompt_for(*, is_random: bool) -> Prompt:
+    """The original's question; for random weights, which hardly ever answer yes or no, without a second one for every pair."""
+    prompt = load_prompt("original")
+    return replace(prompt, forced="") if is_random else prompt
+
+
+def fresh_judge(model: Any, processor: Any, prompt: Prompt, *, both_orders: bool) -> QwenVlJudge:
     """A judge whose vision cache is empty."""
-    judge = QwenVlJudge(model, processor, name="bench", prompt=load_prompt("original"), both_orders=both_orders)
+    judge = QwenVlJudge(model, processor, name="bench", prompt=prompt, both_orders=both_orders)
     assert judge.vision is not None
     judge.vision.clear()
     return judge
-
-
-def random_model(size: str) -> Any:
-    """Random weights at a published size, in bfloat16 on the GPU."""
-    # The bundled tokenizer stands in for the real one, so the special tokens are its own.
-    own = json.loads((BUNDLED_MODEL / "config.json").read_text())
-    config = Qwen3VLConfig.from_dict(read_published(size) | {name: own[name] for name in own if name.endswith("_token_id")})
-    with torch.device("cuda"):
-        torch.set_default_dtype(torch.bfloat16)
-        model = Qwen3VLForConditionalGeneration(config)
-        torch.set_default_dtype(torch.float32)
-    return model.eval()
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -188,22 +182,23 @@ def bench(arguments: argparse.Namespace) -> None:
     if arguments.size:
         model = random_model(arguments.size)
         # As large as Qwen3-VL's own processor lets a crop be here, so that a crop has a real number of tokens.
-        processor.image_processor.size = {"shortest_edge": 256 * 256, "longest_edge": 1280 * 1280}
+        processor.image_processor.size = {"shortest_edge": LEAST_PX, "longest_edge": MOST_PX}
     else:
         model = AutoModelForImageTextToText.from_pretrained(BUNDLED_MODEL).eval()
         model = model.to("cuda") if torch.cuda.is_available() else model
     processor.tokenizer.padding_side = "left"
-    bench_view_pair(model, processor, arguments.scene, sample=arguments.sample, masks=masks, rounds=rounds)
-    bench_growth(model, processor, arguments.crops, partners=arguments.partners)
+    prompt = prompt_for(is_random=arguments.size is not None)
+    bench_view_pair(model, processor, arguments.scene, prompt, sample=arguments.sample, masks=masks, rounds=rounds)
+    bench_growth(model, processor, arguments.crops, prompt, partners=arguments.partners)
     if torch.cuda.is_available():
-        report_gpu(model, processor, arguments.scene)
+        report_gpu(model, processor, arguments.scene, prompt)
 
 
-def report_gpu(model: Any, processor: Any, scene: str) -> None:
+def report_gpu(model: Any, processor: Any, scene: str, prompt: Prompt) -> None:
     """Memory, and the share of the chip's bfloat16 peak: 2 operations a weight and token read, attention left out."""
     first, second = view_crops(scene)
     pairs = [CropPair(a, b) for a in first for b in second]
-    judge = fresh_judge(model, processor, both_orders=True)
+    judge = fresh_judge(model, processor, prompt, both_orders=True)
     tokens = 0
 
     def count(module: Any, arguments: Any, values: dict[str, Any]) -> None:

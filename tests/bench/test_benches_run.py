@@ -73,6 +73,9 @@ def check_memory(text: str) -> None:
     assert fast > half
     assert trained > half
     assert trained > trained_four > four
+    times = text.splitlines()[-1].strip("|").split("|")
+    assert times[0].strip() == "2B"
+    assert all(float(cell.split()[0]) > 0 for cell in times[1:])
 
 
 def check_queues(text: str) -> None:

@@ -162,6 +162,20 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
     ("docs/security.md", "maskgroup app --host 0.0.0.0 --allowed-host lab.example --allowed-host 10.0.0.5"): Shell(
         {"maskgroup app": NotRun("serves until it is stopped; test_http_origins starts it with these flags")}
     ),
+    ("docs/gpu.md", "python3 -m venv .venv && . .venv/bin/activate"): Shell(
+        {"python3": NotRun("installs"), "pip install": NotRun("installs"), "maskgroup doctor": Instead()}
+    ),
+    ("docs/gpu.md", "maskgroup app --model Qwen/Qwen3-VL-8B-Instruct --also tuned"): Shell({"maskgroup app": HUB}),
+    ("docs/gpu.md", "maskgroup reproduce /data/replica --out reproduced"): Shell(
+        {"maskgroup reproduce": HUB, "maskgroup evaluate": HUB}
+    ),
+    ("docs/gpu.md", "maskgroup train /data/replica/office0 /data/replica/room1 --evaluate-on /data/replica/room0 "
+     "--model Qwen/Qwen3-VL-8B-Instruct --name rooms-1"): Shell(
+        {"maskgroup train": HUB, "maskgroup reproduce": HUB, "maskgroup compare": HUB}
+    ),
+    ("docs/gpu.md", "vllm serve Qwen/Qwen3-VL-8B-Instruct --limit-mm-per-prompt '{\"image\": 2}' \\"): Shell(
+        {"vllm serve": OTHER_SERVER, "maskgroup agree": OTHER_SERVER, "maskgroup app": OTHER_SERVER}
+    ),
     ("docs/gpu.md", "python -m tests.gpu.pack --out pack"): Shell(
         {"python -m": NotRun("tests/unit/gpu_prove packs and runs the steps at their smallest")}
     ),

@@ -200,7 +200,8 @@ class QwenVlJudge:
         own_limit = own_limit_of(self._processor.image_processor)
         inputs = self._processor(
             text=[text] * len(pairs),
-            images=[fit_picture(image, own_limit=own_limit) for pair in pairs for image in (pair.a, pair.b)],
+            # A list for each question: some processors (Gemma's, SmolVLM's) take a plain list for the pictures of a single one.
+            images=[[fit_picture(image, own_limit=own_limit) for image in (pair.a, pair.b)] for pair in pairs],
             input_data_format="channels_last",
             padding=True,
             return_tensors="pt",

@@ -91,8 +91,9 @@ class Recorder:
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
 
-    async def each(self, bodies: list[dict[str, Any]], _read: Any) -> list[Any]:
+    async def each(self, bodies: list[dict[str, Any]], _read: Any, *, path: str) -> list[Any]:
         self.bodies += bodies
+        assert path == "/chat/completions"
         raise ConnectionError
 
 
