@@ -23,6 +23,7 @@ from ui.commands.judge import judge
 from ui.commands.labels import labels
 from ui.commands.render import render
 from ui.commands.scenes import scenes
+from ui.commands.segment import segment
 from ui.commands.train import train
 
 cli = typer.Typer(
@@ -53,6 +54,7 @@ cli.command("app")(app)
 cli.command("scenes")(scenes)
 cli.command("import")(import_command)
 cli.command("check")(check)
+cli.command("segment")(segment)
 cli.command("render")(render)
 cli.command("group")(group)
 cli.command("export")(export)

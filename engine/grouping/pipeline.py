@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from engine.grouping.judge_rounds import MaskEmbedder, PairJudge, ask_in_rounds
 from engine.grouping.metrics import MaskScores, PointScores, score_masks, score_points
 from engine.grouping.point_scores import score_mask_points
 from engine.grouping.registration import Registration, register_views
-from engine.types import NOTHING, Float32Array, Frame, Int32Array, LeftOutView, MaskKey, Scene
+from engine.types import NOTHING, Float32Array, Frame, HasGroundTruth, Int32Array, LeftOutView, MaskKey, Scene
 from engine.views.appearance import describe_masks
 from engine.views.frames import FrameSource, resize_nearest
 
@@ -110,15 +110,6 @@ class GroupingRun:
     undersegmented: tuple[MaskKey, ...] = ()
     left_out: tuple[LeftOutView, ...] = ()
     findings: Findings | None = None
-
-
-@runtime_checkable
-class HasGroundTruth(Protocol):
-    """A scene reader that knows which object each pixel shows, apart from the masks."""
-
-    def read_ground_truth_map(self, name: str) -> Int32Array | None:
-        """Return (H, W) int32 objects, -1 = unlabelled, or None where the view has none."""
-        ...
 
 
 @dataclass
