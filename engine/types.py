@@ -162,6 +162,15 @@ class KnowsMaskNames(Protocol):
 
 
 @runtime_checkable
+class HasGroundTruth(Protocol):
+    """A scene reader that knows which object each pixel shows, apart from the masks."""
+
+    def read_ground_truth_map(self, name: str) -> Int32Array | None:
+        """Return (H, W) int32 objects, -1 = unlabelled, or None where the view has none."""
+        ...
+
+
+@runtime_checkable
 class HasPhotoFiles(Protocol):
     """A scene reader that can say in which file a view's photo lies."""
 

@@ -25,6 +25,7 @@ from ui.commands.labels import labels
 from ui.commands.render import render
 from ui.commands.reproduce import reproduce
 from ui.commands.scenes import scenes
+from ui.commands.segment import segment
 from ui.commands.train import train
 
 cli = typer.Typer(
@@ -55,6 +56,7 @@ cli.command("app")(app)
 cli.command("scenes")(scenes)
 cli.command("import")(import_command)
 cli.command("check")(check)
+cli.command("segment")(segment)
 cli.command("render")(render)
 cli.command("group")(group)
 cli.command("export")(export)

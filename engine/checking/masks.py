@@ -8,8 +8,7 @@ import numpy as np
 
 from engine.checking.findings import Finding
 from engine.errors import SceneError
-from engine.grouping.pipeline import HasGroundTruth
-from engine.types import NOTHING, Frame, Int32Array, Scene
+from engine.types import NOTHING, Frame, HasGroundTruth, Int32Array, Scene
 
 LARGE = 0.9
 """Share of a picture beyond which a mask is hardly an object."""

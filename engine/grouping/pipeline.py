@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from engine.grouping.photo_stage import HELPS, place_scene
 from engine.grouping.point_scores import score_mask_points
 from engine.grouping.registration import Registration, register_views
 from engine.photos.placed import PlacedPhotos, say_placed
-from engine.types import NOTHING, Float32Array, Frame, Int32Array, LeftOutView, MaskKey, Scene
+from engine.types import NOTHING, Float32Array, Frame, HasGroundTruth, Int32Array, LeftOutView, MaskKey, Scene
 from engine.views.appearance import describe_masks
 from engine.views.frames import FrameSource, resize_nearest
 
@@ -115,15 +115,6 @@ class GroupingRun:
     undersegmented: tuple[MaskKey, ...] = ()
     left_out: tuple[LeftOutView, ...] = ()
     findings: Findings | None = None
-
-
-@runtime_checkable
-class HasGroundTruth(Protocol):
-    """A scene reader that knows which object each pixel shows, apart from the masks."""
-
-    def read_ground_truth_map(self, name: str) -> Int32Array | None:
-        """Return (H, W) int32 objects, -1 = unlabelled, or None where the view has none."""
-        ...
 
 
 @dataclass

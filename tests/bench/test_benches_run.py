@@ -119,6 +119,14 @@ def check_surroundings(text: str) -> None:
     assert all(0.5 <= float(row.split("|")[4]) <= 1 for row in rows)
 
 
+def check_segment(text: str) -> None:
+    true, own, colour = (cells(text, row) for row in ("true objects", "built in", "felzenszwalb, colour"))
+    assert float(true[0]) == float(true[1]) == 1
+    assert 0.5 < float(own[0]) <= 1
+    assert float(own[0]) > float(colour[0])
+    assert own[3] == "100%"
+
+
 def check_training(text: str) -> None:
     shares = [float(cell) for cell in cells(text, "small")[1:]]
     assert len(shares) == 4
@@ -146,6 +154,7 @@ PRINTS: dict[str, Callable[[str], None]] = {
     "bench_review_load": check_review_load,
     "bench_robust": check_robust,
     "bench_room_page": check_room_page,
+    "bench_segment": check_segment,
     "bench_served": check_served,
     "bench_surroundings": check_surroundings,
     "bench_training": check_training,

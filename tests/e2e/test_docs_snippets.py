@@ -114,6 +114,7 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
         {
             "maskgroup scenes": Instead(),
             "maskgroup import": IMPORTED,
+            "maskgroup segment": Instead(),
             "maskgroup judge": Instead(rooms=False),
             "maskgroup render": Instead("--size 64x36"),
             "maskgroup group": Instead("--size 160x90"),
@@ -152,6 +153,15 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
         Shell({"maskgroup train": TRAINED_ELSEWHERE}),
     ("docs/grouping.md", 'run = group_scene(scene, frames, options=GroupingOptions(evidence="both"), '
      "judge=FramePairJudge(judge, frames), report=print)"): Python(grouped_room),
+    ("docs/segment.md", "maskgroup segment sh3d_living --out out/segmented"): Shell(
+        {"maskgroup segment": Instead(), "maskgroup group": Instead()}
+    ),
+    ("docs/segment.md", "maskgroup segment sh3d_living --out out/sam --model facebook/sam2.1-hiera-small"): Shell(
+        {"maskgroup segment": HUB}
+    ),
+    ("docs/segment.md", "python -m tests.bench.segment_fit ../shared/data/replica_like/sh3d_bedroom --rooms 12 --views 2 "
+     "--only BY_SURFACE"): Shell({"python -m": NotRun("takes half an hour, and rooms that are not shipped")}),
+    ("docs/segment.md", "python -m tests.bench.bench_segment sh3d_living --step 4"): Shell({"python -m": BENCH}),
     ("docs/exports.md", "maskgroup group sh3d_living --out groups"): Shell({
         "maskgroup group": Instead(),
         "maskgroup export groups": Instead(),

@@ -9,6 +9,7 @@ import typer
 from tqdm import tqdm
 
 from engine.checking.findings import CheckReport
+from engine.checking.mends import mend_scene
 from engine.checking.run import check_scene
 from engine.scenes import find_scene
 from engine.strict_json import to_json_text
@@ -22,11 +23,17 @@ def check(
     scene: Annotated[str, typer.Argument(help="Folder of a scene, or its name in --scenes.")],
     folder: Annotated[Path | None, typer.Option("--scenes", help="Folder of scenes; default: the bundled ones.")] = None,
     follow_links: FollowLinksOption = None,
+    fix: Annotated[
+        Path | None, typer.Option(help="Write a copy in which what can be mended is mended, into this new folder.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what was found in a scene: views, pictures, cameras, depth, poses and their axes, masks, ground truth.
 
-    Exit code 1 if something looks wrong that results would suffer from, 2 if it is no scene that can be opened.
+    With --fix, wrong axes and units, intrinsics of pictures of another size and ids of the background are mended in a copy.
+
+    Exit code 1 if something looks wrong that results would suffer from (in the copy, where one was written), 2 if it is no scene
+    that can be opened.
     """
     opened = find_scene(scene, Settings().scene_folders(folder))
     with tqdm(desc=f"looking at {opened.name}", unit="view", leave=False) as bar:
@@ -36,12 +43,23 @@ def check(
             bar.update(done - bar.n)
 
         report = check_scene(opened, on_progress=show)
+        mended = None if fix is None else mend_scene(opened, fix, report, on_progress=show)
+    changes = [] if mended is None else mended.mends.tell()
+    final = report if mended is None else mended.report
     if as_json:
-        typer.echo(to_json_text(to_json(report), indent=2))
+        extra = {} if fix is None else {"changes": changes, "before": to_json(report)}
+        typer.echo(to_json_text({**to_json(final), **extra}, indent=2))
     else:
         typer.echo(f"{report.scene}  {report.format}  {report.folder}")
         tell_findings(report)
-    if not report.is_sound:
+        if mended is not None:
+            typer.echo(f"\nMended copy  {mended.folder}")
+            for change in changes:
+                typer.echo(f"changed: {change}")
+            tell_findings(final)
+        elif fix is not None:
+            typer.echo("Nothing was written: there is nothing that can be mended.", err=True)
+    if not final.is_sound:
         raise typer.Exit(1)
 
 
