@@ -29,8 +29,8 @@ from engine.scenes.names import printable
 from engine.scenes.replica import OWN_LABELS
 from engine.types import LeftOutView
 
-Step = Literal["copying", "checking"]
-"""What is being done: files are copied, then views are looked at."""
+Step = Literal["copying", "features", "matches", "cameras", "checking"]
+"""What is being done: files are copied, cameras of plain photos are found in three steps, then views are looked at."""
 ASIDE = ".import."
 """How the folders begin that imports work in. Names with a dot in front are nobody's scene."""
 
@@ -90,16 +90,16 @@ def import_scene(
             raise ImportCancelled("The import was stopped; nothing was kept.")
 
     if name is not None:
-        _require_free(folder / check_scene_name(name))
+        require_free(folder / check_scene_name(name))
     with _opened(source, tick) as found:
         try:
-            with _working_aside(folder) as aside:
+            with working_aside(folder) as aside:
                 unpacked = aside / "unpacked"
                 _copy(found, unpacked, lambda done, total: on_progress("copying", done, total), tick)
                 place = find_scene_in(unpacked, shown=source)
                 chosen = check_scene_name(name or (place.folder.name if place.depth else found.name))
                 target = aside.parent / chosen
-                _require_free(target)
+                require_free(target)
                 staged = aside / "scenes" / chosen
                 staged.parent.mkdir()
                 os.rename(place.folder, staged)
@@ -109,9 +109,9 @@ def import_scene(
                     kept += [file for file in found.files if file.parts == place.labels.relative_to(unpacked).parts]
                     os.rename(place.labels, staged / OWN_LABELS)
                 shown = found.path / inner
-                report = _check(staged, shown, target, lambda done, total: on_progress("checking", done, total), tick)
+                report = check_copy(staged, shown, target, lambda done, total: on_progress("checking", done, total), tick)
                 tick()
-                _require_free(target)
+                require_free(target)
                 os.rename(staged, target)
         except OSError as error:
             raise SceneError(
@@ -134,7 +134,12 @@ def _opened(source: Path, tick: Callable[[], None]) -> Generator[Source]:
         yield archive
 
 
-def _require_free(target: Path) -> None:
+def require_free(target: Path) -> None:
+    """Check that nothing has a new scene's name yet.
+
+    Raises:
+        SceneError: If something has.
+    """
     if is_entry(target):
         raise SceneError(
             f"{target}: found something of that name already, expected a new scene; give another name, or move it away first."
@@ -142,7 +147,7 @@ def _require_free(target: Path) -> None:
 
 
 @contextmanager
-def _working_aside(folder: Path) -> Generator[Path]:
+def working_aside(folder: Path) -> Generator[Path]:
     """Make a hidden folder in a folder of scenes, links resolved; it is deleted at the end.
 
     Where an import was killed, the next one deletes what it left.
@@ -212,7 +217,7 @@ def _copy(found: Source, folder: Path, on_progress: Callable[[int, int], None], 
     on_progress(len(found.files), len(found.files))
 
 
-def _check(
+def check_copy(
     staged: Path, shown: Path, target: Path, on_progress: Callable[[int, int], None], tick: Callable[[], None]
 ) -> CheckReport:
     """Open and check the copy. Its sentences say where the scene came from if it is refused, else where it will be."""
