@@ -1,8 +1,8 @@
 """Prints how well photos alone are grouped: `python tests/bench/bench_photos.py [SCENE ...] [--rooms N] [--every N]`.
 
-Depth and poses of each room are hidden. One row a room: what looks alone give (colours, and a judge's eyes with `--judge`), what the
-cameras found by pycolmap add, and the seconds of both parts. `--rooms N` adds N procedural rooms, of parametric pieces or, with
-`--furniture DIR --held-out TSV`, of models. `--keep DIR` keeps the cameras that were found, for another run.
+Depth and poses of each room are hidden. One row a room: what looks alone give, what the cameras found by
+pycolmap add, both again with a judge (`--judge`), and the seconds of both parts. `--rooms N` adds N procedural rooms, of parametric
+pieces or, with `--furniture DIR --held-out TSV`, of models. `--keep DIR` keeps the cameras that were found, for another run.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def test_photos_are_listed_two_before_ten(tmp_path: Path) -> None:
 def test_two_photos_of_one_name_are_refused(tmp_path: Path) -> None:
     for name in ("a.jpg", "a.png"):
         (tmp_path / name).write_bytes(b"")
-    with pytest.raises(SceneError, match="two photos called .a"):
+    with pytest.raises(SceneError, match=r"two photos called .a"):
         list_photos(tmp_path)
 
 
