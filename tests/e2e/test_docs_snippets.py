@@ -141,6 +141,7 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
         "maskgroup export groups": Instead(),
         "maskgroup export sh3d_living": NotRun("needs a run that the app kept; test_export_command exports one"),
     }),
+    ("docs/photos.md", "room/"): Text("a folder's layout"),
     ("docs/photos.md", "pip install 'maskgroup[photos]'                  # pycolmap, PyAV, pillow-heif"): Shell({
         "pip install": NotRun("installs"),
         "maskgroup import": NotRun("photos of one's own; tests/unit/engine/importing/test_import_photos.py imports some"),
