@@ -7,7 +7,7 @@ shows them as one mask (view consensus, as in MaskClustering, Yan et al., CVPR 2
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,7 @@ class PairEvidence:
         gap_m: (E,) float32 metres between two parts of a surface that seems to go on from one into the other, NaN for all others.
         placed: (E,) float32 how well one mask's place fits what other views show there, the other mask's group, [0, 1]; NaN for all
             others.
+        shared: (E,) int32 points of photos that both masks hold; 0 for all where none are given.
     """
 
     pairs: Int32Array
@@ -49,6 +50,12 @@ class PairEvidence:
     similarity: Float32Array
     gap_m: Float32Array
     placed: Float32Array
+    shared: Int32Array = field(default_factory=lambda: np.zeros(0, np.int32))
+
+    def __post_init__(self) -> None:
+        """Give every pair its number of shared points."""
+        if len(self.shared) == 0:
+            object.__setattr__(self, "shared", np.zeros(len(self.pairs), np.int32))
 
     def __len__(self) -> int:
         return len(self.pairs)

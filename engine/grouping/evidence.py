@@ -13,7 +13,7 @@ from engine.grouping.continuation import find_continuations
 from engine.grouping.geometry import MaskTable, follow_masks, sample_masks
 from engine.grouping.graph import SPLIT_MAX_ERROR_M, MaskGraph, build_graph, cut_labels
 from engine.grouping.photo_depth import RoughGeometry, estimate_depth
-from engine.grouping.photo_links import link_by_photos, odds_of
+from engine.grouping.photo_links import link_by_photos, odds_of, points_of
 from engine.grouping.photo_places import weigh_places
 from engine.grouping.placement import NO_PLACEMENTS, Placements, find_depthless, lay_out, place_masks
 from engine.grouping.similarity import APPEARANCE_CAP, MIN_KNOWN, find_look_alikes, likeness_of, weigh_against, weigh_likeness
@@ -193,7 +193,8 @@ def gather_by_photos(
     new = pairs[~np.isin(code_pairs(pairs), code_pairs(found.pairs.pairs))]
     nan, zero = np.full(len(new), np.nan, np.float32), np.zeros(len(new), np.int32)
     evidence = found.pairs.with_pairs(PairEvidence(new, nan, zero, zero, nan, nan, nan))
-    evidence = replace(evidence, similarity=likeness_of(embeddings, evidence.pairs).astype(np.float32))
+    similarity = likeness_of(embeddings, evidence.pairs).astype(np.float32)
+    evidence = replace(evidence, similarity=similarity, shared=points_of(links, evidence.pairs))
     apart = table.view_of[evidence.pairs[:, 0]] != table.view_of[evidence.pairs[:, 1]]
     beyond = odds_of(links, evidence.pairs)
     if len(alike) >= MIN_KNOWN and len(evidence):

@@ -91,6 +91,9 @@ def explain_link(graph: MaskGraph, grouping: Grouping, link: int, *, constraints
     if graph.evidence.witnesses[link]:
         seen = int(graph.evidence.witnesses[link])
         words.append(f"one object in {int(graph.evidence.agree[link])} of {seen} view{'s' if seen > 1 else ''}")
+    if graph.evidence.shared[link]:
+        shared = int(graph.evidence.shared[link])
+        words.append(f"{shared} point{'s' if shared > 1 else ''} of the photos on both")
     if not np.isnan(graph.evidence.similarity[link]):
         words.append(f"looks {graph.evidence.similarity[link]:.2f} alike")
     if not np.isnan(graph.evidence.gap_m[link]):

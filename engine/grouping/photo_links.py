@@ -95,13 +95,21 @@ def link_by_photos(table: MaskTable, placed: PlacedPhotos) -> PhotoLinks:
 
 def odds_of(links: PhotoLinks, pairs: Int32Array) -> Float64Array:
     """Return what the links say about other pairs, (E, 2) int32 rows with the smaller first: (E,) float64, 0 where nothing."""
-    values = np.zeros(len(pairs))
-    codes = code_pairs(links.pairs)
-    if len(codes):
-        wanted = code_pairs(pairs)
-        place = np.minimum(np.searchsorted(codes, wanted), len(codes) - 1)
-        values = np.where(codes[place] == wanted, links.log_odds[place], 0.0)
-    return values
+    place, is_known = _find(links, pairs)
+    return np.where(is_known, np.append(links.log_odds, 0.0)[place], 0.0)
+
+
+def points_of(links: PhotoLinks, pairs: Int32Array) -> Int32Array:
+    """Return how many points other pairs, (E, 2) int32 rows with the smaller first, share: (E,) int32."""
+    place, is_known = _find(links, pairs)
+    return np.where(is_known, np.append(links.points, 0)[place], 0).astype(np.int32)
+
+
+def _find(links: PhotoLinks, pairs: Int32Array) -> tuple[NDArray[np.int64], BoolArray]:
+    """Return where each pair is among the links, (E,), and whether it is, (E,) bool."""
+    codes, wanted = code_pairs(links.pairs), code_pairs(pairs)
+    place = np.searchsorted(codes, wanted)
+    return place, np.append(codes, -1)[place] == wanted
 
 
 def _pair_up(held: NDArray[np.int32]) -> Int32Array:

@@ -18,8 +18,8 @@ from engine.importing.sources import Source
 from engine.importing.tree import open_tree
 from engine.scenes.folders import is_entry, is_folder
 
-Step = Literal["copying", "checking"]
-"""What is being done: files are copied, then views are looked at."""
+Step = Literal["copying", "features", "matches", "cameras", "checking"]
+"""What is being done: files are copied, cameras of plain photos are found in three steps, then views are looked at."""
 Report = Callable[[Step, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
 

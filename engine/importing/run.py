@@ -88,16 +88,16 @@ def import_scene(
             raise ImportCancelled("The import was stopped; nothing was kept.")
 
     if name is not None:
-        _require_free(folder / check_scene_name(name))
+        require_free(folder / check_scene_name(name))
     with open_source(source, on_progress, tick) as found:
         try:
-            with _working_aside(folder) as aside:
+            with working_aside(folder) as aside:
                 unpacked = aside / "unpacked"
                 _copy(found, unpacked, lambda done, total: on_progress("copying", done, total), tick)
                 place = find_scene_in(unpacked, shown=source)
                 chosen = check_scene_name(name or rename(place.folder.name if place.depth else found.name))
                 target = aside.parent / chosen
-                _require_free(target)
+                require_free(target)
                 staged = aside / "scenes" / chosen
                 staged.parent.mkdir()
                 os.rename(place.folder, staged)
@@ -107,9 +107,9 @@ def import_scene(
                     kept += [file for file in found.files if file.parts == place.labels.relative_to(unpacked).parts]
                     os.rename(place.labels, staged / OWN_LABELS)
                 shown = found.path / inner
-                report = _check(staged, shown, target, lambda done, total: on_progress("checking", done, total), tick)
+                report = check_copy(staged, shown, target, lambda done, total: on_progress("checking", done, total), tick)
                 tick()
-                _require_free(target)
+                require_free(target)
                 os.rename(staged, target)
         except OSError as error:
             raise SceneError(
@@ -121,7 +121,12 @@ def import_scene(
     return ImportedScene(chosen, target, report.format, len(kept), n_bytes, n_passed_over, report)
 
 
-def _require_free(target: Path) -> None:
+def require_free(target: Path) -> None:
+    """Check that nothing has a new scene's name yet.
+
+    Raises:
+        SceneError: If something has.
+    """
     if is_entry(target):
         raise SceneError(
             f"{target}: found something of that name already, expected a new scene; give another name, or move it away first."
@@ -129,7 +134,7 @@ def _require_free(target: Path) -> None:
 
 
 @contextmanager
-def _working_aside(folder: Path) -> Generator[Path]:
+def working_aside(folder: Path) -> Generator[Path]:
     """Make a hidden folder in a folder of scenes, links resolved; it is deleted at the end.
 
     Where an import was killed, the next one deletes what it left.
@@ -199,7 +204,7 @@ def _copy(found: Source, folder: Path, on_progress: Callable[[int, int], None], 
     on_progress(len(found.files), len(found.files))
 
 
-def _check(
+def check_copy(
     staged: Path, shown: Path, target: Path, on_progress: Callable[[int, int], None], tick: Callable[[], None]
 ) -> CheckReport:
     """Open and check the copy. Its sentences say where the scene came from if it is refused, else where it will be."""

@@ -133,6 +133,14 @@ def check_training(text: str) -> None:
     assert all(0 <= share <= 1 for share in shares)
 
 
+def check_photos(text: str) -> None:
+    placed, masks, objects, looks, photos = cells(text, "textured room")[:5]
+    assert placed == "6 of 6"
+    assert int(masks) > int(objects) > 3
+    assert all(0.5 < float(ari) <= 1 for ari in (looks, photos))
+    assert number(text, "mean: looks") > 0
+
+
 def check_real(text: str) -> None:
     for world in ("clean", "structured light", "structured light, masks, drift"):
         mean, worst = cells(text, world)[:2]
@@ -147,6 +155,7 @@ PRINTS: dict[str, Callable[[str], None]] = {
     "bench_judging": check_judging,
     "bench_labels": check_labels,
     "bench_memory": check_memory,
+    "bench_photos": check_photos,
     "bench_queues": check_queues,
     "bench_real": check_real,
     "bench_rendering": check_rendering,

@@ -169,6 +169,12 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
     }),
     ("docs/scenes.md", "from pathlib import Path"): Python(sam_photos),
     ("docs/scenes.md", "my_scene/"): Text("a folder's layout"),
+    ("docs/photos.md", "room/"): Text("a folder's layout"),
+    ("docs/photos.md", "pip install 'maskgroup[photos]'                  # pycolmap, PyAV, pillow-heif"): Shell({
+        "pip install": NotRun("installs"),
+        "maskgroup import": NotRun("photos of one's own; tests/unit/engine/importing/test_import_photos.py imports some"),
+        "maskgroup group": NotRun("a scene of them; tests/e2e/test_photos.py groups one"),
+    }),
     ("docs/security.md", "maskgroup app --host 0.0.0.0 --allowed-host lab.example --allowed-host 10.0.0.5"): Shell(
         {"maskgroup app": NotRun("serves until it is stopped; test_http_origins starts it with these flags")}
     ),

@@ -73,7 +73,7 @@ def test_unknown_evidence_and_missing_geometry_are_one_sentence(tmp_path: Path) 
     assert wrong.sentence.startswith("maskgroup: ")
     assert wrong.err.count("\n") == 1
     assert "'luck' is not one of 'geometry', 'vlm', 'both'" in wrong.sentence
-    missing = run_command("group", scene, "--out", tmp_path / "b")
+    missing = run_command("group", scene, "--out", tmp_path / "b", "--no-photos")
     assert (missing.code, missing.out) == (2, "")
     assert "evidence 'vlm'" in missing.sentence
     assert not (tmp_path / "a").exists()

@@ -52,7 +52,18 @@ def doctor(as_json: JsonOption = False) -> None:
 
 def examine() -> list[Finding]:
     """Try everything that the program can use."""
-    return [_machine(), *_packages(), _gpu(), _embree(), _pytorch3d(), _unsloth(), _scenes(), _bundled_model(), *_real_sizes()]
+    return [
+        _machine(),
+        *_packages(),
+        _gpu(),
+        _embree(),
+        _pytorch3d(),
+        _unsloth(),
+        _photos(),
+        _scenes(),
+        _bundled_model(),
+        *_real_sizes(),
+    ]
 
 
 def _machine() -> Finding:
@@ -102,6 +113,14 @@ def _unsloth() -> Finding:
     if importlib.util.find_spec("unsloth") is None:
         return Finding("unsloth", False, False, "not installed; on a machine with an NVIDIA GPU: pip install 'maskgroup[gpu]'")
     return Finding("unsloth", True, False, metadata.version("unsloth"))
+
+
+def _photos() -> Finding:
+    needed = {"pycolmap": "pycolmap", "av": "av", "pillow_heif": "pillow-heif"}
+    missing = [name for module, name in needed.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        return Finding("photos and videos", False, False, f"{', '.join(missing)} not installed; pip install 'maskgroup[photos]'")
+    return Finding("photos and videos", True, False, ", ".join(f"{name} {metadata.version(name)}" for name in needed.values()))
 
 
 def _scenes() -> Finding:

@@ -152,6 +152,7 @@ def pack_run(run: GroupingRun) -> dict[str, Any]:
         "similarity": graph.evidence.similarity,
         "gap_m": graph.evidence.gap_m,
         "placed": graph.evidence.placed,
+        "shared": graph.evidence.shared,
         "geometry": graph.geometry,
         "p_same": graph.p_same,
         "known_different": graph.known_different,
@@ -193,8 +194,9 @@ def unpack_run(run: Run) -> KeptRun:
         views = result["views"]
         keys = [MaskKey(views[v], m) for v, m in zip(arrays["view_of"].tolist(), arrays["mask"].tolist(), strict=True)]
         arrays.setdefault("gap_m", np.full(len(arrays["pairs"]), np.nan, np.float32))  # runs kept before continuations
+        arrays.setdefault("shared", np.zeros(len(arrays["pairs"]), np.int32))  # runs kept before photos were placed
         arrays.setdefault("placed", np.full(len(arrays["pairs"]), np.nan, np.float32))  # runs kept before placements
-        names = ("pairs", "overlap", "agree", "witnesses", "similarity", "gap_m", "placed")
+        names = ("pairs", "overlap", "agree", "witnesses", "similarity", "gap_m", "placed", "shared")
         graph = MaskGraph(
             keys=tuple(keys),
             view_of=arrays["view_of"],

@@ -61,7 +61,7 @@ def test_look_alikes_are_told_apart_by_where_they_are() -> None:
     assert run.cloud is not None
     assert len(run.cloud.points) > 100
     assert sorted(run.registration.poses) == list(range(10))
-    assert explain_group(run.graph, run.grouping, 0)
+    assert "points of the photos on both" in explain_group(run.graph, run.grouping, 0)[0].evidence
 
 
 def test_photos_that_were_not_placed_are_grouped_by_looks_and_a_sentence_says_so() -> None:
