@@ -14,6 +14,8 @@ def make_theme() -> Base:
         button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_hover_dark="*primary_800",
+        button_cancel_background_fill="#b91c1c",
+        button_cancel_background_fill_hover="#991b1b",
         body_text_color_subdued="*neutral_600",
         input_placeholder_color="*neutral_500",
         input_placeholder_color_dark="*neutral_400",

@@ -209,7 +209,7 @@ def test_bad_input_is_one_sentence_and_nothing_is_half_imported(page: Page, addr
     choose(page, folder / "bad.zip")
     toast = page.locator(".toast-body")
     expect(toast).to_contain_text("bad.zip: found notes.txt, expected a folder with")
-    expect(imports(page)).to_contain_text("bad.zip was not imported. found notes.txt")
+    expect(imports(page)).to_contain_text("bad.zip was not imported: found notes.txt")
     page.evaluate(BIG)
     problem = page.locator(".mg-drop-problem")
     expect(problem).to_have_text(re.compile(f"These are 4 MB, and an upload may have {MAX_MB}"))
@@ -225,7 +225,7 @@ def test_a_name_that_is_markup_is_shown_as_it_is(page: Page, address: str, folde
     choose(page, folder / ODD)
     # It cannot be a folder's name, and the sentence that says so quotes it.
     expect(page.locator(".toast-body")).to_contain_text("<img src=x onerror=alert(1)>")
-    expect(imports(page)).to_contain_text("<img src=x onerror=alert(1)>.zip was not imported.")
+    expect(imports(page)).to_contain_text("<img src=x onerror=alert(1)>.zip was not imported: ")
     assert page.locator("img[src=x]").count() == 0
 
 
@@ -264,7 +264,7 @@ def test_an_import_survives_a_reload_and_is_stopped(page: Page, address: str, fo
     page.reload()
     expect(imports(page)).to_contain_text("hall.zip — Copying: 0 of ")
     imports(page).get_by_role("button", name="Stop").click()
-    expect(imports(page)).to_contain_text("hall.zip was not imported. The import was stopped; nothing was kept.")
+    expect(imports(page)).to_contain_text("hall.zip was not imported: The import was stopped; nothing was kept.")
     assert list((folder / "data" / "scenes").glob("*")) == []
     choose(page, folder / "hall.zip")
     expect(imports(page)).to_contain_text("hall.zip — Copying: 0 of ")
@@ -283,7 +283,9 @@ def test_everybody_can_use_it(chromium: Browser, address: str, folder: Path, the
     choose(page, folder / "hall.zip")
     expect(imports(page)).to_contain_text("hall.zip was imported as hall.")
     choose(page, folder / "bad.zip")
-    expect(imports(page)).to_contain_text("bad.zip was not imported.")
+    expect(imports(page)).to_contain_text("bad.zip was not imported: ")
+    page.locator(".toast-close").click()
+    expect(page.locator(".toast-body")).to_have_count(0)
     page.locator(".mg-drop-help summary").click()
     card(page, "hall").get_by_role("link", name="Details").click()
     page.locator("#mg-scene-remove").click()

@@ -111,12 +111,6 @@ class SceneCards:
                 self._worker.start()
         return None
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether cards are being made."""
-        with self._lock:
-            return self._worker is not None
-
     def wait(self) -> None:
         """Wait until all cards that were asked for are made."""
         with self._lock:

@@ -122,18 +122,20 @@ class SceneActions:
 
     def show_news(self, told: frozenset[int], drawn: Drawn | None, chosen: str) -> list[Any]:
         """Give the values of `ScenesPage.outputs`; what has not changed is left as it is."""
-        failures, told = page.new_failures(self._imports.states(), told)
+        # Each is asked for once: what ends meanwhile is shown by the next tick, for which the timer has to go on.
+        states, found = self._imports.states(), page.look_up(self._bench, self._cards)
+        failures, told = page.new_failures(states, told)
         for one in failures:
             gr.Warning(escape_markdown(one.message))
         shown = (
-            page.show_imports(self._imports),
-            page.show_cards(self._bench, self._cards, chosen),
-            page.show_details(self._bench, self._cards, chosen),
+            page.show_imports(states),
+            page.show_cards(self._bench, found, chosen),
+            page.show_details(self._bench, found, chosen),
         )
         now: Drawn = tuple(hashlib.sha256(html.encode()).hexdigest()[:16] for html in shown)
         before = drawn or ("", "", "")
         changed = [leave_as_is() if new == old else html for html, new, old in zip(shown, now, before, strict=True)]
-        is_busy = self._cards.is_busy or any(one.is_running for one in self._imports.states())
+        is_busy = any(one.is_running for one in states) or any(card is None for _, card in found)
         return [told, now, *changed, gr.Timer(active=is_busy)]
 
     def show_chosen(self, name: str) -> list[Any]:

@@ -12,11 +12,13 @@ from engine.scenes import FORMATS, SceneInfo
 from ui.components.left_out import left_out_list
 from ui.components.templates import render
 from ui.services.scene_cards import DEPTH, MASKS, PHOTO, SceneCard, SceneCards
-from ui.services.scene_imports import ImportState, SceneImports
+from ui.services.scene_imports import ImportState
 from ui.services.scene_list import ListedScene, Origin
 from ui.services.scene_uploads import MAX_FILES
 from ui.services.workbench import Workbench
 
+Found = Sequence[tuple[ListedScene, SceneCard | None]]
+"""All scenes with their cards, None where a card is being made."""
 SCENES_TAB = "scenes"
 PICTURE_ROUTE = "/maskgroup/scenes/picture"
 LOOKING = "Being looked at …"
@@ -102,20 +104,23 @@ def show_drop(max_bytes: int) -> str:
     return render("pages/scenes/drop.html.j2", limit_mb=max_bytes // 2**20, max_files=MAX_FILES, formats=names)
 
 
-def show_imports(imports: SceneImports) -> str:
+def look_up(bench: Workbench, cards: SceneCards) -> Found:
+    """Return all scenes with their cards, None where a card is being made."""
+    return [(scene, cards.get(scene)) for scene in bench.list_scenes().scenes]
+
+
+def show_imports(states: Sequence[ImportState]) -> str:
     """Return where imports stand."""
-    states = imports.states()
     links = {one.scene: scene_query(one.scene, SCENES_TAB) for one in states}
     return render("pages/scenes/imports.html.j2", imports=states, links=links)
 
 
-def show_cards(bench: Workbench, cards: SceneCards, chosen: str) -> str:
+def show_cards(bench: Workbench, found: Found, chosen: str) -> str:
     """Return all scenes, those that were imported first."""
-    listed = bench.list_scenes().scenes
     sections = [
-        (heading, [show_card(scene, cards.get(scene), is_chosen=scene.info.name == chosen) for scene in own], nothing)
+        (heading, [show_card(scene, card, is_chosen=scene.info.name == chosen) for scene, card in own], nothing)
         for origin, heading, nothing in HEADINGS
-        if (own := [scene for scene in listed if scene.origin == origin]) or nothing
+        if (own := [(scene, card) for scene, card in found if scene.origin == origin]) or nothing
     ]
     return render("pages/scenes/cards.html.j2", sections=sections, left_out=left_out_list(bench))
 
@@ -166,12 +171,11 @@ def say_findings(card: SceneCard | None) -> tuple[str, str]:
     return "mg-quiet", f"{MARKS['ok']} Nothing looks wrong" + (f"; {notes} note{'' if notes == 1 else 's'}" if notes else "")
 
 
-def show_details(bench: Workbench, cards: SceneCards, name: str) -> str:
+def show_details(bench: Workbench, found: Found, name: str) -> str:
     """Return one scene with all that was found in it, "" where none is chosen or it is not there any more."""
-    scene = bench.folders.find(name) if name else None
+    scene, card = next(((scene, card) for scene, card in found if scene.info.name == name), (None, None))
     if scene is None:
         return ""
-    card = cards.get(scene)
     findings = None if card is None or card.problem else show_findings(name, card)
     kinds = [kind for kind in MASKS if card is not None and kind in (card.pictures or {})]
     return render(

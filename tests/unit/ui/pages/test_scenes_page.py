@@ -23,9 +23,9 @@ from ui.pages.scenes import handlers as page
 from ui.pages.scenes.actions import SceneActions
 from ui.services import grouping_runs
 from ui.services.grouping_runs import GroupingRuns
-from ui.services.scene_cards import SceneCards
+from ui.services.scene_cards import SceneCard, SceneCards
 from ui.services.scene_imports import ImportState, SceneImports
-from ui.services.scene_list import SceneFolders
+from ui.services.scene_list import ListedScene, SceneFolders
 from ui.services.scene_uploads import SceneUploads, UploadError
 from ui.services.workbench import Workbench
 from ui.web.gradio_parts import leave_as_is
@@ -72,7 +72,10 @@ class Parts:
 
 @pytest.fixture
 def parts(bench: Workbench, cards: SceneCards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Parts:
-    monkeypatch.setattr(cards, "get", lambda scene, get=cards.get: get(scene) if scene.info.name != "sh3d_living" else None)
+    def get(scene: ListedScene, real: Any = cards.get) -> SceneCard | None:
+        return SceneCard("0") if scene.origin == "bundled" else real(scene)
+
+    monkeypatch.setattr(cards, "get", get)
     return Parts(bench, cards, tmp_path)
 
 
@@ -89,7 +92,7 @@ def label(bench: Workbench, scene: str) -> None:
 
 
 def test_the_list_has_every_scene_with_what_can_be_done(parts: Parts, bench: Workbench, cards: SceneCards) -> None:
-    html = page.show_cards(bench, cards, "hall")
+    html = page.show_cards(bench, page.look_up(bench, cards), "hall")
     yours, given, examples = html.split("<section")[1:]
     assert "Your scenes" in yours
     assert "replica · 3 views · 6 masks" in yours
@@ -105,19 +108,19 @@ def test_the_list_has_every_scene_with_what_can_be_done(parts: Parts, bench: Wor
 
 def test_without_scenes_of_ones_own_it_says_what_to_do(parts: Parts, bench: Workbench, cards: SceneCards) -> None:
     parts.actions.remove("hall", "hall", frozenset(), None)
-    assert "None yet. Drop a zip or a folder above" in page.show_cards(bench, cards, "")
+    assert "None yet. Drop a zip or a folder above" in page.show_cards(bench, page.look_up(bench, cards), "")
 
 
 def test_every_finding_is_a_line_and_names_are_escaped(bench: Workbench, cards: SceneCards, tmp_path: Path) -> None:
-    html = page.show_details(bench, cards, "hall")
+    html = page.show_details(bench, page.look_up(bench, cards), "hall")
     assert html.count("<li class='mg-ok'>") == 8
     assert "alt='View 2, its depth, near dark and far light'" in html
     assert "0 labels" in html
     odd = import_scene(tmp_path / "given" / "tiny", tmp_path / "scenes", name="a&b 'c'").name
-    html = page.show_cards(bench, cards, odd) + page.show_details(bench, cards, odd)
+    html = page.show_cards(bench, page.look_up(bench, cards), odd) + page.show_details(bench, page.look_up(bench, cards), odd)
     assert "a&amp;b &#x27;c&#x27;" in html
     assert "a&b" not in html
-    assert page.show_details(bench, cards, "<img src=x>") == ""
+    assert page.show_details(bench, page.look_up(bench, cards), "<img src=x>") == ""
 
 
 def test_an_address_opens_its_scene_the_first_time(parts: Parts) -> None:
@@ -243,17 +246,31 @@ def test_what_has_not_changed_is_not_sent_again(parts: Parts) -> None:
     assert timer.active is False
 
 
-def test_imports_say_where_they_stand(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("end", ["import", "card"])
+def test_what_ends_while_the_page_is_drawn_is_shown_by_the_next_tick(
+    parts: Parts, cards: SceneCards, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    running, ended = ImportState(1, "a.zip", words="Copying"), ImportState(1, "a.zip", "cancelled")
+    states = [running if end == "import" else ended, ended, ended]
+    seen = [None if end == "card" else SceneCard("0"), SceneCard("0"), SceneCard("0")]
+    monkeypatch.setattr(parts.imports, "states", lambda: [states.pop(0)] if len(states) > 1 else states)
+    monkeypatch.setattr(cards, "get", lambda scene: seen.pop(0) if len(seen) > 1 else seen[0])
+    told, drawn, *_, timer = parts.actions.poll(frozenset(), None, "")
+    assert timer.active
+    *_, timer = parts.actions.poll(told, drawn, "")
+    assert not timer.active
+
+
+def test_imports_say_where_they_stand() -> None:
     states = [
         ImportState(3, "c.zip", words="Copying: 2 of 4 files", share=0.3),
         ImportState(2, "<b>", "failed", message="<b>: found nothing."),
         ImportState(1, "a.zip", "done", scene="a b"),
     ]
-    monkeypatch.setattr(parts.imports, "states", lambda: states)
-    html = page.show_imports(parts.imports)
+    html = page.show_imports(states)
     assert "data-act='stop' data-import='3'" in html
     assert "width:30%" in html
-    assert "<b>&lt;b&gt;</b> was not imported. found nothing." in html
+    assert "<b>&lt;b&gt;</b> was not imported: found nothing." in html
     assert "href='?tab=scenes&amp;scene=a+b'" in html
 
 

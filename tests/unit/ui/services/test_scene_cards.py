@@ -47,7 +47,6 @@ def test_a_card_is_made_once_and_kept(cards: SceneCards, room: Path, tmp_path: P
     scene = listed(room)
     assert cards.get(scene) is None
     cards.wait()
-    assert not cards.is_busy
     card = cards.get(scene)
     assert card is not None
     assert (card.n_masks, card.n_looked_at, card.doubts, card.problem) == (6, 3, [], "")
