@@ -62,7 +62,7 @@ from ui.stores.blind_votes import FILE as VOTES_FILE
 from ui.stores.blind_votes import VoteBox
 from ui.stores.groupings import GroupingStore
 from ui.theme import make_theme
-from ui.view3d.plotly_view import CLOUD_ROUTE, PLOTLY_ROUTE, cloud_trace
+from ui.view3d.plotly_view import CLOUD_ROUTE, PLOTLY_ROUTE, room_values
 from ui.web.gradio_parts import leave_as_is, read_query
 from ui.web.guard import Guard
 from ui.web.hosts import allowed_hosts
@@ -75,6 +75,8 @@ JUDGE_TAB = "judge"
 ADDRESSED_TABS = (SCENES_TAB, REVIEW_TAB, HISTORY_TAB, PEOPLE_TAB, GROUPING_TAB, TRAIN_TAB, COMPARE_TAB)
 """What `?tab=` of an address may open (Gradio keeps `page` for itself)."""
 PAGE_SCRIPT = (Path(__file__).parent / "components" / "page.js").read_text(encoding="utf-8")
+WELCOME = (Path(__file__).parent / "components" / "welcome.html").read_text(encoding="utf-8")
+WELCOME_SCRIPT = (Path(__file__).parent / "components" / "welcome.js").read_text(encoding="utf-8")
 ANSWERS_SCRIPT = (Path(__file__).parent / "components" / "answers.js").read_text(encoding="utf-8")
 MAX_UPLOAD = "10mb"
 SCENE_CHOOSERS = {
@@ -143,7 +145,7 @@ def build_blocks(bench: Workbench, settings: Settings, services: Services) -> gr
     """Lay out all pages."""
     groupings = services.groupings
     with gr.Blocks(title="maskgroup", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as blocks:
-        gr.HTML("<h1 class='mg-title'>maskgroup <small>which masks are the same object?</small></h1>")
+        gr.HTML(html_template=WELCOME, js_on_load=WELCOME_SCRIPT, elem_id="mg-head")
         gr.HTML(js_on_load=PAGE_SCRIPT, visible="hidden")
         # Outside the tabs: what lies in a tab that is not open yet has not read the browser's storage when the page loads.
         remembered = gr.BrowserState(settings.annotator, storage_key="maskgroup-annotator", secret="not-a-secret")
@@ -236,7 +238,7 @@ def mount_pages(app: FastAPI, blocks: gr.Blocks, sessions: PageSessions) -> None
 
 
 def add_routes(app: FastAPI, bench: Workbench) -> None:
-    """Serve Plotly's script from its package, and each scene's cloud as JSON."""
+    """Serve Plotly's script from its package, and each scene's room as JSON."""
     plotly = resources.files("plotly") / "package_data" / "plotly.min.js"
 
     @app.get(PLOTLY_ROUTE)
@@ -251,7 +253,7 @@ def add_routes(app: FastAPI, bench: Workbench) -> None:
             return JSONResponse({"error": str(error)}, status_code=404)
         if cloud is None:
             return JSONResponse({"error": "This scene has no mesh, depth or poses, so there is no 3D view."}, status_code=404)
-        return Response(to_json_text(cloud_trace(cloud)), media_type="application/json")
+        return Response(to_json_text(room_values(cloud)), media_type="application/json")
 
 
 def _warm_up(bench: Workbench, groupings: GroupingRuns) -> None:

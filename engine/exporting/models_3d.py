@@ -11,7 +11,8 @@ import numpy as np
 
 from engine.errors import MaskgroupError
 from engine.exporting.source import GroupedScene
-from engine.grouping.instances import InstanceCloud, group_colors, write_instances_ply
+from engine.grouping.instances import InstanceCloud, write_instances_ply
+from engine.grouping.palette import group_colors
 from engine.types import NOTHING, Int32Array, UInt8Array
 
 GREY = (128, 128, 128)

@@ -12,6 +12,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from engine.grouping.geometry import MaskTable, depth_tolerance, project
+from engine.grouping.palette import group_colors
 from engine.grouping.voxels import lift_grid, thin_to_voxels
 from engine.types import NOTHING, Float32Array, Int32Array, SceneMesh, UInt8Array
 
@@ -170,16 +171,6 @@ def _drop_fragments(labels: Int32Array, graph: coo_matrix, welded: Int32Array) -
     cleaned = labels.copy()
     cleaned[valid[small[piece]]] = NOTHING
     return cleaned
-
-
-def group_colors(count: int) -> UInt8Array:
-    """Return (count, 3) uint8 colours that neighbours in number do not share: golden-angle hues in three shades."""
-    k = np.arange(count)
-    hue = (k * 0.61803398875) % 1 * 6
-    value, saturation = np.asarray([0.95, 0.75, 0.85])[k % 3], np.asarray([0.75, 0.9, 0.55])[k % 3]
-    channel = (hue[:, None] + np.asarray([5, 3, 1])) % 6
-    rgb = value[:, None] * (1 - saturation[:, None] * np.clip(np.minimum(channel, 4 - channel), 0, 1))
-    return np.rint(255 * rgb).astype(np.uint8)
 
 
 def write_instances_ply(cloud: InstanceCloud, path: Path, *, colors: UInt8Array | None = None) -> None:

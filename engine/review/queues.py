@@ -83,7 +83,7 @@ def explain_link(kind: QueueKind, pool: LinkPool, link: int) -> str:
     if kind == "impact":
         masks, s = (f"{moved} mask", "s") if moved == 1 else (f"{moved} masks", "")
         if pool.values.is_inside[link]:
-            return f"One group, but it hangs together weakly here: if these differ, {masks} leave{s} it ({chance:.0%} likely)."
+            return f"One group, but little holds it together here: if these differ, {masks} leave{s} it ({chance:.0%} likely)."
         return f"Two groups that may be one object: if so, {masks} join{s} the other group ({chance:.0%} likely)."
     if kind == "uncertain":
         if np.isnan(p):

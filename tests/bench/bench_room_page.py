@@ -26,7 +26,7 @@ from engine.scenes import open_scene
 from engine.views.frames import FrameSource
 from tests.bench.tiny_sizes import add_tiny_option, tiny_scene
 from tests.browser.app_process import browser, find_chromium, running_app
-from ui.view3d.plotly_view import cloud_trace
+from ui.view3d.plotly_view import room_values
 from ui.view3d.room import build_room
 
 NAME = "sh3d_living"
@@ -99,10 +99,10 @@ def bench_server(scene: Path) -> None:
         return made
 
     opened = timed("server: open the scene and read its mesh", lambda: _open(scene))
-    room = timed("server: sample the cloud", lambda: build_room(opened, FrameSource(opened)))
-    trace = timed("server: palette and base64", lambda: cloud_trace(room))
+    room = timed("server: decimate the mesh", lambda: build_room(opened, FrameSource(opened)))
+    trace = timed("server: palette and base64", lambda: room_values(room))
     text = timed("server: JSON", lambda: json.dumps(trace))
-    say("points that are drawn", len(room.points), "")
+    say("faces that are drawn", len(room.points), "")
     say("JSON", len(text) / 2**20, "MiB")
 
 
@@ -142,7 +142,7 @@ def bench_page(scenes: Path, chromium: str, *, corrections: int) -> None:
             ".map((e) => [e.responseEnd - e.startTime, e.transferSize / 1048576])"
         )
         for took, size in loads:
-            say("browser: the cloud travels", took)
+            say("browser: the room travels", took)
             say("browser: of that size", size, "MiB")
         say("browser: the first drawing of the room", drawn[2] - drawn[1])
         say("browser: from the click on the tab to the room", drawn[2] - clicked)

@@ -16,7 +16,7 @@ from tests.browser.app_process import find_chromium
 
 FOLDER = Path(__file__).parent
 BENCHES = sorted(path.stem for path in FOLDER.glob("bench_*.py"))
-NEED_BROWSER = ("bench_app", "bench_review_keys", "bench_room_page")
+NEED_BROWSER = ("bench_app", "bench_pages", "bench_review_keys", "bench_room_page")
 
 
 def cells(text: str, row: str) -> list[str]:
@@ -38,6 +38,15 @@ def check_app(text: str) -> None:
     assert 0 < sum(parts) == pytest.approx(number(text, "a mask click in all"), abs=0.3)
     starts = [number(text, name) for name in ("server answers", "buttons to press", "masks to click", "room in 3D")]
     assert starts == sorted(starts), "a page is usable after its server answers"
+
+
+def check_pages(text: str) -> None:
+    waits = [number(text, name) for name in ("shell", "pictures", "verdict", "room")]
+    assert 0 < waits[0] <= waits[1] <= waits[2] <= waits[3]
+    assert number(text, "process start to answer") > 0
+    assert number(text, "bytes of the first visit") > 0.1
+    assert number(text, "requests of the first visit") > 10
+    assert number(text, "again to Judge") > 0
 
 
 def check_floor(text: str) -> None:
@@ -104,7 +113,7 @@ def check_robust(text: str) -> None:
 
 
 def check_room_page(text: str) -> None:
-    for words in ("server: sample the cloud", "browser: the first drawing of the room", "turning: median time between pictures"):
+    for words in ("server: decimate the mesh", "browser: the first drawing of the room", "turning: median time between pictures"):
         assert number(text, words) > 0
 
 
@@ -155,6 +164,7 @@ PRINTS: dict[str, Callable[[str], None]] = {
     "bench_judging": check_judging,
     "bench_labels": check_labels,
     "bench_memory": check_memory,
+    "bench_pages": check_pages,
     "bench_photos": check_photos,
     "bench_queues": check_queues,
     "bench_real": check_real,

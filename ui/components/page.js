@@ -16,6 +16,16 @@ document.addEventListener('click', (event) => {
 
 addEventListener('popstate', () => document.querySelector(`[role=tab][data-tab-id="${CSS.escape(tabOf(location))}"]`)?.click());
 
+// Gradio opens a list as soon as it has the focus. Who comes by the Tab key is only passing: the arrow keys, typing or a click open it.
+let isPassing = false;
+const isList = (at) => at instanceof Element && at.matches('input[role=combobox]');
+addEventListener('keydown', (event) => {
+  isPassing = event.key === 'Tab';
+  if (isPassing && isList(event.target)) event.stopImmediatePropagation();
+}, true);
+addEventListener('pointerdown', () => { isPassing = false; }, true);
+addEventListener('focus', (event) => { if (isPassing && isList(event.target)) event.stopImmediatePropagation(); }, true);
+
 // An empty gallery is a box with a label but no role, and a gallery's picture repeats its caption.
 const EMPTY = 'div.empty[aria-label]:not([role])';
 const REPEATS = '.gallery-item img[alt]:not([alt=""]), .thumbnail-item img[alt]:not([alt=""])';

@@ -344,8 +344,11 @@ class ReviewService:
     def _list_groups(self, scene: str, snapshot: Snapshot) -> list[tuple[str, str]]:
         listed = [(f"object {g.id + 1} ({len(g.masks)} masks)", f"group:{g.id}") for g in snapshot.pool.grouping.groups[:60]]
         if self.bench.open_scene(scene).scene.mask_ids_are_instances:
-            classes, counts = np.unique([key.mask // CLASS_SIZE for key in snapshot.pool.graph.keys], return_counts=True)
-            listed += [(f"class {c} ({n} masks)", f"class:{c}") for c, n in zip(classes.tolist(), counts.tolist(), strict=True)]
+            masks = np.array([key.mask for key in snapshot.pool.graph.keys])
+            classes, first, counts = np.unique(masks // CLASS_SIZE, return_index=True, return_counts=True)
+            for number, mask, count in zip(classes.tolist(), masks[first].tolist(), counts.tolist(), strict=True):
+                called = self.bench.name_of(scene, mask) or f"class {number}"
+                listed.append((f"{called} ({count} masks)", f"class:{number}"))
         return listed
 
     def effect_words(self, scene: str, before: Sequence[Settled], after: Sequence[Settled]) -> str:

@@ -10,18 +10,20 @@ from scipy.spatial import KDTree
 
 from engine.grouping.geometry import MaskTable
 from engine.grouping.graph import Grouping
-from engine.grouping.instances import group_colors
+from engine.grouping.palette import group_colors
 from engine.grouping.voxels import lift_grid
 from engine.types import NOTHING, Float32Array, Int32Array, UInt8Array
 
 Coloring = Literal["photo", "group", "truth", "confidence", "disagreement", "before", "change"]
 REACH_M = 0.06
+STAND_IN_M = 0.2
 PIXELS_IN_ALL = 400_000
 GREY = (150, 150, 150)
 AGREES, DISAGREES = (190, 200, 210), (200, 30, 60)
 LOW, HIGH = np.array((253, 180, 40), np.float64), np.array((30, 60, 150), np.float64)
 """Ends of the scale of confidence, amber to blue: they differ in lightness too."""
-COLORS = 255
+COLORS = 254
+"""With grey one less than a byte holds: so many shades a mesh takes in the browser."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +34,14 @@ class PointVotes:
         points: (V,) int32 index of the point.
         masks: (V,) int32 row of the mask.
         count: Number of points.
+        stand_in: (count,) int32 the point whose label each takes: itself where masks see it, else a near one that they see,
+            -1 where there is none.
     """
 
     points: Int32Array
     masks: Int32Array
     count: int
+    stand_in: Int32Array
 
     def label(self, labels: Int32Array) -> Int32Array:
         """Return the group with the most votes at each point, (P,) int32, -1 without votes; `labels` is (N,) int32."""
@@ -48,7 +53,7 @@ class PointVotes:
         code, votes = np.unique(votes_for, return_counts=True)
         order = np.argsort(votes, kind="stable")  # the last write wins: the one with the most votes
         found[(code[order] // groups)] = code[order] % groups
-        return found
+        return np.where(self.stand_in == NOTHING, NOTHING, found[self.stand_in]).astype(np.int32)
 
 
 def vote_points(points: Float32Array, table: MaskTable) -> PointVotes:
@@ -68,7 +73,18 @@ def vote_points(points: Float32Array, table: MaskTable) -> PointVotes:
         found.append(np.asarray(nearest)[near].astype(np.int32))
         rows.append(masks[seen][near].astype(np.int32))
     empty = np.zeros(0, np.int32)
-    return PointVotes(np.concatenate([empty, *found]), np.concatenate([empty, *rows]), len(points))
+    voted = np.concatenate([empty, *found])
+    return PointVotes(voted, np.concatenate([empty, *rows]), len(points), _stand_ins(points, voted))
+
+
+def _stand_ins(points: Float32Array, voted: Int32Array) -> Int32Array:
+    """Return `PointVotes.stand_in`: pixels are fewer than small faces, and hit one here and miss the next."""
+    seen = np.unique(voted)
+    if len(seen) == 0:
+        return np.full(len(points), NOTHING, np.int32)
+    distances, nearest = KDTree(points[seen]).query(points, distance_upper_bound=STAND_IN_M)
+    near = np.isfinite(distances)
+    return np.where(near, seen[np.minimum(np.asarray(nearest), len(seen) - 1)], NOTHING).astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +96,7 @@ class Paint:
 
 
 def paint_labels(labels: Int32Array) -> Paint:
-    """Colour points by number, grey for -1; numbers that differ by a multiple of 255 share a colour."""
+    """Colour points by number, grey for -1; numbers that differ by a multiple of `COLORS` share a colour."""
     indices = np.where(labels == NOTHING, 0, labels % COLORS + 1).astype(np.uint8)
     return Paint(indices, np.concatenate([[GREY], group_colors(COLORS)]).astype(np.uint8))
 

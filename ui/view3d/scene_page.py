@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import plotly.graph_objects as go
 
-from engine.grouping.instances import InstanceCloud, group_colors
+from engine.grouping.instances import InstanceCloud
+from engine.grouping.palette import group_colors
 from engine.types import NOTHING
 from ui.escape import escape_plot
 

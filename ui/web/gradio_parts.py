@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import gradio as gr
+from gradio.components import Component
 from gradio.events import Dependency
 
 
@@ -20,6 +21,6 @@ def leave_as_is() -> dict[str, Any]:
     return cast("dict[str, Any]", gr.skip())  # pyright: ignore[reportUnknownMemberType]  # gradio: a bare dict
 
 
-def event_of(component: gr.HTML, name: str) -> Callable[..., Dependency]:
-    """Return the listener of an event that a component's own script triggers, such as "pick" of the 3D room."""
+def event_of(component: Component, name: str) -> Callable[..., Dependency]:
+    """Return the listener of an event by its name, such as "pick", which the 3D room's own script triggers."""
     return getattr(component, name)

@@ -11,7 +11,7 @@ from engine.evaluation.comparison.paired import Outcome
 from engine.judging.calibration.operating_point import OperatingPoints
 from ui.escape import escape_markdown
 from ui.pages.compare import handlers as page
-from ui.pages.compare.flips import gallery_html
+from ui.pages.compare.flips import gallery_html, proof_html
 from ui.pages.compare.handlers import Side
 from ui.pages.compare.words import grouping_html
 from ui.services.comparison_runs import SHIPPED, ComparisonRuns
@@ -155,7 +155,11 @@ class CompareActions:
             key,
             (key, next(self._drawings)),
             page.links_html(key) if found is not None else "",
-            page.show_tables(found, is_running=bool(key) and self._runs.is_running(key)),
+            page.show_tables(
+                found,
+                is_running=bool(key) and self._runs.is_running(key),
+                proof="" if found is None else proof_html(self._bench, found),
+            ),
             page.show_plots(found, name_of=self._bench.name_of),
             gr.update(choices=[(name, side) for name, side in zip(names, ("a", "b"), strict=True)]),
             "",

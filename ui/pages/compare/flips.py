@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
@@ -24,6 +25,9 @@ from ui.view3d.pictures import COLOR_A, COLOR_B, frame_crop
 FLIPS: tuple[tuple[str, Outcome], ...] = (("fixed", "fixed"), ("broken", "broken"), ("both wrong", "both_wrong"))
 """What the page calls each outcome that it shows."""
 MAX_FLIPS = 60
+PROOF: tuple[tuple[Outcome, str], ...] = (("fixed", "put right"), ("broken", "got wrong"))
+PROVING = 4
+"""Pairs of each outcome beside the sentence that they prove."""
 CROP = 150
 JPEG_QUALITY = 85
 
@@ -36,12 +40,12 @@ class Flip:
     pair: ComparedPair
 
 
-def list_flips(bench: Workbench, found: FinishedComparison | None, outcome: Outcome) -> list[Flip]:
+def list_flips(bench: Workbench, found: FinishedComparison | None, outcome: Outcome, *, most: int = MAX_FLIPS) -> list[Flip]:
     """Return the pairs with an outcome, those first on which the models are furthest apart; scenes that are gone are left out."""
     if found is None:
         return []
     flips: list[Flip] = []
-    for pair in _with_outcome(found, outcome)[:MAX_FLIPS]:
+    for pair in _with_outcome(found, outcome)[:most]:
         try:
             crops = [frame_crop(bench.crop(pair.scene, key), size=CROP) for key in (pair.a.pair.a, pair.a.pair.b)]
         except MaskgroupError:
@@ -60,6 +64,17 @@ def side_by_side(crops: list[UInt8Array]) -> UInt8Array:
     tops = [np.full((5, CROP, 3), color, np.uint8) for color in (COLOR_A, COLOR_B)]
     gap = np.full((CROP + 5, 6, 3), 255, np.uint8)
     return np.hstack([np.vstack([tops[0], crops[0]]), gap, np.vstack([tops[1], crops[1]])])
+
+
+def proof_html(bench: Workbench, found: FinishedComparison) -> str:
+    """Return what proves the outcome: some of the pairs that the second model put right, and some that it got wrong, as HTML."""
+    rows: list[dict[str, Any]] = []
+    for outcome, words in PROOF:
+        flips = list_flips(bench, found, outcome, most=PROVING)
+        if flips:
+            total = len(_with_outcome(found, outcome))
+            rows.append({"words": words, "total": total, "flips": [_shown(bench, found, flip) for flip in flips]})
+    return render("pages/compare/proof.html.j2", model=_names(found)[1], rows=rows)
 
 
 def gallery_html(bench: Workbench, found: FinishedComparison | None, outcome: Outcome) -> str:

@@ -114,12 +114,12 @@ def can_resume(entry: Entry | None) -> bool:
     return entry is not None and entry.status in RESUMABLE
 
 
-def show_tables(found: FinishedComparison | None, *, is_running: bool = False) -> str:
-    """Return the outcome and all tables, as HTML."""
+def show_tables(found: FinishedComparison | None, *, is_running: bool = False, proof: str = "") -> str:
+    """Return the outcome, what proves it (HTML of a template) and all tables, as HTML."""
     if found is None:
         return "<p>The numbers stand here once both models have judged.</p>" if is_running else NOTHING_YET
     a, b = found.settings.model_a, found.settings.model_b
-    return Markup().join([headline_html(found), *(table_html(comparison, a, b) for comparison in reversed(found.table))])
+    return Markup().join([headline_html(found), proof, *(table_html(comparison, a, b) for comparison in reversed(found.table))])
 
 
 def show_plots(

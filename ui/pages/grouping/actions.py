@@ -107,7 +107,10 @@ class GroupingActions:
         return self.show_pick(page.pick_alike(self._runs, current, int(event.index)))
 
     def take_point(self, current: Pick, event: gr.EventData) -> list[Any]:
-        """Pick the group at a point of the room."""
+        """Pick the group at a point of the room, or the view of a camera there."""
+        camera = getattr(event, "camera", None)
+        if camera:
+            return self.show_pick(page.pick_view(self._runs, current, str(camera)), keeps_crops=True)
         return self.show_pick(page.pick_point(self._runs, current, (float(event.x), float(event.y), float(event.z))))
 
     def take_crop(self, current: Pick, event: gr.SelectData) -> list[Any]:

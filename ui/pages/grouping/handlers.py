@@ -146,6 +146,17 @@ def pick_point(runs: GroupingRuns, pick: Pick, point: tuple[float, float, float]
     return pick_group(runs, pick, result.grouping.groups[int(labels[nearest])].best_masks[0])
 
 
+def pick_view(runs: GroupingRuns, pick: Pick, view: str) -> Pick:
+    """Return the pick with another view shown large.
+
+    Raises:
+        MaskError: If the groups have no such view.
+    """
+    if view not in {one.name for one in runs.result(pick.scene).run.table.views}:
+        raise MaskError("The groups have no such view; reload the page.")
+    return replace(pick, view=view, mask=None)
+
+
 def pick_crop(runs: GroupingRuns, pick: Pick, index: int) -> Pick:
     """Return the pick with one mask of the latest group."""
     masks = ordered_masks(runs.result(pick.scene), pick)

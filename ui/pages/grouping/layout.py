@@ -154,7 +154,7 @@ def _lay_out_run(bench: Workbench) -> RunSection:
         model = gr.Dropdown(label="Judge", choices=models, value=models[0], elem_id="mg-group-model", scale=1)
         run = gr.Button("Run", variant="primary", elem_id="mg-group-run", scale=1, interactive=False)
         cancel = gr.Button("Cancel", elem_id="mg-group-cancel", scale=1, interactive=False)
-        kept = gr.Dropdown(label="Kept runs", choices=[], elem_id="mg-group-kept", scale=3)
+    kept = gr.Dropdown(label="Kept runs", choices=[], elem_id="mg-group-kept")
     progress = gr.HTML(words.show_progress(None), elem_id="mg-group-progress")
     summary = gr.HTML(elem_id="mg-group-summary")
     return RunSection(scene, evidence, model, run, cancel, kept, progress, summary, timer)
@@ -214,7 +214,16 @@ def _lay_out_export() -> ExportSection:
 
 
 def _gallery(label: str, *, columns: int, height: int, elem_id: str) -> gr.Gallery:
-    return gr.Gallery(label=label, columns=columns, height=height, allow_preview=False, format="jpeg", buttons=[], elem_id=elem_id)
+    return gr.Gallery(
+        label=label,
+        columns=columns,
+        height=height,
+        allow_preview=False,
+        format="jpeg",
+        buttons=[],
+        elem_id=elem_id,
+        elem_classes="mg-gallery-empty",
+    )
 
 
 def _image(label: str, alt_text: str, *, elem_id: str) -> gr.Image:

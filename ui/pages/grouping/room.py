@@ -12,12 +12,20 @@ from ui.pages.grouping.handlers import Pick, group_before, latest_group, shown_v
 from ui.services.grouping_result import Result
 from ui.services.grouping_runs import GroupingRuns
 from ui.view3d.paint import Coloring, Paint, paint_change, paint_confidence, paint_disagreement, paint_labels, paint_truth
-from ui.view3d.plotly_view import MASK_COLORS, camera_trace, cameras_trace, mask_trace, names_trace, paint_patch, room_view
+from ui.view3d.plotly_view import (
+    MASK_COLORS,
+    camera_place,
+    camera_trace,
+    cameras_trace,
+    lit_part,
+    names_trace,
+    paint_patch,
+    room_view,
+)
 from ui.view3d.room import camera_outline
 
 CAMERA_M = 0.18
 GREY = (140, 140, 140)
-MAX_LIT_POINTS = 8000
 
 
 def show_room(runs: GroupingRuns, pick: Pick) -> str:
@@ -29,34 +37,46 @@ def show_room(runs: GroupingRuns, pick: Pick) -> str:
     labels = result.point_labels
     group, other = latest_group(result, pick), group_before(result, pick)
     traces: list[dict[str, Any]] = []
+    lit: list[dict[str, Any]] = []
     if result.room is not None and labels is not None:
         places: list[tuple[Float32Array, str]] = []
-        for side, lit in (("A", group), ("B", other)):
-            if lit is None:
+        for side, picked in (("A", group), ("B", other)):
+            if picked is None:
                 continue
-            points = result.room.points[labels == lit.id]
-            points = points[:: max(1, len(points) // MAX_LIT_POINTS)]
-            traces.append(mask_trace(points, MASK_COLORS[side], result.title(lit.id)))
+            chosen = labels == picked.id
+            points = result.room.points[chosen]
+            lit.append(lit_part(chosen, MASK_COLORS[side], result.title(picked.id)))
             if len(points):
-                places.append((np.median(points, axis=0).astype(np.float32), result.title(lit.id)))
+                places.append((np.median(points, axis=0).astype(np.float32), result.title(picked.id)))
         if places:
             traces.append(names_trace(np.stack([place for place, _ in places]), [name for _, name in places]))
-    traces += _cameras(result, pick)
+    drawn, cameras = _cameras(result, pick)
     paint = paint_room(result, pick.coloring, labels)
-    return room_view(pick.scene, traces, permalink="", paint=None if paint is None else paint_patch(paint.indices, paint.palette))
+    return room_view(
+        pick.scene,
+        [*traces, *drawn],
+        permalink="",
+        paint=None if paint is None else paint_patch(paint.indices, paint.palette),
+        lit=lit,
+        cameras=cameras,
+        # After a correction the group that it is about is looked at.
+        framed="" if result.last is None else f"{state.version} {result.last.words}",
+    )
 
 
-def _cameras(result: Result, pick: Pick) -> list[dict[str, Any]]:
+def _cameras(result: Result, pick: Pick) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     group, shown = latest_group(result, pick), shown_view(result, pick)
     seeing = set[str]() if group is None else {key.view for key in group.masks}
     paths: dict[bool, list[Float32Array]] = {False: [], True: []}
     traces: list[dict[str, Any]] = []
+    places: list[dict[str, Any]] = []
     # Where poses were repaired, the cameras stand where the repair put them.
     for view in result.run.table.views:
         is_shown = view.name == shown
         path = camera_outline(view, size_m=2 * CAMERA_M if is_shown else CAMERA_M)
         if path is None:
             continue
+        places.append(camera_place(view.name, path))
         if is_shown:
             traces.append(camera_trace(path, MASK_COLORS["A"] if view.name in seeing else GREY, f"camera of view {view.name}"))
         else:
@@ -65,7 +85,7 @@ def _cameras(result: Result, pick: Pick) -> list[dict[str, Any]]:
         traces.append(cameras_trace(paths[False], GREY, "other cameras" if group else "cameras"))
     if paths[True] and group is not None:
         traces.append(cameras_trace(paths[True], MASK_COLORS["A"], f"cameras that see {result.name(group.id)}"))
-    return traces
+    return traces, places
 
 
 def paint_room(result: Result, coloring: Coloring, labels: Int32Array | None) -> Paint | None:

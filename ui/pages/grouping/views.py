@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from engine.grouping.instances import group_colors
+from engine.grouping.palette import group_colors
 from engine.types import NOTHING, BoolArray, Int32Array, MaskKey, UInt8Array
 from engine.views.frames import resize_nearest
 from ui.services.grouping_result import Result

@@ -43,13 +43,15 @@ def show_progress(state: RunState | None) -> str:
     if progress is None:
         words = "Opening the kept groups" if state.opens_kept else "Starting"
         return render_line("<p role='status'>{{ words }} ...</p>", words=words)
-    words = [f"{progress.share:.0%}", f"{progress.seconds:.0f} s so far"]
+    stage = STAGES.index(progress.stage)
+    done = 100 * (stage + progress.share) / len(STAGES)
+    # The first figure is what the bar shows: the share of all stages, not of this one.
+    words = [f"{done:.0f}% of all", f"step {stage + 1} of {len(STAGES)}", f"{progress.seconds:.0f} s so far"]
     elapsed = time.monotonic() - state.stage_started
     if 0.05 < progress.share < 1 and elapsed > 1:
         words.append(f"about {elapsed * (1 / progress.share - 1):.0f} s left in this stage")
     if progress.asked:
         words.append(f"{progress.asked} pairs asked")
-    done = 100 * (STAGES.index(progress.stage) + progress.share) / len(STAGES)
     return render("pages/grouping/progress.html.j2", stage=STAGE_WORDS[progress.stage], words=words, done=done)
 
 

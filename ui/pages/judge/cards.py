@@ -12,6 +12,13 @@ from ui.stores.blind_votes import Ballot, Score
 
 WIDE_GAP = 0.2
 """Probabilities at least this far apart are pointed out even where the answers agree."""
+MEANINGS = {
+    "same": "The probability that the model gives to one and the same object: P(same).",
+    "hesitates": "The part of its answer that is neither yes nor no: the ambiguity.",
+    "order matters": "How far P(same) moves when the two views swap places: the swap disagreement.",
+    "time": "How long the model took to answer.",
+}
+"""What each line of a card means, in the field's own words; shown where somebody points at it."""
 ANSWER_WORDS = {"same": "Same", "different": "Different"}
 
 
@@ -63,7 +70,7 @@ def _card(card: VerdictCard) -> str:
         "pages/judge/card.html.j2",
         card=card,
         answer="" if verdict is None else ANSWER_WORDS[verdict.answer],
-        rows=rows,
+        rows=[(name, value, is_doubtful, MEANINGS[name]) for name, value, is_doubtful in rows],
         threshold=threshold_words(verdict) if verdict is not None and card.is_named else "",
     )
 
@@ -74,8 +81,8 @@ def _rows(verdict: Verdict, *, is_named: bool) -> list[tuple[str, str, bool]]:
     moved = "not asked" if swap is None else f"±{swap * 100:.0f} points"
     rows = [
         ("same", f"{verdict.p_same:.0%}", False),
-        ("neither yes nor no", f"{verdict.ambiguity:.0%}", verdict.ambiguity > HIGH_AMBIGUITY),
-        ("views swapped", moved, swap is not None and swap > HIGH_SWAP_DISAGREEMENT),
+        ("hesitates", f"{verdict.ambiguity:.0%}", verdict.ambiguity > HIGH_AMBIGUITY),
+        ("order matters", moved, swap is not None and swap > HIGH_SWAP_DISAGREEMENT),
     ]
     return [*rows, ("time", f"{verdict.latency_s * 1000:.0f} ms", False)] if is_named else rows
 

@@ -178,14 +178,14 @@ def lay_out_page(bench: Workbench) -> JudgePage:
     gr.Markdown(INTRODUCTION)
     top = _lay_out_top(bench)
     views: dict[SideName, ViewPart] = {}
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=2, min_width=320):
-            with gr.Row(equal_height=False):
+    with gr.Row(equal_height=False, elem_classes="mg-judge"):
+        with gr.Column(scale=2, min_width=320, elem_classes="mg-judge-apart"):
+            with gr.Row(equal_height=False, elem_classes="mg-judge-apart"):
                 for side, word in SIDES:
-                    with gr.Column(min_width=300, elem_classes=f"mg-side-{side}"):
+                    with gr.Column(min_width=300, elem_classes=f"mg-side-{side} mg-judge-apart"):
                         views[side] = _lay_out_view(side, word)
             models = _lay_out_models()
-        with gr.Column(scale=1, min_width=340):
+        with gr.Column(scale=1, min_width=340, elem_classes="mg-judge-answer"):
             with gr.Row(elem_classes="mg-crops"):
                 crops: dict[SideName, gr.Image] = {side: _lay_out_crop(side, word) for side, word in SIDES}
             answer = _lay_out_answer()
@@ -210,7 +210,7 @@ def _lay_out_top(bench: Workbench) -> TopBar:
 
 
 def _lay_out_view(side: SideName, word: str) -> ViewPart:
-    with gr.Row():
+    with gr.Row(elem_classes="mg-judge-chooser"):
         view = gr.Dropdown(label=f"View ({word})", elem_id=f"mg-view-{side}", min_width=90)
         mask = gr.Dropdown(label=f"Mask ({word})", elem_id=f"mg-mask-{side}", min_width=170, scale=2)
     image = gr.Image(

@@ -15,6 +15,7 @@ SETTLE: tuple[tuple[Decision, str], ...] = (
     ("different", "Different objects"),
     ("unsure", "Cannot be told"),
 )
+ANY_SCRIPT = f"(key) => Array({len(SETTLE) + 1}).fill({{__type__: 'update', interactive: key !== ''}})"
 SHARE = "Share of pairs that go to everybody, % (each of the others goes to one person)"
 
 
@@ -32,9 +33,9 @@ def build_people_tab(tab: gr.Tab, service: ReviewService, annotator: gr.Textbox)
     shown = gr.HTML(elem_id="mg-people-shown")
     with gr.Row():
         buttons: dict[Decision, gr.Button] = {
-            decision: gr.Button(text, elem_id=f"mg-settle-{decision}") for decision, text in SETTLE
+            decision: gr.Button(text, elem_id=f"mg-settle-{decision}", interactive=False) for decision, text in SETTLE
         }
-        following = gr.Button("Next one", elem_id="mg-people-next")
+        following = gr.Button("Next one", elem_id="mg-people-next", interactive=False)
     changed = gr.Markdown(elem_id="mg-people-changed")
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     pair = [at, shown_key, shown]
@@ -62,6 +63,9 @@ def build_people_tab(tab: gr.Tab, service: ReviewService, annotator: gr.Textbox)
     tab.select(open_page, at, [*outputs, share], **quiet)
     # What the slider is moved to while its last value is being saved counts too.
     share.release(choose_share, share, None, trigger_mode="always_last", **quiet)
+    # Without a pair there is nothing to settle.
+    settling = [*buttons.values(), following]
+    shown_key.change(None, shown_key, settling, js=ANY_SCRIPT, **quiet)
     following.click(show_next, at, pair, **quiet)
     for decision, button in buttons.items():
         settled = button.click(settler(decision), [shown_key, at, annotator], [*outputs, changed], **quiet)

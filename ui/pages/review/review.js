@@ -390,17 +390,97 @@ const actions = {
   undo, swap, pause,
   zoom: () => find('rv-pair').classList.toggle('rv-big'),
   hint: () => { state.hint = !state.hint; showStatus(); },
-  help: () => { find('rv-help').hidden = !find('rv-help').hidden; },
+  help: () => { if (help.open) help.close(); else { listKeys(); help.showModal(); } },
 };
-const keys = { s: 'same', d: 'different', u: 'unsure', k: 'skip', z: 'undo', x: 'swap', f: 'zoom', j: 'hint', p: 'pause', '?': 'help' };
+const help = find('rv-help');
+
+// The keys that somebody has chosen: { action: key } in this browser. What does not fit, as from an older page, counts for nothing.
+const KEYS = 'maskgroup-review-keys';
+const USUAL_KEYS = { same: 's', different: 'd', unsure: 'u', skip: 'k', undo: 'z', swap: 'x', zoom: 'f', hint: 'j', pause: 'p', help: '?' };
+const KEY_WORDS = { same: 'same object', different: 'different objects', unsure: 'not sure', skip: 'skip the pair', undo: 'take the last one back',
+                    swap: 'swap sides', zoom: 'the whole views large', hint: "the judge's hint", pause: 'pause', help: 'this help' };
+const isKey = (name) => typeof name === 'string' && [...name].length === 1 && name.trim() === name && name === name.toLowerCase();
+let keyOf = readKeys();
+let wanting = null;
+
+function readKeys() {
+  let kept = null;
+  try { kept = JSON.parse(localStorage.getItem(KEYS)); } catch (error) { /* no storage, or not ours */ }
+  if (!kept || typeof kept !== 'object') return { ...USUAL_KEYS };
+  const found = Object.fromEntries(Object.keys(USUAL_KEYS).map((action) => [action, kept[action]]));
+  const all = Object.values(found);
+  return all.every(isKey) && new Set(all).size === all.length ? found : { ...USUAL_KEYS };
+}
+
+function takeKeys(chosen) {
+  keyOf = chosen;
+  try { localStorage.setItem(KEYS, JSON.stringify(keyOf)); } catch (error) { /* they hold until the page is left */ }
+  showKeys();
+}
+
+function showKeys() {
+  for (const [action, name] of Object.entries(keyOf)) {
+    element.querySelector(`.rv-bar [data-do=${action}] kbd`).textContent = name.toUpperCase();
+  }
+}
+
+function listKeys() {
+  wanting = null;
+  find('rv-keys').replaceChildren(...Object.entries(keyOf).map(([action, name]) => {
+    const line = document.createElement('li');
+    const button = Object.assign(document.createElement('button'), { type: 'button', textContent: name.toUpperCase() });
+    button.dataset.key = action;
+    button.setAttribute('aria-label', `${KEY_WORDS[action]}: ${name.toUpperCase()}; choose another key`);
+    button.setAttribute('aria-pressed', 'false');
+    line.append(KEY_WORDS[action], button);
+    return line;
+  }));
+}
+
+function wantKey(action) {
+  listKeys();
+  wanting = action;
+  const button = find('rv-keys').querySelector(`[data-key=${action}]`);
+  button.setAttribute('aria-pressed', 'true');
+  button.focus();
+  find('rv-keys-said').textContent = `Press the key for "${KEY_WORDS[action]}", or Esc to leave it as it is.`;
+}
+
+function takeKey(event) {
+  const name = event.key.toLowerCase(), action = wanting;
+  if (['Tab', 'Shift', 'AltGraph', 'CapsLock'].includes(event.key)) return;
+  event.preventDefault();
+  const taken = Object.keys(keyOf).find((other) => other !== action && keyOf[other] === name);
+  const say = (words) => { find('rv-keys-said').textContent = words; };
+  if (event.key === 'Escape') say('Left as it is.');
+  else if (!isKey(name)) return say('Only letters, digits and signs can be keys here; press another one.');
+  else if (taken) return say(`${name.toUpperCase()} already means "${KEY_WORDS[taken]}"; press another one.`);
+  else {
+    takeKeys({ ...keyOf, [action]: name });
+    say(`${name.toUpperCase()} now means "${KEY_WORDS[action]}".`);
+  }
+  listKeys();
+  find('rv-keys').querySelector(`[data-key=${action}]`).focus();
+}
+
+find('rv-keys').addEventListener('click', (event) => { if (event.target.dataset.key) wantKey(event.target.dataset.key); });
+find('rv-keys-usual').addEventListener('click', () => { takeKeys({ ...USUAL_KEYS }); listKeys(); find('rv-keys-said').textContent = 'The usual keys are back.'; });
+find('rv-close').addEventListener('click', () => help.close());
+// A click beside it closes it too, and Esc while a key is awaited ends only that.
+help.addEventListener('click', (event) => { if (event.target === help) help.close(); });
+help.addEventListener('cancel', (event) => { if (wanting) event.preventDefault(); });
+help.addEventListener('close', () => { wanting = null; find('rv-keys-said').textContent = ''; });
+showKeys();
 
 function onKey(event) {
   if (!root.isConnected) { document.removeEventListener('keydown', onKey); return; }
   const at = event.target;
   if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || !isVisible()) return;
+  if (wanting) { takeKey(event); return; }
   if (['INPUT', 'TEXTAREA', 'SELECT'].includes(at.tagName) || at.isContentEditable) return;
-  const name = keys[event.key.toLowerCase()];
-  if (!name) return;
+  const name = Object.keys(keyOf).find((action) => keyOf[action] === event.key.toLowerCase());
+  // Nothing is decided behind the help.
+  if (!name || (help.open && name !== 'help')) return;
   event.preventDefault();
   actions[name](performance.now());
 }

@@ -149,6 +149,7 @@ class TrainActions:
             gr.update(choices=[BEATEN, *((name, name) for name in self._registry.finished())]),
             gr.update(choices=[IMPROVED, *((name, name) for name in models)]),
             gr.update(choices=models),
+            gr.update(interactive=self._registry.tuned() is not None),
         ]
 
     def _show_all(self, runs: Sequence[Run], current: str | None) -> list[Any]:
@@ -160,7 +161,7 @@ class TrainActions:
         return [current, *self._show_run(runs, current), *listed, chosen or "", _note_of(runs, current)]
 
 
-LIST_VALUES = 5
+LIST_VALUES = 6
 """How many values `ListSection.outputs` takes."""
 
 

@@ -25,6 +25,19 @@ PROMOTIONS = [
 ]
 
 
+PRESETS: dict[str, tuple[int, int]] = {
+    "quick": (max(2, TrainConfig.pairs // 4), 1),
+    "usual": (TrainConfig.pairs, TrainConfig.epochs),
+    "thorough": (2 * TrainConfig.pairs, 2 * TrainConfig.epochs),
+}
+"""How many pairs, and how often each is seen; all other settings stay as they are."""
+KEPT = (
+    *("pairs", "epochs", "negatives", "use_labels", "promotion", "language_only", "augment", "evaluation_pairs"),
+    *("rank", "alpha", "dropout", "batch_pairs", "pass_tokens", "four_bit", "seed"),
+)
+"""Settings that a browser remembers; scenes and models are chosen anew, as they may be gone, and the rate goes with the model."""
+
+
 @dataclass(frozen=True)
 class TrainForm:
     """The settings of a training as components. All but the first three are called as in `TrainConfig`.
@@ -56,6 +69,10 @@ class TrainForm:
     pass_tokens: gr.Number
     four_bit: gr.Checkbox
     seed: gr.Number
+
+    def kept(self) -> list[Component]:
+        """Return the components of `KEPT`, in its order."""
+        return [getattr(self, name) for name in KEPT]
 
     def inputs(self) -> list[Component]:
         """Return the components in the order in which `read` takes their values."""
@@ -93,9 +110,14 @@ def read_form(values: Sequence[Any], bench: Workbench, registry: Registry) -> Tr
 
 @dataclass(frozen=True)
 class FormSection:
-    """The form with what goes along: the run's name and the buttons."""
+    """The form with what goes along: the run's name and the buttons.
+
+    Attributes:
+        preset: One of `PRESETS`, which sets some of the settings.
+    """
 
     settings: TrainForm
+    preset: gr.Radio
     name: gr.Textbox
     start: gr.Button
     preview: gr.Button
@@ -111,6 +133,7 @@ def lay_out_form(bench: Workbench, registry: Registry) -> FormSection:
         judged = gr.Dropdown(judges, value=HELD_BACK, label="Judge it by", elem_id="mg-train-judged", scale=2)
         start = gr.Button("Retrain", variant="primary", elem_id="mg-train-start", scale=1)
         preview = gr.Button("Look at the data first", elem_id="mg-train-preview", scale=1)
+    preset = gr.Radio(list(PRESETS), value="usual", label="How thoroughly", elem_id="mg-train-preset")
     with gr.Accordion("Settings", open=False, elem_id="mg-train-settings"):
         with gr.Row():
             pairs = _whole("Pairs", TrainConfig.pairs, least=2, elem_id="mg-train-pairs")
@@ -155,7 +178,7 @@ def lay_out_form(bench: Workbench, registry: Registry) -> FormSection:
         four_bit=four_bit,
         seed=seed,
     )
-    return FormSection(settings, name, start, preview)
+    return FormSection(settings, preset, name, start, preview)
 
 
 def _whole(label: str, value: int, *, least: int = 1, elem_id: str | None = None) -> gr.Number:

@@ -79,7 +79,11 @@ class ListSection:
 
     def outputs(self, form: FormSection) -> list[Component]:
         """Return what follows the list of runs, the form's choosers of models among it, in the same way."""
-        return [self.table, self.picked, self.other, form.settings.parent, form.settings.model]
+        return [self.table, self.picked, self.other, form.settings.parent, form.settings.model, self.back]
+
+    def of_picked(self) -> list[Component]:
+        """Return what can be done with a picked run, and with nothing else."""
+        return [self.promote, self.delete, self.compare, self.export, self.merge]
 
 
 def lay_out_run() -> RunSection:
@@ -117,15 +121,15 @@ def lay_out_list() -> ListSection:
     table = gr.HTML(elem_id="mg-train-table")
     with gr.Row(elem_classes="mg-bar-row"):
         picked = gr.Dropdown([], label="Run", elem_id="mg-train-run", scale=2)
-        promote = gr.Button("Use it as the tuned model", elem_id="mg-train-promote")
-        back = gr.Button("Go back to the one before", elem_id="mg-train-back")
-        delete = gr.Button("Delete", elem_id="mg-train-delete")
+        promote = gr.Button("Use it as the tuned model", elem_id="mg-train-promote", interactive=False)
+        back = gr.Button("Go back to the one before", elem_id="mg-train-back", interactive=False)
+        delete = gr.Button("Delete", elem_id="mg-train-delete", interactive=False)
     with gr.Row(elem_classes="mg-bar-row"):
         other = gr.Dropdown([BEATEN], value=BEATEN[1], label="Compare with", elem_id="mg-train-other")
-        compare = gr.Button("Compare", elem_id="mg-train-compare")
+        compare = gr.Button("Compare", elem_id="mg-train-compare", interactive=False)
         note = gr.Textbox(label="Note", max_lines=1, max_length=2000, elem_id="mg-train-note")
-        export = gr.Button("Export adapter", elem_id="mg-train-export")
-        merge = gr.Button("Export whole model", elem_id="mg-train-merged")
+        export = gr.Button("Export adapter", elem_id="mg-train-export", interactive=False)
+        merge = gr.Button("Export whole model", elem_id="mg-train-merged", interactive=False)
     exported = gr.File(label="Download", visible=False, elem_id="mg-train-file")
     compared = gr.HTML(elem_id="mg-train-compared")
     return ListSection(

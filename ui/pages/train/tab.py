@@ -8,11 +8,13 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from engine.strict_json import to_json_text
 from finetune.runs.registry import Registry
 from ui.pages.train.actions import TrainActions
-from ui.pages.train.form import FormSection, lay_out_form
+from ui.pages.train.form import PRESETS, FormSection, lay_out_form
 from ui.pages.train.layout import ListSection, RunSection, lay_out_list, lay_out_run
 from ui.services.workbench import Workbench
+from ui.web.gradio_parts import event_of
 
 TRAIN_TAB = "train"
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -24,6 +26,20 @@ FORGET_SCRIPT = """(picked, shown) => picked === shown
   ? [shown, ...Array(3).fill({__type__: 'update'})]
   : [picked, '', '', {__type__: 'update', value: null, visible: false}]"""
 KEEP_TYPED_SCRIPT = "(kept, of, shown, typed) => of === shown && !typed ? kept : typed"
+OFFER_SCRIPT = "(picked) => Array(5).fill({__type__: 'update', interactive: Boolean(picked)})"
+"""Nothing is offered of a run while none is picked."""
+PRESET_SCRIPT = f"(name) => ({to_json_text(PRESETS)})[name]"
+SETTINGS_KEY = "maskgroup-train-settings"
+KEEP_SCRIPT = f"""(...values) => {{
+  try {{ localStorage.setItem('{SETTINGS_KEY}', JSON.stringify(values)); }} catch (error) {{ /* they are not kept */ }}
+}}"""
+# Only what is of the same kind as what the form holds: another version of the page may have kept something else.
+RECALL_SCRIPT = f"""(...now) => {{
+  let kept = null;
+  try {{ kept = JSON.parse(localStorage.getItem('{SETTINGS_KEY}')); }} catch (error) {{ /* as if none was kept */ }}
+  const fits = Array.isArray(kept) && kept.length === now.length && kept.every((value, k) => typeof value === typeof now[k]);
+  return fits ? kept : now;
+}}"""
 INTRODUCTION = (
     "Retrain the model on **your corrections** and on pairs made from these scenes. "
     "It replaces the model in use only if it does better on pairs that it has never seen."
@@ -56,11 +72,17 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
     _wire_form(page, actions)
     _wire_run(page, actions)
     _wire_picked(page, actions)
+    kept = page.form.settings.kept()
+    demo.load(None, kept, kept, js=RECALL_SCRIPT, **QUIET)
     demo.load(actions.open_page, page.run.shown, page.outputs(), **VIEWING)
 
 
 def _wire_form(page: TrainPage, actions: TrainActions) -> None:
     form, settings = page.form, page.form.settings
+    form.preset.input(None, form.preset, [settings.pairs, settings.epochs], js=PRESET_SCRIPT, **QUIET)
+    kept = settings.kept()
+    changed = [event_of(component, "change") for component in kept]
+    gr.on(changed, None, kept, None, js=KEEP_SCRIPT, **QUIET)  # pyright: ignore[reportUnknownMemberType]  # gradio: untyped validator
     settings.model.input(actions.suggest_rate, settings.model, settings.learning_rate, **QUIET)
     form.start.click(actions.start, [form.name, *settings.inputs()], [form.name, *page.outputs()], **VIEWING)
     form.preview.click(actions.preview, settings.inputs(), [page.run.counts, page.run.sheet], **SLOW)
@@ -83,6 +105,7 @@ def _wire_picked(page: TrainPage, actions: TrainActions) -> None:
     picked = runs.picked.input(actions.pick, runs.picked, shown, trigger_mode="always_last", **VIEWING)
     notes = [runs.kept_note, runs.kept_note_of, runs.on_screen, runs.note]
     picked.success(None, notes, runs.note, js=KEEP_TYPED_SCRIPT, **QUIET)
+    runs.picked.change(None, runs.picked, runs.of_picked(), js=OFFER_SCRIPT, **QUIET)
     runs.promote.click(actions.promote, runs.picked, listed, **QUIET)
     runs.back.click(actions.roll_back, None, listed, **QUIET)
     runs.delete.click(actions.delete, runs.picked, page.outputs(), **VIEWING)

@@ -76,7 +76,8 @@ def test_run_groups_the_two_boxes_and_says_so(runs: GroupingRuns) -> None:
     assert (state.status, state.message) == ("done", "")
     assert groups_of(runs.result(NAME)) == BOXES
     told = words.show_summary(runs.result(NAME))
-    assert "2 groups</b> of 6 masks in 3 views; ARI 1.000" in told
+    assert "2 groups</b> of 6 masks in 3 views; " in told
+    assert "ARI</abbr> 1.000" in told
     assert "Depth has hardly any noise, holes in" in told
     assert "No mask was dropped." in told
     assert words.show_progress(state) == ""
@@ -185,8 +186,8 @@ def test_room_gets_a_patch_of_colours_and_not_the_cloud(bench: Workbench, runs: 
     assert room is not None
     for coloring in ("group", "truth", "confidence", "disagreement"):
         value = json.loads(show_room(runs, Pick(NAME, coloring, both.latest, both.before)))
-        assert len(base64.b64decode(value["paint"]["color"]["bdata"])) == len(room.points)
-        assert {"bed, group 1", "bed, group 2"} <= {trace["name"] for trace in value["traces"]}
+        assert len(base64.b64decode(value["paint"]["colors"]["bdata"])) == len(room.points)
+        assert {"bed, group 1", "bed, group 2"} <= {part["name"] for part in value["lit"]}
     assert json.loads(show_room(runs, Pick(NAME, "photo")))["paint"] is None
 
 
@@ -337,7 +338,7 @@ def test_room_shows_before_and_what_changed(runs: GroupingRuns, both: Pick) -> N
     before = json.loads(show_room(runs, Pick(NAME, "group")))["paint"]
     merged = corrections.merge(runs, both)
     assert json.loads(show_room(runs, Pick(NAME, "before")))["paint"] == before
-    changed = coordinates(json.loads(show_room(runs, Pick(NAME, "change", merged.latest)))["paint"]["color"])
+    changed = coordinates(json.loads(show_room(runs, Pick(NAME, "change", merged.latest)))["paint"]["colors"])
     red = page.latest_group(result, Pick(NAME, latest=MaskKey("0", RED_BOX)))
     blue = page.latest_group(result, Pick(NAME, latest=MaskKey("0", BLUE_BOX)))
     assert red is not None
@@ -366,7 +367,7 @@ def test_centre_of_a_merge_can_be_taken_out(bench: Workbench, runs: GroupingRuns
 
 
 def test_most_votes_win_and_points_without_votes_have_none() -> None:
-    votes = PointVotes(np.array([0, 0, 0, 2], np.int32), np.array([0, 1, 2, 2], np.int32), 3)
+    votes = PointVotes(np.array([0, 0, 0, 2], np.int32), np.array([0, 1, 2, 2], np.int32), 3, np.array([0, -1, 2], np.int32))
     assert votes.label(np.array([0, 1, 1], np.int32)).tolist() == [1, -1, 1]
 
 

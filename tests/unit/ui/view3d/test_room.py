@@ -1,4 +1,4 @@
-"""The room's cloud is even, coloured, without ceiling; masks and cameras land where they are."""
+"""The room is light, coloured, and looks at its cameras; clouds are even; masks and cameras land where they are."""
 
 from __future__ import annotations
 
@@ -6,10 +6,22 @@ import base64
 import json
 
 import numpy as np
+import pytest
 
 from engine.types import Camera, Frame, SceneMesh
-from ui.view3d.plotly_view import cloud_trace, mask_trace, room_view
-from ui.view3d.room import MAX_POINTS, RoomCloud, back_project, camera_outline, estimate_up, nearest_instance, sample_mesh
+from ui.view3d.decimate import decimate
+from ui.view3d.plotly_view import lit_part, mask_trace, paint_patch, room_values, room_view
+from ui.view3d.room import (
+    RoomCloud,
+    back_project,
+    camera_outline,
+    estimate_up,
+    face_eyes,
+    height_of_ceiling,
+    mesh_room,
+    nearest_instance,
+    thin_evenly,
+)
 
 UP = np.array([0.0, 0.0, 1.0])
 
@@ -28,25 +40,56 @@ def box_mesh() -> SceneMesh:
     return SceneMesh(vertices, faces, colors, labels)
 
 
-def test_sampled_room_has_floor_but_no_ceiling() -> None:
-    cloud = sample_mesh(box_mesh(), UP, count=5000)
-    assert (cloud.instances == 1001).sum() > 0
-    assert (cloud.instances == 2001).sum() == 0
-    assert (cloud.points.min(axis=0) >= -1e-4).all()
-    assert (cloud.points.max(axis=0) <= [4.001, 3.001, 2.501]).all()
+def areas_of(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    return np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
 
 
-def test_cloud_is_the_same_every_time() -> None:
-    first, second = (sample_mesh(box_mesh(), UP, count=1000) for _ in range(2))
-    np.testing.assert_array_equal(first.points, second.points)
-
-
-def test_cloud_of_a_large_mesh_is_thinned_and_says_what_it_stands_for() -> None:
+@pytest.mark.parametrize("most", [600, 3000, 20_000])
+def test_a_decimated_mesh_is_small_and_keeps_its_shape(most: int) -> None:
     mesh = box_mesh()
-    many = SceneMesh(mesh.vertices, np.tile(mesh.faces, (2000, 1)), mesh.colors, mesh.vertex_instances)
-    cloud = sample_mesh(many, UP)
-    assert len(cloud.points) == MAX_POINTS
-    assert cloud_trace(cloud)["meta"]["of_vertices"] == len(mesh.vertices)
+    light = decimate(mesh, most=most)
+    assert 0 < len(light.faces) <= most
+    assert light.faces.max() < len(light.vertices)
+    for axis, size in enumerate((4.0, 3.0, 2.5)):
+        assert abs(light.vertices[:, axis].min()) < 1e-3
+        assert abs(light.vertices[:, axis].max() - size) < 1e-3
+    whole = areas_of(mesh.vertices, mesh.faces).sum()
+    assert abs(areas_of(light.vertices, light.faces).sum() - whole) < 0.1 * whole
+    floor = light.instances == 1001
+    assert (light.vertices[light.faces[floor]][..., 2] < 0.3).all()
+    assert set(light.instances.tolist()) >= {1001, 2001, 3001}
+
+
+def test_a_room_is_the_same_every_time() -> None:
+    first, second = (mesh_room(box_mesh(), UP) for _ in range(2))
+    np.testing.assert_array_equal(first.points, second.points)
+    assert first.mesh is not None
+    assert len(first.points) == len(first.mesh.faces) == len(first.colors) == len(first.instances)
+
+
+def test_faces_look_at_the_cameras_however_they_were_wound() -> None:
+    mesh, middle = box_mesh(), np.array([[2.0, 1.5, 1.2]])
+    turned = face_eyes(mesh, middle)
+    corners = turned.vertices[turned.faces]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    assert (((middle[0] - corners[:, 0]) * normals).sum(axis=1) > 0).all()
+    assert sorted(map(sorted, turned.faces.tolist())) == sorted(map(sorted, mesh.faces.tolist()))
+
+
+def test_a_cloud_is_thinned_evenly() -> None:
+    rng = np.random.default_rng(0)
+    dense = rng.uniform(0, 0.2, (40_000, 3)).astype(np.float32)
+    spread = rng.uniform(0, 4, (2_000, 3)).astype(np.float32)
+    points, colors = thin_evenly(np.concatenate([dense, spread]), np.zeros((42_000, 3), np.uint8), most=3000)
+    assert len(points) == len(colors) <= 3000
+    assert (points.max(axis=1) > 0.2).sum() > 1500, "what was scanned closely leaves room for the rest"
+
+
+def test_the_ceiling_is_above_the_walls_middle() -> None:
+    bottom, top, ceiling = height_of_ceiling(mesh_room(box_mesh(), UP).points, UP)
+    assert bottom < 0.1
+    assert 2.0 < ceiling < top <= 2.5
 
 
 def test_up_is_against_the_cameras_y_axis() -> None:
@@ -80,16 +123,38 @@ def test_nearest_instance() -> None:
     assert nearest_instance(cloud, np.array([0.9, 1, 1], np.float32)) == -1
 
 
-def test_trace_carries_coordinates_and_palette_colours() -> None:
-    cloud = sample_mesh(box_mesh(), UP, count=500)
-    trace = cloud_trace(cloud)
-    x = np.frombuffer(base64.b64decode(trace["x"]["bdata"]), np.float32)
-    np.testing.assert_array_equal(x, cloud.points[:, 0])
-    indices = np.frombuffer(base64.b64decode(trace["marker"]["color"]["bdata"]), np.uint8)
-    scale = [color for _, color in trace["marker"]["colorscale"]]
-    shown = np.array([[int(part) for part in scale[i][4:-1].split(",")] for i in indices])
-    assert np.abs(shown - cloud.colors).mean() < 3
-    json.dumps(trace)
+def unpacked(part: dict[str, str], dtype: type[np.generic]) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(part["bdata"]), dtype)
+
+
+def test_what_travels_gives_the_room_back() -> None:
+    room = mesh_room(box_mesh(), UP)
+    assert room.mesh is not None
+    values = json.loads(json.dumps(room_values(room)))
+    corners = unpacked(values["corners"], np.uint16).reshape(-1, 3) * values["step"] + values["low"]
+    np.testing.assert_allclose(corners, room.mesh.vertices, atol=1e-3)
+    np.testing.assert_array_equal(unpacked(values["faces"], np.uint16).reshape(-1, 3), room.mesh.faces)
+    shown = np.array(values["palette"])[unpacked(values["colors"], np.uint8)]
+    assert np.abs(shown - room.mesh.colors).mean() < 3
+    assert values["of_faces"] == 12
+
+
+def test_points_travel_without_faces() -> None:
+    cloud = RoomCloud(np.eye(3, dtype=np.float32), np.full((3, 3), 7, np.uint8), np.full(3, -1, np.int32), UP)
+    values = room_values(cloud)
+    assert "faces" not in values
+    assert values["palette"][0] == [7, 7, 7]
+
+
+def test_lit_parts_and_colours_are_a_bit_and_a_byte_each() -> None:
+    chosen = np.array([True, False, False, True, True, False, False, False, True])
+    part = lit_part(chosen, (1, 2, 3), "a <b>")
+    bits = np.unpackbits(np.frombuffer(base64.b64decode(part["bits"]), np.uint8))[: len(chosen)]
+    np.testing.assert_array_equal(bits.astype(bool), chosen)
+    assert "<" not in part["name"]
+    assert part["color"] == "rgb(1,2,3)"
+    patch = paint_patch(np.array([0, 1], np.uint8), np.array([[1, 2, 3], [4, 5, 6]], np.uint8))
+    assert patch["palette"] == [[1, 2, 3], [4, 5, 6]]
 
 
 def test_scene_names_are_quoted_in_addresses() -> None:
