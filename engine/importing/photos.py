@@ -50,6 +50,7 @@ def import_photos(
     folder: Path,
     *,
     name: str | None = None,
+    rename: Callable[[str], str] = lambda found: found,
     count: int = DEFAULT_COUNT,
     on_progress: Callable[[Step, int, int], None] = lambda step, done, total: None,
     is_cancelled: Callable[[], bool] = lambda: False,
@@ -60,6 +61,7 @@ def import_photos(
         source: A folder of photos, with masks/<photo>.png where there are masks, or a video. It is not changed.
         folder: Where the scene's folder is made.
         name: What the scene is called; None = as its source.
+        rename: Gives the name that is taken instead of its source's, where `name` is None.
         count: Pictures at most that are taken of a video.
         on_progress: Called with what is being done, how much of it is done, and how much there is.
         is_cancelled: Asked often; True stops.
@@ -78,7 +80,7 @@ def import_photos(
             raise ImportCancelled("The import was stopped; nothing was kept.")
 
     require_pycolmap()
-    chosen = check_scene_name(name or (source.resolve().name if is_folder(source) else source.stem))
+    chosen = check_scene_name(name or rename(source.resolve().name if is_folder(source) else source.stem))
     require_free(folder / chosen)
     try:
         with working_aside(folder) as aside:

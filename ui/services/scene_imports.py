@@ -14,7 +14,7 @@ from pathlib import Path
 
 from db.runs import RunStatus
 from engine.errors import MaskgroupError, SceneError, on_one_line
-from engine.importing import ImportCancelled, ImportedScene, Step, import_scene
+from engine.importing import ImportCancelled, ImportedScene, Step, import_photos, import_scene, is_photos
 from engine.scenes.folders import is_entry, is_folder
 from engine.scenes.names import printable
 from ui.services.scene_uploads import TakenUpload
@@ -25,11 +25,19 @@ MAX_RUNNING = 2
 MAX_KEPT = 8
 """Ended imports that are still told of."""
 MAX_PATH = 4096
-WORDS: dict[Step, tuple[str, str, float, float]] = {
+Words = dict[Step, tuple[str, str, float, float]]
+"""What a step is called, what it counts, where it begins and how long it is, as shares of the whole."""
+WORDS: Words = {
     "copying": ("Copying", "files", 0.0, 0.6),
     "checking": ("Checking", "views", 0.6, 0.4),
 }
-"""What a step is called, what it counts, where it begins and how long it is, as shares of the whole."""
+PHOTO_WORDS: Words = {
+    "copying": ("Reading photos", "photos", 0.0, 0.05),
+    "features": ("Looking for points", "photos", 0.05, 0.2),
+    "matches": ("Finding the same points in other photos", "comparisons", 0.25, 0.4),
+    "cameras": ("Placing cameras", "photos", 0.65, 0.25),
+    "checking": ("Checking", "views", 0.9, 0.1),
+}
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +52,7 @@ class ImportState:
         status: What became of it.
         words: What is being done.
         share: How much is done, [0, 1].
-        message: Why there is no scene, "" where there is one or will be.
+        message: Why there is no scene; of one that is there, what should be known.
         scene: The new scene's name, "" until it is there.
     """
 
@@ -175,13 +183,24 @@ class SceneImports:
         return worker
 
     def _work(self, job: _Job, source: Path, tell: Callable[[str], str], clean_up: Callable[[], None]) -> None:
+        steps = WORDS
+
         def report(step: Step, done: int, total: int) -> None:
-            words, what, begin, length = WORDS[step]
+            words, what, begin, length = steps[step]
             share = begin + length * done / max(1, total)
             self._set(job, words=f"{words}: {done:,} of {total:,} {what}", share=share)
 
         try:
-            imported = import_scene(source, self.folder, rename=self._free_name, on_progress=report, is_cancelled=job.cancel.is_set)
+            told: tuple[str, ...] = ()
+            if is_photos(source):
+                steps = PHOTO_WORDS
+                imported, told = import_photos(
+                    source, self.folder, rename=self._free_name, on_progress=report, is_cancelled=job.cancel.is_set
+                )
+            else:
+                imported = import_scene(
+                    source, self.folder, rename=self._free_name, on_progress=report, is_cancelled=job.cancel.is_set
+                )
         except ImportCancelled as error:
             ended = {"status": "cancelled", "message": str(error)}
         except MaskgroupError as error:
@@ -193,7 +212,7 @@ class SceneImports:
         else:
             self._bench.forget(imported.name)
             self._on_imported(imported)
-            ended = {"status": "done", "scene": imported.name}
+            ended = {"status": "done", "scene": imported.name, "message": " ".join(told)}
         # Before anybody is told that it has ended: then nothing of the upload is left.
         clean_up()
         self._set(job, **ended)

@@ -19,6 +19,7 @@ from typing import IO
 from engine.errors import MaskgroupError
 from engine.importing.archive import ENDING
 from engine.importing.names import split_path
+from engine.photos.video import is_video
 from engine.scenes.names import printable
 
 MAX_FILES = 5000
@@ -62,7 +63,7 @@ class TakenUpload:
     """A whole upload, which is the taker's to delete.
 
     Attributes:
-        source: What is imported: the only file if it is a zip archive, else the folder with all files.
+        source: What is imported: the only file if it is a zip archive or a video, the only folder, or the folder with all files.
         shown: What people call it.
         folder: What is to be deleted in the end.
     """
@@ -241,12 +242,14 @@ class SceneUploads:
                 raise UploadError("The upload is still on its way; wait until it is whole.")
             del self._batches[browser, name]
         only = next(iter(batch.names)) if len(batch.names) == 1 else None
-        if only is not None and only.lower().endswith(ENDING):
+        if only is not None and (only.lower().endswith(ENDING) or is_video(Path(only))):
             return TakenUpload(batch.content / only, Path(only).name, batch.folder)
         tops = {path.split("/")[0] for path in batch.names if "/" in path}
         is_one_folder = len(tops) == 1 and all("/" in path for path in batch.names)
-        shown = next(iter(tops)) if is_one_folder else only or f"{len(batch.names)} files"
-        return TakenUpload(batch.content, shown, batch.folder)
+        if is_one_folder:
+            top = next(iter(tops))
+            return TakenUpload(batch.content / top, top, batch.folder)
+        return TakenUpload(batch.content, only or f"{len(batch.names)} files", batch.folder)
 
     def drop(self, browser: str, name: str) -> None:
         """Give an upload up, if this browser has one of that name."""

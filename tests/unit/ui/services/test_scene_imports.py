@@ -15,6 +15,7 @@ from db.schema.session import open_database
 from engine.errors import MaskgroupError, SceneError
 from engine.importing import ImportedScene
 from engine.importing.sources import MAX_FILES
+from tests.photo_rooms import textured_views, write_photos
 from tests.stub_judge import StubJudge
 from tests.tiny_room import write_tiny_room
 from ui.services import scene_imports
@@ -54,6 +55,36 @@ def zipped(tmp_path: Path, name: str = "hall.zip") -> TakenUpload:
         return name
 
     return upload(tmp_path, write)
+
+
+def test_plain_photos_become_a_scene_with_cameras(imports: SceneImports, bench: Workbench, tmp_path: Path) -> None:
+    pytest.importorskip("pycolmap")
+
+    def write(folder: Path) -> None:
+        write_photos(folder / "holiday", textured_views())
+
+    sent = upload(tmp_path, write)
+    imports.start_upload(TakenUpload(sent.source / "holiday", "holiday", sent.folder)).join()
+    (state,) = imports.states()
+    assert (state.status, state.scene) == ("done", "holiday"), state.message
+    assert "has no masks yet" in state.message
+    assert not sent.folder.exists()
+    assert bench.find_listed("holiday").info.n_views >= 8
+
+
+def test_photos_without_cameras_and_masks_are_no_scene(imports: SceneImports, tmp_path: Path) -> None:
+    pytest.importorskip("pycolmap")
+
+    def write(folder: Path) -> None:
+        write_photos(folder / "grey", textured_views(3, plain=True))
+
+    sent = upload(tmp_path, write)
+    imports.start_upload(TakenUpload(sent.source / "grey", "grey", sent.folder)).join()
+    (state,) = imports.states()
+    assert state.status == "failed"
+    assert state.message
+    assert str(tmp_path) not in state.message
+    assert list((tmp_path / "scenes").iterdir()) == []
 
 
 def test_an_upload_becomes_a_scene_and_nothing_of_it_stays(imports: SceneImports, bench: Workbench, tmp_path: Path) -> None:

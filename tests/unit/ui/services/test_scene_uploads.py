@@ -52,9 +52,11 @@ def test_a_zip_is_taken_as_itself_and_files_as_their_folder(uploads: SceneUpload
     taken = uploads.take(ONE, BATCH)
     assert taken.shown == "hall"
     assert sorted(path.relative_to(taken.source).as_posix() for path in taken.source.rglob("*.png")) == [
-        "hall/color/0.png",
-        "hall/masks/0.png",
+        "color/0.png",
+        "masks/0.png",
     ]
+    send(uploads, "walk.MP4", b"video")
+    assert uploads.take(ONE, BATCH).source.name == "walk.MP4"
     send(uploads, "a.png")
     send(uploads, "b.png")
     taken = uploads.take(ONE, BATCH)
