@@ -5,7 +5,6 @@ The process can be stopped at any moment. Learned matchers would be another such
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import sqlite3
@@ -27,6 +26,7 @@ from engine.photos.model_text import HALF_PIXEL, read_model
 from engine.photos.pairs import choose_pairs, describe_photo
 from engine.photos.placed import PlacedPhotos, nothing_placed
 from engine.photos.sfm_process import DATABASE, JOB, MIN_MODEL, MODELS, PAIRS, PHOTOS, PROGRESS
+from engine.strict_json import to_json_text
 from engine.types import Float32Array, Float64Array, Int32Array, UInt8Array
 
 logger = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ def place_photos(
         lines = [f"{_file_name(a)} {_file_name(b)}" for a, b in pairs.tolist()]
         (folder / PAIRS).write_text("\n".join(lines) + "\n", encoding="ascii")
         cameras = [[_file_name(n) for n, size in enumerate(small) if size == same] for same in sorted(set(small))]
-        (folder / JOB).write_text(json.dumps({"cameras": cameras}), encoding="ascii")
+        (folder / JOB).write_text(to_json_text({"cameras": cameras}), encoding="ascii")
         _run(folder, len(photos), len(pairs), on_progress, is_cancelled)
         return _read(folder, names, full, np.asarray(small, np.int32))
     finally:
