@@ -16,6 +16,8 @@ LEVELS = 2
 MAX_FOLDERS = 200
 """Folders that are looked into; a folder of more is no folder that somebody packed a scene in."""
 MAX_SAID = 5
+EXPORT_MANIFEST, EXPORTED_SCENE = "manifest.json", "scene"
+"""What an export of ours is known by, and the folder in it that is a scene (`engine.exporting`)."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,9 @@ def find_scene_in(folder: Path, *, shown: Path) -> FoundScene:
     for depth in range(LEVELS + 1):
         found: list[tuple[SceneFolder, str]] = []
         for root in level:
+            if {EXPORT_MANIFEST, EXPORTED_SCENE} <= set(root.names) and is_folder(inside(root.path, EXPORTED_SCENE)):
+                # An export has the same scene for other programs beside it; this one has all that we know.
+                return FoundScene(inside(root.path, EXPORTED_SCENE), depth + 1, None)
             scene_format = detect_format(root)
             if scene_format is not None:
                 found.append((root, scene_format.NAME))

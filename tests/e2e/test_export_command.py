@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ def test_a_grouping_is_exported_in_every_format_and_exported_again(tiny_room: Pa
     assert done.code == 0, done.err
     report = json.loads(done.out)
     assert (report["groups"], report["masks"], report["left_out"]) == (2, 6, {})
-    assert report["formats"] == ["ply", "glb", "masks", "coco", "json", "scannet", "scene"]
+    assert report["formats"] == ["ply", "glb", "masks", "coco", "json", "scannet", "scene", "colmap"]
     for again in (tmp_path / "out", tmp_path / "out" / "scene"):
         other = tmp_path / f"again-{again.name}"
         assert run_command("export", again, "--out", other, "--format", "masks,coco").code == 0
@@ -87,6 +88,10 @@ def test_smaller_pictures(tiny_room: Path, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_exported_is_one_sentence(tiny_room: Path, tmp_path: Path, database: Path) -> None:
+    # Scenes beside a database are found by their names: here is one without any.
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    database = Path(shutil.copyfile(database, alone / database.name))
     run_command("group", tiny_room, "--out", tmp_path / "groups")
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken").mkdir()
