@@ -4,9 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 7860
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
-# Several thread pools on few cores slow each other down; tests run in several processes instead. Half of their time browsers and
-# servers are waited for, so two processes a core; the long files come first, and the many short ones fill the end.
-WORKERS ?= 4
+# Several thread pools on few cores slow each other down; tests run in several processes instead, one a core of a small machine.
+# The long files come first, and the many short ones fill the end.
+WORKERS ?= 2
 TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 GRADIO_ANALYTICS_ENABLED=False
 
 .PHONY: demo test test-gpu soak lint format bench bench-real fuzz screenshots wheel clean
