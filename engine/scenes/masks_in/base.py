@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from engine.types import Int32Array
 
@@ -46,3 +46,37 @@ class MaskSource(Protocol):
     def notes(self) -> tuple[str, ...]:
         """Return sentences about what is not used."""
         ...
+
+
+class SizedPicture(Protocol):
+    """A picture that a file lists, with its size in pixels."""
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def height(self) -> int: ...
+
+
+Picture = TypeVar("Picture", bound=SizedPicture)
+
+
+class MasksOfOneFile(Generic[Picture]):
+    """What all kinds of one file with the masks of many views have in common; the rest of a `MaskSource` is the kind's own."""
+
+    _path: Path
+    _views: dict[str, Picture]
+    faults: dict[str, str]
+
+    def __contains__(self, view: str) -> bool:
+        """Whether the file lists the view."""
+        return view in self._views or view in self.faults
+
+    def place(self, view: str) -> Path:
+        """Return the file, for messages."""
+        return self._path
+
+    def size(self, view: str) -> tuple[int, int]:
+        """Return (width, height) of the view's picture as the file says."""
+        own = self._views[view]
+        return own.width, own.height

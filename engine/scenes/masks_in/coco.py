@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from engine.errors import SceneError
 from engine.scenes.files import MAX_ID, MAX_SIDE_PX, read_json
+from engine.scenes.masks_in.base import MasksOfOneFile
 from engine.scenes.masks_in.shapes import AGAIN, MAX_RUNS, Canvas, require_few_masks, unpack_runs
 from engine.scenes.names import fault_of, normal_form, printable
 from engine.scenes.pictures import MAX_PIXELS
@@ -22,7 +23,7 @@ MAX_COCO_BYTES = 64 * 2**20
 MAX_IMAGES, MAX_ANNOTATIONS = 200_000, 2_000_000
 
 
-class CocoMasks:
+class CocoMasks(MasksOfOneFile["_Picture"]):
     """The masks of one COCO file, by view. A view is called as its picture's file is, without folder and ending.
 
     Where two pictures have the same name in different folders, the folder is part of the view's name: left/0.jpg is left_0.
@@ -54,19 +55,6 @@ class CocoMasks:
         for annotation in cast("list[Any]", annotations):
             self._file(annotation, by_id)
         self.views = frozenset(self._views)
-
-    def __contains__(self, view: str) -> bool:
-        """Whether the file lists the view."""
-        return view in self._views or view in self.faults
-
-    def place(self, view: str) -> Path:
-        """Return the file, for messages."""
-        return self._path
-
-    def size(self, view: str) -> tuple[int, int]:
-        """Return (width, height) of the view's picture as the file says."""
-        own = self._views[view]
-        return own.width, own.height
 
     def read(self, view: str, size: tuple[int, int] | None = None) -> Int32Array:
         """Return the ids of a view's masks, (H, W) int32, -1 = none; see `overlaps` for where masks overlap.

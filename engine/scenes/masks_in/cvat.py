@@ -17,6 +17,7 @@ import numpy as np
 from engine.errors import SceneError
 from engine.scenes.class_names import clean_name
 from engine.scenes.files import MAX_SIDE_PX, require_file
+from engine.scenes.masks_in.base import MasksOfOneFile
 from engine.scenes.masks_in.shapes import AGAIN, IN_CLASS, MAX_CLASSES, Canvas, number_in_classes, require_few_masks
 from engine.scenes.names import fault_of, normal_form, printable
 from engine.scenes.pictures import MAX_PIXELS
@@ -49,7 +50,7 @@ class _Picture:
     shapes: list[_Shape] = field(default_factory=list[_Shape])
 
 
-class CvatMasks:
+class CvatMasks(MasksOfOneFile["_Picture"]):
     """The masks of one CVAT file, by view. A view is called as its picture's file is, without folder and ending.
 
     Frames of a video have no names in the file; they are called as CVAT's own export of the pictures calls them: frame_000000.
@@ -71,19 +72,6 @@ class CvatMasks:
         self._unused = found.n_unused
         self.views = frozenset(self._views)
         self.classes: Mapping[int, str] = {number: name for name, number in found.labels.items()}
-
-    def __contains__(self, view: str) -> bool:
-        """Whether the file lists the view."""
-        return view in self._views or view in self.faults
-
-    def place(self, view: str) -> Path:
-        """Return the file, for messages."""
-        return self._path
-
-    def size(self, view: str) -> tuple[int, int]:
-        """Return (width, height) of the view's picture as the file says."""
-        own = self._views[view]
-        return own.width, own.height
 
     def read(self, view: str, size: tuple[int, int] | None = None) -> Int32Array:
         """Return the ids of a view's masks, (H, W) int32, -1 = none; see `overlaps` for where masks overlap.

@@ -17,6 +17,7 @@ import numpy as np
 from engine.errors import SceneError
 from engine.scenes.class_names import clean_name
 from engine.scenes.files import MAX_SIDE_PX, read_json_value
+from engine.scenes.masks_in.base import MasksOfOneFile
 from engine.scenes.masks_in.shapes import AGAIN, Canvas, number_in_classes, require_few_masks
 from engine.scenes.names import fault_of, normal_form, printable
 from engine.scenes.pictures import MAX_PIXELS, PHOTOS
@@ -40,7 +41,7 @@ class _Picture:
     results: list[tuple[int | None, dict[str, Any]]] = field(default_factory=list[tuple[int | None, dict[str, Any]]])
 
 
-class LabelStudioMasks:
+class LabelStudioMasks(MasksOfOneFile["_Picture"]):
     """The masks of one export, by view. A view is called as its picture's file is, without folder and ending.
 
     The eight digits before an uploaded file's name are left out, unless a photo has them too. Of several annotations of a task the
@@ -69,19 +70,6 @@ class LabelStudioMasks:
             self._views.pop(view, None)
         self.views = frozenset(self._views)
         self.classes: Mapping[int, str] = {number: name for name, number in self._labels.items()}
-
-    def __contains__(self, view: str) -> bool:
-        """Whether the file lists the view."""
-        return view in self._views or view in self.faults
-
-    def place(self, view: str) -> Path:
-        """Return the file, for messages."""
-        return self._path
-
-    def size(self, view: str) -> tuple[int, int]:
-        """Return (width, height) of the view's picture as the file says."""
-        own = self._views[view]
-        return own.width, own.height
 
     def read(self, view: str, size: tuple[int, int] | None = None) -> Int32Array:
         """Return the ids of a view's masks, (H, W) int32, -1 = none; see `overlaps` for where masks overlap.
