@@ -66,6 +66,7 @@ from ui.view3d.plotly_view import CLOUD_ROUTE, PLOTLY_ROUTE, room_values
 from ui.web.gradio_parts import leave_as_is, read_query
 from ui.web.guard import Guard
 from ui.web.hosts import allowed_hosts
+from ui.web.kept_events import AnswerStreams, keep_events
 from ui.web.page_session import PageSessions
 from ui.web.permissions import ask_for_route, check_routes, guard_handlers
 from ui.web.served_folder import UPLOADS_FOLDER, make_served_folder, use_for_gradio
@@ -213,18 +214,22 @@ def build_app(settings: Settings) -> Guard:
     add_review_routes(app, bench)
     add_scene_routes(app, bench, services.cards, services.uploads)
     check_routes(app)
-    mount_pages(app, build_blocks(bench, settings, services), sessions)
-    return Guard(app, hosts=hosts, sessions=sessions, uploads=UploadQuota(served), first_script=ANSWERS_SCRIPT)
+    streams = AnswerStreams()
+    mount_pages(app, build_blocks(bench, settings, services), sessions, streams)
+    uploads = UploadQuota(served)
+    return Guard(app, hosts=hosts, sessions=sessions, uploads=uploads, streams=streams, first_script=ANSWERS_SCRIPT)
 
 
-def mount_pages(app: FastAPI, blocks: gr.Blocks, sessions: PageSessions) -> None:
+def mount_pages(app: FastAPI, blocks: gr.Blocks, sessions: PageSessions, streams: AnswerStreams) -> None:
     """Mount Gradio's part, with its doors shut."""
     guard_handlers(blocks, sessions)
     # Mounting does not set it, and as long as it is false Gradio takes any path in a request for a file of its own.
     blocks.has_launched = True
+    blocks = blocks.queue(default_concurrency_limit=8, api_open=False)
+    keep_events(blocks, streams)
     gr.mount_gradio_app(  # pyright: ignore[reportUnknownMemberType]  # gradio's types are partial
         app,
-        blocks.queue(default_concurrency_limit=8, api_open=False),
+        blocks,
         path="/",
         theme=make_theme(),
         css_paths=STYLE,

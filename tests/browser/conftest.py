@@ -1,4 +1,7 @@
-"""One app and one browser for all browser tests of a process."""
+"""One app and one browser for all browser tests of a process.
+
+Both end with the last browser test: Playwright keeps an event loop running in the thread, in which other tests could not start one.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,12 @@ from tests.browser.watched_page import watched_page
 expect.set_options(timeout=WAIT_MS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def database_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("browser") / "labels.db"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def app_address(database_path: Path) -> Iterator[str]:
     with running_app(database_path) as address:
         yield address
@@ -36,7 +39,7 @@ def no_page_stays_open(request: pytest.FixtureRequest) -> Iterator[None]:
             context.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     path = find_chromium()
     if path is None:

@@ -146,5 +146,6 @@ def test_the_last_share_is_kept(chromium: Browser, app: str, store: LabelStore) 
     choices, deadline = ChoiceStore(store.database), time.monotonic() + WAIT_MS / 1000
     while choices.number(OVERLAP_SHARE, 0.0) != int(percent) / 100 and time.monotonic() < deadline:
         time.sleep(0.1)
+    assert choices.number(OVERLAP_SHARE, 0.0) == int(percent) / 100
     page.reload()
     expect(share).to_have_value(percent)

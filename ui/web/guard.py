@@ -23,6 +23,7 @@ from starlette.routing import Match, Mount
 from engine.strict_json import as_object, to_json_text
 from ui.web.content_policy import PLAIN_HEADERS, secure_page
 from ui.web.hosts import AllowedHosts
+from ui.web.kept_events import STREAM, AnswerStreams
 from ui.web.page_session import PageSessions
 from ui.web.uploads import MAX_REQUEST_BYTES, SCENE_UPLOAD, UploadQuota
 
@@ -61,14 +62,22 @@ class Guard:
         hosts: The names that it answers to.
         sessions: Gives browsers their cookies.
         uploads: Bounds the served folder.
+        streams: Is told which pages are being answered.
         first_script: What runs in the page before all other scripts.
     """
 
     def __init__(
-        self, app: FastAPI, *, hosts: AllowedHosts, sessions: PageSessions, uploads: UploadQuota, first_script: str = ""
+        self,
+        app: FastAPI,
+        *,
+        hosts: AllowedHosts,
+        sessions: PageSessions,
+        uploads: UploadQuota,
+        streams: AnswerStreams,
+        first_script: str = "",
     ) -> None:
         self.app = app
-        self._hosts, self._sessions, self._uploads = hosts, sessions, uploads
+        self._hosts, self._sessions, self._uploads, self._streams = hosts, sessions, uploads, streams
         self._first_script = first_script
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,6 +99,9 @@ class Guard:
             await self._post(scope, receive, send, headers, path)
         elif path == "/":
             await self._send_page(scope, receive, send, headers)
+        elif path.rstrip("/") == STREAM:
+            with self._streams.opened(scope.get("query_string") or b""):
+                await self.app(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 

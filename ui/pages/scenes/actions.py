@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any, cast
 
 import gradio as gr
@@ -20,8 +21,19 @@ from ui.services.workbench import Workbench
 from ui.web.gradio_parts import leave_as_is, read_query
 from ui.web.page_session import PageSessions
 
-Drawn = tuple[str, ...]
-"""Digests of the imports, scenes and details that the page shows."""
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a page shows.
+
+    Attributes:
+        chosen: The scene of the details. A tick that was sent before a click may be answered after it, and what the page says in it
+            of the chosen scene is old then; this is not.
+        digests: Of the imports, scenes and details.
+    """
+
+    chosen: str
+    digests: tuple[str, str, str]
 
 
 class SceneActions:
@@ -58,34 +70,32 @@ class SceneActions:
         shown = self.show_chosen(chosen)
         return [True, *self.show_news(told, None, str(shown[0])), *shown]
 
-    def poll(self, told: frozenset[int], drawn: Drawn | None, chosen: str) -> list[Any]:
+    def poll(self, told: frozenset[int], drawn: Drawn | None) -> list[Any]:
         """Bring the page up to date."""
-        return self.show_news(told, drawn, chosen)
+        return self.show_news(told, drawn)
 
-    def take_upload(
-        self, request: gr.Request, told: frozenset[int], drawn: Drawn | None, chosen: str, event: gr.EventData
-    ) -> list[Any]:
+    def take_upload(self, request: gr.Request, told: frozenset[int], drawn: Drawn | None, event: gr.EventData) -> list[Any]:
         """Import what was uploaded."""
         self._imports.start_upload(self._uploads.take(self._browser(request), str(event.upload)))
-        return self.show_news(told, drawn, chosen)
+        return self.show_news(told, drawn)
 
     def drop_upload(self, request: gr.Request, event: gr.EventData) -> None:
         """Delete what was uploaded."""
         self._uploads.drop(self._browser(request), str(event.upload))
 
-    def take_path(self, text: str, told: frozenset[int], drawn: Drawn | None, chosen: str) -> list[Any]:
+    def take_path(self, text: str, told: frozenset[int], drawn: Drawn | None) -> list[Any]:
         """Import from a path of the server."""
         self._imports.start_path(text or "")
-        return ["", *self.show_news(told, drawn, chosen)]
+        return ["", *self.show_news(told, drawn)]
 
-    def act(self, told: frozenset[int], drawn: Drawn | None, chosen: str, event: gr.EventData) -> list[Any]:
+    def act(self, told: frozenset[int], drawn: Drawn | None, event: gr.EventData) -> list[Any]:
         """Stop an import, or tell no more of it."""
         number = int(event.number)
         if event.what == "stop":
             self._imports.cancel(number)
         else:
             self._imports.dismiss(number)
-        return self.show_news(told, drawn, chosen)
+        return self.show_news(told, drawn)
 
     def pick(self, told: frozenset[int], drawn: Drawn | None, event: gr.EventData) -> list[Any]:
         """Show a scene's details."""
@@ -120,8 +130,10 @@ class SceneActions:
         self._bench.forget(chosen)
         return [*self.show_news(told, drawn, ""), *self.show_chosen("")]
 
-    def show_news(self, told: frozenset[int], drawn: Drawn | None, chosen: str) -> list[Any]:
-        """Give the values of `ScenesPage.outputs`; what has not changed is left as it is."""
+    def show_news(self, told: frozenset[int], drawn: Drawn | None, chosen: str | None = None) -> list[Any]:
+        """Give the values of `ScenesPage.outputs`, without `chosen` of the same details; what has not changed is left as it is."""
+        if chosen is None:
+            chosen = drawn.chosen if drawn else ""
         # Each is asked for once: what ends meanwhile is shown by the next tick, for which the timer has to go on.
         states, found = self._imports.states(), page.look_up(self._bench, self._cards)
         failures, told = page.new_failures(states, told)
@@ -132,9 +144,10 @@ class SceneActions:
             page.show_cards(self._bench, found, chosen),
             page.show_details(self._bench, found, chosen),
         )
-        now: Drawn = tuple(hashlib.sha256(html.encode()).hexdigest()[:16] for html in shown)
-        before = drawn or ("", "", "")
-        changed = [leave_as_is() if new == old else html for html, new, old in zip(shown, now, before, strict=True)]
+        imported, listed, detailed = (hashlib.sha256(html.encode()).hexdigest()[:16] for html in shown)
+        now = Drawn(chosen, (imported, listed, detailed))
+        before = drawn.digests if drawn else ("", "", "")
+        changed = [leave_as_is() if new == old else html for html, new, old in zip(shown, now.digests, before, strict=True)]
         is_busy = any(one.is_running for one in states) or any(card is None for _, card in found)
         return [told, now, *changed, gr.Timer(active=is_busy)]
 

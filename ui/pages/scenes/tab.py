@@ -25,17 +25,16 @@ TO_DETAILS_SCRIPT = "() => { document.getElementById('mg-scene-details')?.scroll
 def build_scenes_tab(tab: gr.Tab, actions: SceneActions, imports: SceneImports, *, max_bytes: int) -> None:
     """Lay out the page inside `tab`, in whose context this is called, and wire it."""
     page = lay_out_page(imports, max_bytes=max_bytes)
-    looked_at = [page.told, page.drawn, page.details.chosen]
     tab.select(
         actions.open_tab, [page.was_open, page.details.chosen], [page.was_open, *page.outputs(), *page.details.outputs()], **QUIET
     )
-    page.timer.tick(actions.poll, looked_at, page.outputs(), **QUIET)
+    page.timer.tick(actions.poll, [page.told, page.drawn], page.outputs(), **QUIET)
     _wire_bring(page, actions)
     _wire_details(page, actions)
 
 
 def _wire_bring(page: ScenesPage, actions: SceneActions) -> None:
-    bring, looked_at = page.bring, [page.told, page.drawn, page.details.chosen]
+    bring, looked_at = page.bring, [page.told, page.drawn]
     event_of(bring.drop, "uploaded")(actions.take_upload, looked_at, page.outputs(), **QUIET)
     event_of(bring.drop, "dropped")(actions.drop_upload, None, None, **QUIET)
     event_of(bring.imports, "act")(actions.act, looked_at, page.outputs(), **QUIET)

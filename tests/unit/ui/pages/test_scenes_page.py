@@ -215,8 +215,8 @@ def test_an_upload_is_imported_for_its_own_browser_only(parts: Parts, tmp_path: 
     parts.actions.drop_upload(stranger, event)
     for other in (stranger, SimpleNamespace(cookies={}, query_params={})):
         with pytest.raises(UploadError, match="no such upload"):
-            parts.actions.take_upload(other, frozenset(), None, "", event)
-    parts.actions.take_upload(request, frozenset(), None, "", event)
+            parts.actions.take_upload(other, frozenset(), None, event)
+    parts.actions.take_upload(request, frozenset(), None, event)
     for worker in [thread for thread in threading.enumerate() if thread.name.startswith("import-")]:
         worker.join()
     assert parts.imports.states()[0].scene == "attic"
@@ -226,11 +226,11 @@ def test_an_upload_is_imported_for_its_own_browser_only(parts: Parts, tmp_path: 
 def test_a_failed_import_is_one_toast_in_each_page(parts: Parts, toasts: list[str], tmp_path: Path) -> None:
     (tmp_path / "given" / "<img src=x>").mkdir()
     parts.imports.start_path("<img src=x>").join()
-    told, drawn, *_ = parts.actions.poll(frozenset(), None, "")
+    told, drawn, *_ = parts.actions.poll(frozenset(), None)
     assert len(toasts) == 1
     assert "<" not in toasts[0]
     assert "found nothing" in toasts[0]
-    parts.actions.poll(told, drawn, "")
+    parts.actions.poll(told, drawn)
     assert len(toasts) == 1
     request, _ = parts.request()
     parts.actions.open_tab(request, False, "")
@@ -238,12 +238,22 @@ def test_a_failed_import_is_one_toast_in_each_page(parts: Parts, toasts: list[st
 
 
 def test_what_has_not_changed_is_not_sent_again(parts: Parts) -> None:
-    told, drawn, *first, _ = parts.actions.poll(frozenset(), None, "hall")
+    told, drawn, *first, _ = parts.actions.show_news(frozenset(), None, "hall")
     assert all(isinstance(html, str) for html in first[1:])
-    _, again, *second, timer = parts.actions.poll(told, drawn, "hall")
+    _, again, *second, timer = parts.actions.poll(told, drawn)
     assert again == drawn
     assert second == [leave_as_is()] * 3
     assert timer.active is False
+
+
+def test_a_tick_that_is_older_than_a_click_does_not_close_the_details(parts: Parts) -> None:
+    event: Any = SimpleNamespace(scene="hall")
+    told, drawn, *_ = parts.actions.poll(frozenset(), None)
+    picked = parts.actions.pick(told, drawn, event)
+    assert "hall" in picked[4]
+    # The page sent it before it had the answer to the click, and so knew of no details.
+    _, _, *changed, _ = parts.actions.poll(told, picked[1])
+    assert changed == [leave_as_is()] * 3
 
 
 @pytest.mark.parametrize("end", ["import", "card"])
@@ -255,9 +265,9 @@ def test_what_ends_while_the_page_is_drawn_is_shown_by_the_next_tick(
     seen = [None if end == "card" else SceneCard("0"), SceneCard("0"), SceneCard("0")]
     monkeypatch.setattr(parts.imports, "states", lambda: [states.pop(0)] if len(states) > 1 else states)
     monkeypatch.setattr(cards, "get", lambda scene: seen.pop(0) if len(seen) > 1 else seen[0])
-    told, drawn, *_, timer = parts.actions.poll(frozenset(), None, "")
+    told, drawn, *_, timer = parts.actions.poll(frozenset(), None)
     assert timer.active
-    *_, timer = parts.actions.poll(told, drawn, "")
+    *_, timer = parts.actions.poll(told, drawn)
     assert not timer.active
 
 
@@ -279,7 +289,7 @@ def test_buttons_of_imports_act_on_their_own(parts: Parts, monkeypatch: pytest.M
     monkeypatch.setattr(parts.imports, "cancel", lambda number: done.append(("cancel", number)))
     monkeypatch.setattr(parts.imports, "dismiss", lambda number: done.append(("dismiss", number)))
     for what in ("stop", "dismiss"):
-        parts.actions.act(frozenset(), None, "", SimpleNamespace(what=what, number=4.0))  # type: ignore[arg-type]
+        parts.actions.act(frozenset(), None, SimpleNamespace(what=what, number=4.0))  # type: ignore[arg-type]
     assert done == [("cancel", 4), ("dismiss", 4)]
 
 
