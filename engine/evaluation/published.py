@@ -13,6 +13,7 @@ from typing import Literal
 
 from engine.errors import SceneError
 from engine.evaluation.pair_sampling import SamplingSettings
+from engine.evaluation.predictions import Prediction
 from engine.evaluation.run import EvaluationSettings
 from engine.scenes import open_scene
 from engine.scenes.folders import is_folder
@@ -49,19 +50,22 @@ PUBLISHED: Mapping[tuple[str, Role], PublishedScores] = MappingProxyType(
 )
 
 
-def protocol_settings(model: str, *, pairs: int = PAIRS, seed: int = 0) -> EvaluationSettings:
+def protocol_settings(
+    model: str, *, pairs: int = PAIRS, seed: int = 0, given: tuple[Prediction, ...] | None = None
+) -> EvaluationSettings:
     """Return how the original measured: random negatives, its prompt, one order, "same" from one half on.
 
     Args:
         model: The judge.
         pairs: Pairs of each room.
         seed: Seed of the sample.
+        given: The original's own predictions, whose pairs are asked instead of a sample.
 
     Raises:
         MaskError: If there cannot be so many pairs.
     """
     sampling = SamplingSettings(pairs=pairs, negatives="random", seed=seed)
-    return EvaluationSettings(model=model, prompt=PROMPT, sampling=sampling, both_orders=False)
+    return EvaluationSettings(model=model, prompt=PROMPT, sampling=sampling, both_orders=False, given=given)
 
 
 def open_rooms(folder: Path, names: Sequence[str]) -> list[Scene]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from engine.errors import SceneError
 from engine.evaluation.comparison.paired import TRAINED_FIELD
+from engine.evaluation.given_pairs import digest, find_given_pairs
 from engine.evaluation.metrics import Scores, score, to_report
 from engine.evaluation.pair_sampling import SampledPair, SamplingSettings, SeenMask, sample_pairs
 from engine.evaluation.predictions import EvaluationError, Prediction, PredictionWriter, read_predictions
@@ -52,6 +53,7 @@ class EvaluationSettings:
         both_orders: Ask (a, b) and (b, a) and average the logits; False = as the original, in one order.
         ambiguous_above: Probability mass on neither yes nor no above which an answer counts as ambiguous.
         threshold: P(same) from which the answer is "same".
+        given: What was asked before and is asked again instead of a sample; of `sampling` only the seed counts then.
     """
 
     model: str = "base"
@@ -60,6 +62,7 @@ class EvaluationSettings:
     both_orders: bool = True
     ambiguous_above: float = AMBIGUOUS_ABOVE
     threshold: float = USUAL_THRESHOLD
+    given: tuple[Prediction, ...] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a threshold that is none.
@@ -79,7 +82,12 @@ class EvaluationSettings:
             "ambiguous_above": self.ambiguous_above,
             "threshold": self.threshold,
         }
-        return {"scene": scene.name, "frame_size": f"{DEFAULT_WIDTH}x{DEFAULT_HEIGHT}", **own, **asdict(self.sampling)}
+        asked = (
+            asdict(self.sampling)
+            if self.given is None
+            else {"pairs": len(self.given), "given": digest(self.given), "seed": self.sampling.seed}
+        )
+        return {"scene": scene.name, "frame_size": f"{DEFAULT_WIDTH}x{DEFAULT_HEIGHT}", **own, **asked}
 
 
 def evaluate_scene(
@@ -106,11 +114,14 @@ def evaluate_scene(
     Raises:
         EvaluationError: If `folder` holds another run, or is being written by another process.
         SceneError: If the scene has no ground truth.
-        MaskError: If no pairs can be sampled.
+        MaskError: If no pairs can be sampled, or the scene lacks those that are given.
     """
     check_folder(folder, settings, scene)
     frames = frames or FrameSource(scene)
-    pairs = sample_scene(scene, frames, settings.sampling, on_progress=on_progress)
+    if settings.given is None:
+        pairs = sample_scene(scene, frames, settings.sampling, on_progress=on_progress)
+    else:
+        pairs = find_given_pairs(settings.given, see_masks(scene, frames, on_progress=on_progress))
     written = folder / PREDICTIONS
     judge = load() if not written.exists() or len(read_predictions(written)) < len(pairs) else None
     try:
@@ -152,6 +163,17 @@ def sample_scene(
         SceneError: If nothing says which masks are of one object.
         MaskError: If no pairs can be sampled.
     """
+    masks = see_masks(scene, frames, on_progress=on_progress)
+    copies = {} if scene.mesh is None else find_identical_copies(scene.mesh)
+    return sample_pairs(masks, settings, copies=copies, embed=lambda key: color_embedding(frames, key))
+
+
+def see_masks(scene: Scene, frames: FrameSource, *, on_progress: OnProgress = lambda what, done, total: None) -> list[SeenMask]:
+    """Return all masks of a scene whose object is known.
+
+    Raises:
+        SceneError: If nothing says which masks are of one object.
+    """
     masks: list[SeenMask] = []
     for done, frame in enumerate(frames.usable(scene.view_names), start=1):
         masks += _masks_of_objects(scene, frame)
@@ -162,8 +184,7 @@ def sample_scene(
             f"add gt_masks/, set {scene_settings.IDS_SETTING} in {scene_settings.SETTINGS} if equal ids do mean one object, "
             "or evaluate another scene."
         )
-    copies = {} if scene.mesh is None else find_identical_copies(scene.mesh)
-    return sample_pairs(masks, settings, copies=copies, embed=lambda key: color_embedding(frames, key))
+    return masks
 
 
 def _masks_of_objects(scene: Scene, frame: Frame) -> list[SeenMask]:

@@ -56,6 +56,38 @@ def test_ours_stand_beside_the_published(replica: Path, tmp_path: Path) -> None:
     assert MODEL in found["source"]
 
 
+def test_the_pairs_of_stored_predictions_are_asked_again(replica: Path, tmp_path: Path) -> None:
+    first, again = tmp_path / "first", tmp_path / "again"
+    command = ("reproduce", replica, "--model", "base", "--room", "small", "--pairs", 8)
+    assert run_command(*command, "--seed", 5, "--out", first).code == 0
+    # As the original writes them: without our fields, and one pair twice.
+    lines = [json.loads(line) for line in (first / "base" / "small" / "predictions.jsonl").read_text().splitlines()]
+    theirs = [{name: line[name] for name in ("prediction", "gt", "view_i", "view_j", "inst_i", "inst_j")} for line in lines]
+    old = tmp_path / "old" / "small" / "predictions.jsonl"
+    old.parent.mkdir(parents=True)
+    old.write_text("".join(json.dumps(line) + "\n" for line in [*theirs, theirs[0]]))
+    done = run_command(*command, "--pairs-of", tmp_path / "old", "--out", again, "--json")
+    assert done.code == 0, done.err
+    asked, before = (read_predictions(folder / "base" / "small" / "predictions.jsonl") for folder in (again, first))
+    assert [one.pair for one in asked] == [one.pair for one in [*before, before[0]]]
+    assert [one.p_same for one in asked] == pytest.approx([one.p_same for one in [*before, before[0]]], abs=1e-3)
+    assert json.loads(done.out)["rooms"][0]["pairs"] == 9
+
+    # Another list of pairs is another run; a mask that is not there, or another truth, is not believed.
+    assert "other settings" in run_command(*command, "--out", again).err
+    other = {**theirs[0], "gt": 1 - theirs[0]["gt"]}
+    for wrong, sentence in (
+        ([{**theirs[0], "inst_i": 77}], "lacks 1 of the masks that were asked about before (77 in view"),
+        ([other], "by this scene's ground truth"),
+        ([], "holds no pairs"),
+    ):
+        old.write_text("".join(json.dumps(line) + "\n" for line in wrong))
+        refused = run_command(*command, "--pairs-of", tmp_path / "old", "--out", tmp_path / "refused")
+        assert refused.code == 2
+        assert sentence in refused.err
+    assert not (tmp_path / "refused").exists()
+
+
 def broken(replica: Path, tmp_path: Path, fault: str) -> tuple[Path, tuple[str, ...]]:
     """A folder with one thing wrong with it, and the rooms to ask for."""
     folder = tmp_path / "replica"

@@ -18,4 +18,5 @@ STEPS = (
     Step("rendering", "tests.gpu.steps_rendering:compare_renderers", 60, "PyTorch3D against Embree, ms a view"),
     Step("train-command", "tests.gpu.steps_command:run_train_command", 120, "`maskgroup train` from scene to adapter"),
     Step("vllm", "tests.gpu.steps_vllm:compare_served", 180, "vLLM against the local judge: answers, pairs/s"),
+    Step("vllm-classes", "tests.gpu.steps_vllm:compare_classes", 180, "the same with yes and no as classes"),
 )

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from engine.evaluation.given_pairs import read_given_pairs
 from engine.evaluation.metrics import Scores
 from engine.evaluation.published import (
     MODEL,
@@ -49,6 +50,10 @@ def reproduce(
     out: Annotated[Path, typer.Option(help="Folder to write; <out>/<base or tuned>/<room> is what evaluate writes.")] = DEFAULT_OUT,
     pairs: Annotated[int, typer.Option(help="Pairs of each room.")] = PAIRS,
     seed: Annotated[int, typer.Option(help="Seed of the sample; the same seed gives the same pairs.")] = 0,
+    pairs_of: Annotated[
+        Path | None,
+        typer.Option(help="Folder with ROOM/predictions.jsonl, e.g. the original's: its pairs are asked instead of a sample."),
+    ] = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     four_bit: FourBitOption = False,
@@ -63,8 +68,8 @@ def reproduce(
     for name in models.values():
         # Before rooms are read: a mistyped model should not wait for them.
         find_judge(name, own)
-    settings = {role: protocol_settings(name, pairs=pairs, seed=seed) for role, name in models.items()}
     rooms = open_rooms(replica, room or ROOMS)
+    given = {scene.name: read_given_pairs(pairs_of, scene.name) if pairs_of else None for scene in rooms}
     for scene in rooms:
         tell_left_out(scene)
     frames = {scene.name: FrameSource(scene) for scene in rooms}
@@ -77,7 +82,7 @@ def reproduce(
                 scores[scene.name, role] = evaluate_scene(
                     scene,
                     out / role / scene.name,
-                    settings[role],
+                    protocol_settings(name, pairs=pairs, seed=seed, given=given[scene.name]),
                     load,
                     frames=frames[scene.name],
                     trained_on=trained_on,

@@ -30,6 +30,7 @@ ELSEWHERE = {
     "train-command": "test_train_command trains",
     "unsloth": "needs a GPU",
     "vllm": "needs a GPU",
+    "vllm-classes": "needs a GPU",
     "judging-8B": "as 2B when tiny",
     "training-8B": "as 2B when tiny",
 }
