@@ -59,7 +59,7 @@ def find_given_pairs(given: Sequence[Prediction], masks: Sequence[SeenMask]) -> 
             f"The scene lacks {len(missing)} of the masks that were asked about before ({named}); "
             "give the scene that the predictions are of, with all its views and the same ground truth."
         )
-    pairs = [_as_sampled(one, instances) for one in given]
+    pairs = [_as_sampled(i, one, instances) for i, one in enumerate(given)]
     for one, pair in zip(given, pairs, strict=True):
         if one.is_same != pair.is_same:
             told = "one object" if one.is_same else "different objects"
@@ -71,7 +71,9 @@ def find_given_pairs(given: Sequence[Prediction], masks: Sequence[SeenMask]) -> 
     return pairs
 
 
-def _as_sampled(one: Prediction, instances: dict[MaskKey, int]) -> SampledPair:
+def _as_sampled(number: int, one: Prediction, instances: dict[MaskKey, int]) -> SampledPair:
     # The original's negatives are random ones, and it does not say so.
     kind = None if one.is_same else one.negative_kind or "random"
-    return SampledPair(one.pair, instances[one.pair.a], instances[one.pair.b], one.twin, kind)
+    # Without a twin a number that is nobody else's.
+    twin = -1 - number if one.twin is None else one.twin
+    return SampledPair(one.pair, instances[one.pair.a], instances[one.pair.b], twin, kind)

@@ -78,14 +78,14 @@ class SampledPair:
         pair: The masks, in the order shown to the judge; a positive and its twin share mask A.
         instance_a: Instance that mask A shows.
         instance_b: Instance that mask B shows.
-        twin: Number shared by a positive and its negative; None where pairs come alone.
+        twin: Number shared by a positive and its negative.
         negative_kind: None for a positive.
     """
 
     pair: MaskPair
     instance_a: int
     instance_b: int
-    twin: int | None
+    twin: int
     negative_kind: NegativeKind | None
 
     @property
