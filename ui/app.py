@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from fastapi import Depends, FastAPI, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
 
 from db.labels.store import LabelStore
 from db.runs import RunStore
@@ -63,6 +63,7 @@ from ui.stores.blind_votes import VoteBox
 from ui.stores.groupings import GroupingStore
 from ui.theme import make_theme
 from ui.view3d.plotly_view import CLOUD_ROUTE, PLOTLY_ROUTE, room_values
+from ui.web.compressed import send_compressed, send_compressed_file
 from ui.web.gradio_parts import leave_as_is, read_query
 from ui.web.guard import Guard
 from ui.web.hosts import allowed_hosts
@@ -90,6 +91,8 @@ SCENE_CHOOSERS = {
 }
 """The choosers of scenes on all pages, with what each offers besides scenes."""
 STYLE = Path(__file__).parent / "style.css"
+LOGO = Path(__file__).parent / "logo.svg"
+DAY_S = 86_400
 
 
 def build_workbench(settings: Settings) -> Workbench:
@@ -233,6 +236,7 @@ def mount_pages(app: FastAPI, blocks: gr.Blocks, sessions: PageSessions, streams
         path="/",
         theme=make_theme(),
         css_paths=STYLE,
+        favicon_path=LOGO,
         footer_links=[],
         run_history=False,
         show_error=True,
@@ -244,21 +248,21 @@ def mount_pages(app: FastAPI, blocks: gr.Blocks, sessions: PageSessions, streams
 
 def add_routes(app: FastAPI, bench: Workbench) -> None:
     """Serve Plotly's script from its package, and each scene's room as JSON."""
-    plotly = resources.files("plotly") / "package_data" / "plotly.min.js"
+    plotly = Path(str(resources.files("plotly") / "package_data" / "plotly.min.js"))
 
     @app.get(PLOTLY_ROUTE)
-    def send_plotly() -> Response:
-        return FileResponse(str(plotly), media_type="text/javascript", headers={"Cache-Control": "max-age=86400"})
+    def send_plotly(request: Request) -> Response:
+        return send_compressed_file(request, plotly, "text/javascript", max_age_s=DAY_S)
 
     @app.get(CLOUD_ROUTE + "{scene:path}")
-    def send_cloud(scene: str) -> Response:
+    def send_cloud(request: Request, scene: str) -> Response:
         try:
             cloud = bench.room(scene)
         except MaskgroupError as error:
             return JSONResponse({"error": str(error)}, status_code=404)
         if cloud is None:
             return JSONResponse({"error": "This scene has no mesh, depth or poses, so there is no 3D view."}, status_code=404)
-        return Response(to_json_text(room_values(cloud)), media_type="application/json")
+        return send_compressed(request, to_json_text(room_values(cloud)), "application/json")
 
 
 def _warm_up(bench: Workbench, groupings: GroupingRuns) -> None:
