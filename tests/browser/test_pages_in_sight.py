@@ -10,6 +10,7 @@ from tests.browser.watched_page import watched_page
 
 pytestmark = pytest.mark.browser
 
+PAGES = 8
 SIZES = [(1280, 800), (390, 844), (640, 400)]
 """A laptop, a phone, and the laptop at twice the size."""
 
@@ -90,6 +91,10 @@ def test_the_tab_key_opens_nothing(chromium: Browser, app_address: str) -> None:
 
 def test_the_verdict_stands_beside_the_masks_on_a_phone_and_nothing_jumps(chromium: Browser, app_address: str) -> None:
     page = open_page(chromium, app_address, 390, 844, "#mg-verdict .mg-headline")
+    # All pages can be seen, none behind "…".
+    for tab in page.get_by_role("tablist").get_by_role("tab").all():
+        expect(tab).to_be_in_viewport()
+    assert page.get_by_role("tablist").get_by_role("tab").count() == PAGES
     view = page.locator("#mg-image-a").bounding_box()
     verdict = page.locator("#mg-verdict .mg-headline").first.bounding_box()
     assert view is not None

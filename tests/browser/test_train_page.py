@@ -16,6 +16,7 @@ from tests.browser.app_process import WAIT_MS, running_app
 from tests.browser.held_answers import answers_held
 from tests.browser.watched_page import watched_page
 from tests.training_room import write_training_room
+from ui.pages.train.handlers import SHOWN_PAIRS
 
 pytestmark = pytest.mark.browser
 
@@ -62,6 +63,8 @@ def test_click_trains_judges_promotes_and_survives_reload_and_restart(
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     set_small(page, pairs="24", epochs="1", frozen="12")
+    expect(page.locator("#mg-train-usable")).to_contain_text("No corrections yet")
+    expect(page.locator("#mg-train-delete")).to_be_hidden()
     page.locator("#mg-train-promotion input").click()
     page.get_by_role("option", name="always").click()
     page.locator("#mg-train-start").click()
@@ -77,6 +80,11 @@ def test_click_trains_judges_promotes_and_survives_reload_and_restart(
     expect(page.locator("#mg-train-curves figure")).to_have_count(2)
     expect(page.locator("#mg-train-counts")).to_contain_text("pairs to learn from")
     expect(page.locator("#mg-train-sheet img")).to_be_visible()
+    done = runs.find("training", "run-1")
+    assert done is not None
+    changed = done.result["verdict"]["mcnemar"]
+    shown = sum(min(changed[kind], SHOWN_PAIRS) for kind in ("fixed", "broken"))
+    expect(page.locator("#mg-train-changed figure")).to_have_count(shown)
     page.screenshot(path=tmp_path / "train.png", full_page=True)
 
     choose_run(page, "before")

@@ -85,7 +85,7 @@ _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
         Action.CORRECT: "merge reject undo",
     },
     "TrainActions": {
-        Action.LOOK: "open_page poll pick preview compare suggest_rate",
+        Action.LOOK: "open_page poll pick preview compare suggest_rate say_usable show_changed",
         Action.TRAIN: "start cancel resume",
         Action.PROMOTE: "promote roll_back",
         Action.DELETE: "delete",

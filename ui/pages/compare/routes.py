@@ -6,9 +6,10 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
 
 from engine.errors import MaskgroupError
+from ui.components.changed_pairs import Flip
 from ui.pages.compare import handlers as page
 from ui.pages.compare import share
-from ui.pages.compare.flips import FLIPS, Flip, list_flips
+from ui.pages.compare.flips import FLIPS, list_flips
 from ui.services.comparison_runs import ComparisonRuns
 from ui.services.workbench import Workbench
 

@@ -22,9 +22,10 @@ from engine.evaluation.predictions import Prediction
 from engine.judging.sources import TUNED
 from engine.strict_json import to_json_text
 from engine.types import UInt8Array
+from ui.components.changed_pairs import Flip, to_jpeg_url
 from ui.components.plot_scripts import THEME_SCRIPT
 from ui.components.templates import Source, render
-from ui.pages.compare.flips import Flip, caption_html, to_jpeg_url
+from ui.pages.compare.flips import caption_html
 from ui.pages.compare.plots import make_plots, read_beside
 from ui.pages.compare.words import grouping_html, headline_html, table_html
 from ui.services.judges import Judges

@@ -45,6 +45,14 @@ class TrainActions:
         """Propose a learning rate for the model that was chosen."""
         return page.rate_for(model, self._bench, self._registry)
 
+    def say_usable(self, scenes: Sequence[str], use_labels: bool) -> str:
+        """Say how many corrections could be used."""
+        return page.say_usable(self._bench, scenes, use_labels=use_labels)
+
+    def show_changed(self, current: str | None) -> str:
+        """Show answers that the shown run changed."""
+        return page.show_changed(self._bench, self._registry, current)
+
     def start(self, given_name: str, *values: Any) -> list[Any]:
         """Start a training; its name is taken out of the form."""
         config = read_form(values, self._bench, self._registry)
@@ -150,6 +158,7 @@ class TrainActions:
             gr.update(choices=[IMPROVED, *((name, name) for name in models)]),
             gr.update(choices=models),
             gr.update(interactive=self._registry.tuned() is not None),
+            gr.update(visible=bool(runs)),
         ]
 
     def _show_all(self, runs: Sequence[Run], current: str | None) -> list[Any]:
@@ -161,7 +170,7 @@ class TrainActions:
         return [current, *self._show_run(runs, current), *listed, chosen or "", _note_of(runs, current)]
 
 
-LIST_VALUES = 6
+LIST_VALUES = 7
 """How many values `ListSection.outputs` takes."""
 
 

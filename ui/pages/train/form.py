@@ -114,6 +114,7 @@ class FormSection:
 
     Attributes:
         preset: One of `PRESETS`, which sets some of the settings.
+        usable: How many corrections could be used.
     """
 
     settings: TrainForm
@@ -121,6 +122,7 @@ class FormSection:
     name: gr.Textbox
     start: gr.Button
     preview: gr.Button
+    usable: gr.HTML
 
 
 def lay_out_form(bench: Workbench, registry: Registry) -> FormSection:
@@ -133,6 +135,7 @@ def lay_out_form(bench: Workbench, registry: Registry) -> FormSection:
         judged = gr.Dropdown(judges, value=HELD_BACK, label="Judge it by", elem_id="mg-train-judged", scale=2)
         start = gr.Button("Retrain", variant="primary", elem_id="mg-train-start", scale=1)
         preview = gr.Button("Look at the data first", elem_id="mg-train-preview", scale=1)
+    usable = gr.HTML(elem_id="mg-train-usable")
     preset = gr.Radio(list(PRESETS), value="usual", label="How thoroughly", elem_id="mg-train-preset")
     with gr.Accordion("Settings", open=False, elem_id="mg-train-settings"):
         with gr.Row():
@@ -178,7 +181,7 @@ def lay_out_form(bench: Workbench, registry: Registry) -> FormSection:
         four_bit=four_bit,
         seed=seed,
     )
-    return FormSection(settings, preset, name, start, preview)
+    return FormSection(settings, preset, name, start, preview, usable)
 
 
 def _whole(label: str, value: int, *, least: int = 1, elem_id: str | None = None) -> gr.Number:

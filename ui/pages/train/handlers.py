@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,12 +15,14 @@ from engine.errors import MaskgroupError, RunError
 from engine.evaluation.comparison.paired import SceneComparison
 from engine.strict_json import to_json_text
 from finetune.config import default_rate
+from finetune.data.corrections import take_decided
 from finetune.runs.base_choice import choose_models
 from finetune.runs.events import Event
 from finetune.runs.figures import COMPARE, CURVE, HEADLINE, headline, warn_of_seen
 from finetune.runs.model_card import name_of
 from finetune.runs.processes import WorkerState
 from finetune.runs.registry import Registry
+from ui.components.changed_pairs import show_proof
 from ui.components.templates import render, render_line
 from ui.services.workbench import Workbench
 
@@ -57,6 +60,11 @@ COUNT_WORDS = {
     "left out, stale": "of those, stale: their masks are not there now",
 }
 LOG_LINES = 200
+NO_CORRECTIONS = (
+    "No corrections yet, so it would learn from pairs made from these scenes only. What you say on Judge and Review counts here."
+)
+SHOWN_PAIRS = 5
+"""Pairs that a training put right, and as many that it got wrong, below its verdict."""
 SPARK = (84, 20)
 
 
@@ -177,6 +185,46 @@ def _line(steps: Sequence[int], rows: Sequence[Event], value: str, name: str, co
 
 def _shown(value: float) -> float | None:
     return round(value, 4) if math.isfinite(value) else None
+
+
+def say_usable(bench: Workbench, scenes: Sequence[str], *, use_labels: bool) -> str:
+    """Return how many corrections a training could learn from, and why not from the others, in a sentence.
+
+    Args:
+        bench: Has the labels.
+        scenes: Names of the scenes that it would train on.
+        use_labels: Whether the form lets it use corrections.
+    """
+    settled = bench.labels.settled()
+    if not use_labels:
+        return f"The settings leave corrections out ({len(settled):,} there)." if settled else ""
+    if not settled:
+        return NO_CORRECTIONS
+    decided, undecided = take_decided(one for one in settled if one.scene in scenes)
+    stale = {scene: bench.stale_pairs(scene, [one.pair for one in decided if one.scene == scene]) for scene in scenes}
+    gone = sum(one.pair in stale[one.scene] for one in decided)
+    reasons = Counter(one.reason for one in undecided)
+    left_out = [
+        (sum(one.scene not in scenes for one in settled), "in scenes that are not chosen"),
+        (gone, "on masks that are not there now"),
+        *((count, f"because {reason}") for reason, count in sorted(reasons.items())),
+    ]
+    why = "; ".join(f"{count:,} {words}" for count, words in left_out if count)
+    return f"{len(decided) - gone:,} of {len(settled):,} corrections can be used{f' (not {why})' if why else ''}."
+
+
+def show_changed(bench: Workbench, registry: Registry, name: str | None) -> str:
+    """Return pairs that a training put right and got wrong, as HTML; "" of one that has not been judged."""
+    run = next((run for run in registry.list() if run.name == name), None)
+    if run is None or not run.result.get("verdict"):
+        return ""
+    try:
+        *_, found = registry.compare("base", run.name)
+    except MaskgroupError:
+        # Its answers are gone; the verdict says what they were.
+        return ""
+    names = name_of(str(run.config.get("parent", "base"))), run.name
+    return show_proof(bench, names, found.fixed, found.broken, most=SHOWN_PAIRS)
 
 
 def show_counts(counts: Mapping[str, int]) -> str:

@@ -22,6 +22,7 @@ class RunSection:
         shown: Its name.
         sheet_of: Run whose sample sheet is on the page already, None = none.
         timer: Ticks while a run is under way.
+        changed: Answers that the run changed; follows `verdict` by an event of its own, as pictures take a moment.
     """
 
     shown: gr.State
@@ -31,6 +32,7 @@ class RunSection:
     cancel: gr.Button
     resume: gr.Button
     verdict: gr.HTML
+    changed: gr.HTML
     curves: gr.HTML
     counts: gr.HTML
     sheet: gr.Image
@@ -57,11 +59,13 @@ class ListSection:
     """All runs, and what can be done with the picked one.
 
     Attributes:
+        rows: What can be done with runs; hidden while there are none.
         on_screen: Run whose note and results are on the screen; hidden in the page.
         kept_note: A note that the server has, and `kept_note_of`, the run that it is about; hidden in the page.
     """
 
     table: gr.HTML
+    rows: gr.Column
     picked: gr.Dropdown
     promote: gr.Button
     back: gr.Button
@@ -79,7 +83,8 @@ class ListSection:
 
     def outputs(self, form: FormSection) -> list[Component]:
         """Return what follows the list of runs, the form's choosers of models among it, in the same way."""
-        return [self.table, self.picked, self.other, form.settings.parent, form.settings.model, self.back]
+        rows: Component = self.rows  # pyright: ignore[reportAssignmentType]  # gradio: blocks too
+        return [self.table, self.picked, self.other, form.settings.parent, form.settings.model, self.back, rows]
 
     def of_picked(self) -> list[Component]:
         """Return what can be done with a picked run, and with nothing else."""
@@ -95,6 +100,7 @@ def lay_out_run() -> RunSection:
         cancel = gr.Button("Cancel", elem_id="mg-train-cancel", visible=False, scale=0, min_width=110)
         resume = gr.Button("Resume", elem_id="mg-train-resume", visible=False, scale=0, min_width=110)
     verdict = gr.HTML(elem_id="mg-train-verdict")
+    changed = gr.HTML(elem_id="mg-train-changed")
     curves = gr.HTML(html_template='<div class="mg-plots"></div>', js_on_load=PLOTS_SCRIPT, elem_id="mg-train-curves")
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
@@ -111,7 +117,7 @@ def lay_out_run() -> RunSection:
             )
     with gr.Accordion("Log", open=False):
         log = gr.Textbox(show_label=False, lines=8, max_lines=20, interactive=False, elem_id="mg-train-log")
-    return RunSection(shown, sheet_of, timer, progress, cancel, resume, verdict, curves, counts, sheet, log)
+    return RunSection(shown, sheet_of, timer, progress, cancel, resume, verdict, changed, curves, counts, sheet, log)
 
 
 def lay_out_list() -> ListSection:
@@ -119,21 +125,23 @@ def lay_out_list() -> ListSection:
     on_screen, kept_note, kept_note_of = (gr.Textbox(visible="hidden") for _ in range(3))
     gr.Markdown("## All trainings")
     table = gr.HTML(elem_id="mg-train-table")
-    with gr.Row(elem_classes="mg-bar-row"):
-        picked = gr.Dropdown([], label="Run", elem_id="mg-train-run", scale=2)
-        promote = gr.Button("Use it as the tuned model", elem_id="mg-train-promote", interactive=False)
-        back = gr.Button("Go back to the one before", elem_id="mg-train-back", interactive=False)
-        delete = gr.Button("Delete", elem_id="mg-train-delete", interactive=False)
-    with gr.Row(elem_classes="mg-bar-row"):
-        other = gr.Dropdown([BEATEN], value=BEATEN[1], label="Compare with", elem_id="mg-train-other")
-        compare = gr.Button("Compare", elem_id="mg-train-compare", interactive=False)
-        note = gr.Textbox(label="Note", max_lines=1, max_length=2000, elem_id="mg-train-note")
-        export = gr.Button("Export adapter", elem_id="mg-train-export", interactive=False)
-        merge = gr.Button("Export whole model", elem_id="mg-train-merged", interactive=False)
+    with gr.Column(visible=False) as rows:
+        with gr.Row(elem_classes="mg-bar-row"):
+            picked = gr.Dropdown([], label="Run", elem_id="mg-train-run", scale=2)
+            promote = gr.Button("Use it as the tuned model", elem_id="mg-train-promote", interactive=False)
+            back = gr.Button("Go back to the one before", elem_id="mg-train-back", interactive=False)
+            delete = gr.Button("Delete", elem_id="mg-train-delete", interactive=False)
+        with gr.Row(elem_classes="mg-bar-row"):
+            other = gr.Dropdown([BEATEN], value=BEATEN[1], label="Compare with", elem_id="mg-train-other")
+            compare = gr.Button("Compare", elem_id="mg-train-compare", interactive=False)
+            note = gr.Textbox(label="Note", max_lines=1, max_length=2000, elem_id="mg-train-note")
+            export = gr.Button("Export adapter", elem_id="mg-train-export", interactive=False)
+            merge = gr.Button("Export whole model", elem_id="mg-train-merged", interactive=False)
     exported = gr.File(label="Download", visible=False, elem_id="mg-train-file")
     compared = gr.HTML(elem_id="mg-train-compared")
     return ListSection(
         table=table,
+        rows=rows,
         picked=picked,
         promote=promote,
         back=back,

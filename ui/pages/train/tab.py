@@ -65,11 +65,12 @@ class TrainPage:
 
 def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> None:
     """Lay out the page as a tab inside `demo` and wire it."""
-    with gr.Tab("Retrain", id=TRAIN_TAB):
+    with gr.Tab("Retrain", id=TRAIN_TAB) as tab:
         gr.Markdown(INTRODUCTION)
         page = TrainPage(lay_out_form(bench, registry), lay_out_run(), lay_out_list())
     actions = TrainActions(bench, registry)
     _wire_form(page, actions)
+    _wire_usable(demo, tab, page, actions)
     _wire_run(page, actions)
     _wire_picked(page, actions)
     kept = page.form.settings.kept()
@@ -88,10 +89,21 @@ def _wire_form(page: TrainPage, actions: TrainActions) -> None:
     form.preview.click(actions.preview, settings.inputs(), [page.run.counts, page.run.sheet], **SLOW)
 
 
+def _wire_usable(demo: gr.Blocks, tab: gr.Tab, page: TrainPage, actions: TrainActions) -> None:
+    settings = page.form.settings
+    # Labels may have been given on other pages since.
+    events = [demo.load, tab.select, settings.on.change, settings.use_labels.change]
+    chosen = [settings.on, settings.use_labels]
+    gr.on(  # pyright: ignore[reportUnknownMemberType]  # gradio: untyped validator
+        events, actions.say_usable, chosen, page.form.usable, trigger_mode="always_last", **QUIET
+    )
+
+
 def _wire_run(page: TrainPage, actions: TrainActions) -> None:
     run = page.run
     run.timer.tick(actions.poll, [run.shown, run.sheet_of], [*run.outputs(), *page.list_outputs()], **VIEWING)
     run.cancel.click(actions.cancel, run.shown, None, **QUIET)
+    run.verdict.change(actions.show_changed, run.shown, run.changed, trigger_mode="always_last", **QUIET)
     run.resume.click(actions.resume, run.shown, page.outputs(), **VIEWING)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,15 +14,22 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from db.labels.store import LabelStore
+from db.labels.store import LabelStore, NewLabel
 from db.runs import Run, RunStatus, RunStore
 from db.schema.session import open_database
 from engine.errors import RunError
+from engine.evaluation.pair_sampling import SampledPair
+from engine.evaluation.predictions import PredictionWriter
+from engine.evaluation.result_files import PREDICTIONS
+from engine.evaluation.run import to_prediction
+from engine.types import Decision, MaskKey, MaskPair, Verdict
+from finetune.run_folder import AFTER, BEFORE
 from finetune.runs.events import Event
 from finetune.runs.processes import WorkerState
 from finetune.runs.promotion import judge_names, name_behind, promote
 from finetune.runs.registry import Registry
 from tests.stub_judge import StubJudge
+from tests.tiny_room import BLUE_BOX, NAME, RED_BOX, VIEWS, write_tiny_room
 from ui.pages.train import handlers as page
 from ui.pages.train.actions import TrainActions
 from ui.services.judges import Judges
@@ -159,6 +167,61 @@ def test_who_was_trained_on_what_judges_it_is_marked() -> None:
     assert "base was trained on &lt;attic&gt;, on which it is measured here: its figures flatter it." in words
     assert "run-1 was trained on cellar, barn, on which it is measured here" in words
     assert "was trained on" not in page.show_verdict(run_of(verdict=VERDICT))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Workbench:
+    folder = write_tiny_room(tmp_path / "scenes")
+    return Workbench(folder.parent, LabelStore(open_database(str(tmp_path / "labels.db"))), StubJudge)
+
+
+def test_corrections_that_can_be_used_are_counted_and_the_others_explained(bench: Workbench) -> None:
+    def usable(*scenes: str, use_labels: bool = True) -> str:
+        return page.say_usable(bench, scenes, use_labels=use_labels)
+
+    assert "No corrections yet" in usable(NAME)
+    assert usable(NAME, use_labels=False) == ""
+    masks = [MaskKey(view, mask) for view in VIEWS[:2] for mask in (RED_BOX, BLUE_BOX)]
+    said: list[tuple[str, MaskKey, MaskKey, Decision]] = [
+        (NAME, masks[0], masks[2], "same"),
+        (NAME, masks[0], masks[3], "different"),
+        (NAME, masks[1], masks[2], "unsure"),
+        (NAME, masks[0], MaskKey(VIEWS[1], 77), "same"),
+        ("attic", masks[0], masks[2], "same"),
+    ]
+    for scene, a, b, decision in said:
+        bench.labels.add(NewLabel("me", scene, MaskPair(a, b), decision))
+    assert usable(NAME) == (
+        "2 of 5 corrections can be used (not 1 in scenes that are not chosen; 1 on masks that are not there now; "
+        "1 because nobody could tell)."
+    )
+    assert usable() == "0 of 5 corrections can be used (not 5 in scenes that are not chosen)."
+    assert usable(NAME, use_labels=False) == "The settings leave corrections out (5 there)."
+
+
+def answer_pairs(folder: Path, right: Sequence[bool]) -> None:
+    """Write predictions about pairs of the tiny room, all of which are the same, as a training does."""
+    (folder / NAME).mkdir(parents=True)
+    with PredictionWriter(folder / NAME / PREDICTIONS) as writer:
+        for i, (is_right, mask) in enumerate(zip(right, (RED_BOX, BLUE_BOX), strict=True)):
+            pair = SampledPair(MaskPair(MaskKey(VIEWS[0], mask), MaskKey(VIEWS[1], mask)), 1, 1, i, None)
+            verdict = Verdict(0.9 if is_right else 0.2, 0.0, "m", "original@1", 0.1)
+            writer.append(to_prediction(i, pair, verdict, None, ambiguous_above=0.5))
+
+
+def test_answers_that_a_training_changed_are_shown(bench: Workbench, tmp_path: Path) -> None:
+    runs = RunStore(bench.labels.database)
+    registry = Registry(runs, tmp_path / "runs")
+    run = runs.add("training", "run-1", config={"parent": "base"})
+    assert page.show_changed(bench, registry, "run-1") == page.show_changed(bench, registry, None) == ""
+    runs.update(run.id, status="done", result={"verdict": VERDICT})
+    assert page.show_changed(bench, registry, "run-1") == "", "its answers are gone"
+    answer_pairs(registry.folder("run-1") / BEFORE, [False, True])
+    answer_pairs(registry.folder("run-1") / AFTER, [True, False])
+    html = page.show_changed(bench, registry, "run-1")
+    assert html.count("<figure") == 2
+    assert html.index("1 put right by run-1") < html.index("base different 20%") < html.index("1 got wrong by run-1")
+    assert "mask 1 of view" in html
 
 
 class Ending(Registry):
