@@ -176,7 +176,7 @@ def see_masks(scene: Scene, frames: FrameSource, *, on_progress: OnProgress = la
     """
     masks: list[SeenMask] = []
     for done, frame in enumerate(frames.usable(scene.view_names), start=1):
-        masks += _masks_of_objects(scene, frame)
+        masks += masks_of_objects(scene, frame)
         on_progress("reading views", done, len(scene.view_names))
     if not masks and not scene.mask_ids_are_instances:
         raise SceneError(
@@ -187,7 +187,7 @@ def see_masks(scene: Scene, frames: FrameSource, *, on_progress: OnProgress = la
     return masks
 
 
-def _masks_of_objects(scene: Scene, frame: Frame) -> list[SeenMask]:
+def masks_of_objects(scene: Scene, frame: Frame) -> list[SeenMask]:
     """Return the masks of a view whose object is known; of stored ground truth, the object that most of a mask's pixels show."""
     if scene.mask_ids_are_instances:
         return [SeenMask(MaskKey(frame.view, mask), mask, area) for mask, area in frame.mask_areas.items()]

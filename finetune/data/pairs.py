@@ -29,11 +29,28 @@ Miner = Callable[[ScenePool, Sequence[MaskPair]], Sequence[float]]
 
 FROZEN_SEED = 90210
 """The evaluation pairs do not depend on the run's seed: all runs on the same scenes are judged on the same pairs."""
-MINED_SHARE, RANDOM_SHARE = 0.4, 0.2
-"""Of hard negatives: what the judge gets most wrong, and any other object; the rest is of the same class."""
 STALE = "the scene has no such mask any more"
 CANDIDATES = 3
 """Negatives that the judge is asked about for each one that is mined."""
+
+
+@dataclass(frozen=True)
+class NegativeMix:
+    """How negatives are found, each a share in [0, 1]; the rest is any other object.
+
+    Attributes:
+        mined: What the judge to beat gets most wrong; look-alikes where no judge is asked.
+        alike: Of the same class, or the nearest in colour.
+    """
+
+    mined: float
+    alike: float
+
+
+TRAINING_MIX: Mapping[NegativeChoice, NegativeMix] = {"hard": NegativeMix(0.4, 0.4), "random": NegativeMix(0.0, 0.0)}
+HELD_OUT_MIX = NegativeMix(0.0, 0.5)
+"""As in the frozen pairs, whatever is trained on: the calibration fitted on held-out pairs takes their mix for the world's, and
+with harder ones it would answer "different" too often."""
 
 
 @dataclass(frozen=True)
@@ -134,9 +151,9 @@ def build_data_set(
     evaluation = _evaluation_pairs(pools, frozen_labels, settings.evaluation_pairs)
     taken = {(pair.scene, pair.pair.canonical()) for pair in kept}
     wanted = [max(settings.pairs // 2 - sum(pair.is_same == side for pair in kept), 0) for side in (True, False)]
-    generated = _generate(pools, "training", wanted, settings.negatives, settings.seed, taken, mine)
+    generated = _generate(pools, "training", wanted, TRAINING_MIX[settings.negatives], settings.seed, taken, mine)
     half = settings.validation_pairs // 2
-    validation = _generate(pools, "validation", [half, half], settings.negatives, FROZEN_SEED, set(), None)
+    validation = _generate(pools, "validation", [half, half], HELD_OUT_MIX, FROZEN_SEED, set(), None)
     training = [*kept, *generated]
     if not any(pair.is_same for pair in training) or all(pair.is_same for pair in training):
         raise RunError(
@@ -239,7 +256,7 @@ def _generate(
     pools: Sequence[ScenePool],
     part: Part,
     wanted: Sequence[int],
-    negatives: NegativeChoice,
+    mix: NegativeMix,
     seed: int,
     taken: set[tuple[str, MaskPair]],
     mine: Miner | None,
@@ -254,7 +271,7 @@ def _generate(
         share = [round(float(end) * total) - before for total, before in zip(wanted, done, strict=True)]
         done = [before + now for before, now in zip(done, share, strict=True)]
         known = {pair for scene, pair in taken if scene == pool.name}
-        made += _draw(pool, part, share[0], share[1], negatives, seed, mine, known)
+        made += _draw(pool, part, share[0], share[1], mix, seed, mine, known)
     return made
 
 
@@ -263,7 +280,7 @@ def _draw(
     part: Part,
     positives: int,
     negatives: int,
-    choice: NegativeChoice,
+    mix: NegativeMix,
     seed: int,
     mine: Miner | None,
     known: set[MaskPair],
@@ -279,9 +296,9 @@ def _draw(
     easy = [p.pair for p in drawn if not p.is_same]
     mined: list[MaskPair] = []
     alike: list[MaskPair] = []
-    if choice == "hard":
-        want_mined = round(MINED_SHARE * negatives) if mine is not None else 0
-        want_alike = negatives - want_mined - round(RANDOM_SHARE * negatives)
+    want_mined = round(mix.mined * negatives) if mine is not None else 0
+    want_alike = round((mix.mined + mix.alike) * negatives) - want_mined
+    if want_mined or want_alike:
         hard = _unlike(pool, part, want_alike + CANDIDATES * want_mined // 2, "hard", seed + 1, known)
         alike, candidates = hard[:want_alike], hard[want_alike:]
         if mine is not None and want_mined:

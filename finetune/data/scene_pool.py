@@ -15,7 +15,7 @@ from typing import Literal
 
 from engine.errors import MaskgroupError
 from engine.evaluation.pair_sampling import SeenMask, class_of
-from engine.evaluation.run import color_embedding
+from engine.evaluation.run import color_embedding, masks_of_objects
 from engine.grouping.pipeline import GroupingOptions, group_scene
 from engine.scenes import open_scene
 from engine.types import Float32Array, MaskKey, UInt8Array
@@ -90,15 +90,16 @@ def open_pool(folder: Path, *, role: Role, style: PictureStyle = "on_black") -> 
     areas: dict[MaskKey, int] = {}
     crops: dict[MaskKey, UInt8Array] = {}
     vectors: dict[MaskKey, Float32Array] = {}
+    object_of: dict[MaskKey, int] = {}
     for frame in frames.usable(scene.view_names):
         for mask, area in frame.mask_areas.items():
             key = MaskKey(frame.view, mask)
             areas[key] = area
             crops[key] = show_mask(frame, key, style=style)
             vectors[key] = color_embedding(frames, key)
-    if scene.mask_ids_are_instances:
+        object_of |= {seen.key: seen.instance for seen in masks_of_objects(scene, frame)}
+    if object_of:
         origin: Origin = "truth"
-        object_of = {key: key.mask for key in areas}
         copies = {} if scene.mesh is None else find_identical_copies(scene.mesh)
     else:
         object_of, copies = find_confident_groups(frames), {}

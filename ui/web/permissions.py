@@ -34,7 +34,7 @@ class Action(Enum):
     CHANGE_HISTORY = "change rows of the history"
     VOTE = "vote in a blind test"
     SETTLE = "settle pairs on which people disagree"
-    SHARE_OUT = "choose which pairs go to whom"
+    SHARE_OUT = "choose which pairs go to whom, and what people who label are told"
     IMPORT = "import scenes, or stop that"
     CHANGE_SCENE = "rename or remove a scene"
     GROUP = "group a scene, or stop that"
@@ -74,7 +74,7 @@ _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
     "build_history_tab": {Action.LOOK: "find select open_tab", Action.CHANGE_HISTORY: "changer.change"},
     "build_people_tab": {
         Action.LOOK: "open_page refresh show_next",
-        Action.SHARE_OUT: "choose_share",
+        Action.SHARE_OUT: "choose_share instruct",
         Action.SETTLE: "settler.settle",
     },
     "GroupingActions": {

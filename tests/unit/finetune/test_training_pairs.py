@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,10 +13,12 @@ from PIL import Image
 
 from engine.errors import RunError
 from engine.types import Decision, MaskKey, MaskPair
+from finetune.config import NegativeChoice
 from finetune.data.corrections import SettledPair, read_corrections, take_decided, write_corrections
 from finetune.data.pairs import DataSet, DataSettings, build_data_set
 from finetune.data.sample_sheet import DIFFERENT_RGB, SAME_RGB, choose_samples, draw_sheet
 from finetune.data.scene_pool import ScenePool, divide, open_pool
+from tests.boxes_room import write_boxes
 from tests.tiny_room import write_tiny_room
 from tests.training_room import open_room, write_training_room
 
@@ -75,6 +79,33 @@ def test_pairs_are_balanced_distinct_and_right(pool: ScenePool, data: DataSet) -
         assert pair.is_same == (a == b)
         assert pair.is_same or a not in pool.copies or pool.copies.get(b) != pool.copies[a]
     assert {"look_alike", "mined", "random"} <= {pair.kind for pair in data.training}
+
+
+@pytest.mark.parametrize("negatives", ["hard", "random"])
+def test_held_out_pairs_have_the_mix_of_the_frozen_pairs(pool: ScenePool, negatives: NegativeChoice) -> None:
+    data = build_data_set([pool], [], replace(SETTINGS, negatives=negatives), mine=None)
+    kinds = Counter(pair.kind for pair in data.validation)
+    assert kinds == {"positive": 10, "look_alike": 5, "random": 5}
+    assert len({pair.pair.canonical() for pair in data.validation}) == 20
+
+
+def test_stored_ground_truth_counts_as_that(tmp_path: Path) -> None:
+    """Masks whose numbers say nothing, as a segmenter gives them, beside `gt_masks/`."""
+    write_boxes(tmp_path / "whole", views=4, grid=(3, 4), cell=(50, 50), box=(24, 24), of_a_class=1)
+    folder, rng = tmp_path / "cells", np.random.default_rng(0)
+    for name in ("color", "masks", "gt_masks"):
+        (folder / name).mkdir(parents=True)
+    for view in map(str, range(4)):
+        shutil.copy(tmp_path / "whole" / view / "rgb.png", folder / "color" / f"{view}.png")
+        objects = np.load(tmp_path / "whole" / view / "instance_mask.npy")
+        ids, numbers = np.unique(objects, return_inverse=True)
+        masks = np.concatenate([[0], rng.permutation(len(ids) - 1) + 1])[numbers.reshape(objects.shape)]
+        for name, values in (("masks", masks), ("gt_masks", np.maximum(objects, 0))):
+            Image.fromarray(values.astype(np.uint16)).save(folder / name / f"{view}.png")
+    found = open_room(folder, "both")
+    assert found.origin == "truth"
+    assert len(found.object_of) == 4 * 12
+    assert set(found.parts.values()) == {"training", "validation", "evaluation"}
 
 
 def test_mined_negatives_are_what_the_judge_gets_most_wrong(pool: ScenePool) -> None:

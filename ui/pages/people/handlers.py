@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from db.labels.agreement import Agreement, measure_agreement
 from db.labels.audit import Disagreement, find_disagreements
-from db.labels.choices import OVERLAP_SHARE
+from db.labels.choices import INSTRUCTIONS, MAX_INSTRUCTIONS, OVERLAP_SHARE
 from db.labels.store import Label, NewLabel
 from engine.errors import LabelError
 from engine.types import Decision
@@ -84,6 +84,20 @@ def set_overlap_share(service: ReviewService, percent: float) -> None:
     if not 0 <= percent <= 100:
         raise LabelError(f"The share is {percent} %, expected 0 to 100.")
     service.choices.set_number(OVERLAP_SHARE, percent / 100)
+
+
+def instructions(service: ReviewService) -> str:
+    """Return what people who label are told."""
+    return service.choices.text(INSTRUCTIONS)
+
+
+def set_instructions(service: ReviewService, text: str) -> None:
+    """Say what people who label are told, for everybody.
+
+    Raises:
+        LabelError: If the text is too long.
+    """
+    service.choices.set_text(INSTRUCTIONS, text.strip(), most=MAX_INSTRUCTIONS)
 
 
 def disagreements(service: ReviewService) -> list[Disagreement]:

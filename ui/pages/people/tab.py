@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from db.labels.choices import MAX_INSTRUCTIONS
 from engine.types import Decision
 from ui.pages.people import handlers as page
 from ui.services.review_service import ReviewService
@@ -29,6 +30,17 @@ def build_people_tab(tab: gr.Tab, service: ReviewService, annotator: gr.Textbox)
     words = gr.Markdown(elem_id="mg-people-kappa")
     between = gr.Dataframe(headers=page.BETWEEN_HEADERS, label="Every two people", interactive=False, elem_id="mg-people-between")
     share = gr.Slider(0, 100, step=5, value=0, label=SHARE, elem_id="mg-people-share")
+    with gr.Row(elem_classes="mg-bar-row"):
+        told = gr.Textbox(
+            label="What people who label are told, above the pairs on Review",
+            placeholder="For example: drawers of one chest are one object; cushions are not part of the sofa.",
+            lines=2,
+            max_lines=8,
+            max_length=MAX_INSTRUCTIONS,
+            elem_id="mg-people-told",
+            scale=4,
+        )
+        tell = gr.Button("Tell them", elem_id="mg-people-tell", scale=1)
     gr.Markdown("## Pairs on which people disagree")
     shown = gr.HTML(elem_id="mg-people-shown")
     with gr.Row():
@@ -45,10 +57,14 @@ def build_people_tab(tab: gr.Tab, service: ReviewService, annotator: gr.Textbox)
         return page.show_page(service, number)
 
     def open_page(number: int) -> tuple[Any, ...]:
-        return *refresh(number), page.overlap_share(service)
+        return *refresh(number), page.overlap_share(service), page.instructions(service)
 
     def choose_share(percent: float) -> None:
         page.set_overlap_share(service, percent)
+
+    def instruct(text: str) -> None:
+        page.set_instructions(service, text)
+        gr.Info("Everybody who labels is told so now." if text.strip() else "Nothing is told to those who label now.")
 
     def settler(decision: Decision) -> Any:
         def settle(key: str, number: int, name: str) -> tuple[Any, ...]:
@@ -60,7 +76,8 @@ def build_people_tab(tab: gr.Tab, service: ReviewService, annotator: gr.Textbox)
     def show_next(number: int) -> tuple[int, str, str]:
         return page.show_disagreement(service, number + 1)
 
-    tab.select(open_page, at, [*outputs, share], **quiet)
+    tab.select(open_page, at, [*outputs, share, told], **quiet)
+    tell.click(instruct, told, None, **quiet)
     # What the slider is moved to while its last value is being saved counts too.
     share.release(choose_share, share, None, trigger_mode="always_last", **quiet)
     # Without a pair there is nothing to settle.

@@ -17,6 +17,7 @@ from typing import Any, cast
 import numpy as np
 from PIL import Image
 
+from db.labels.choices import INSTRUCTIONS
 from db.labels.rows import check_identity
 from db.labels.store import MAX_NAME, ShownVerdict
 from db.schema.checks import is_storable
@@ -36,6 +37,7 @@ from ui.components.pairs import (
     shorten,
     values_link,
 )
+from ui.components.templates import render_line
 from ui.components.typed import annotator_name
 from ui.services.review_service import CardRequest, QueueState, ReviewCard, ReviewService, as_decision
 from ui.services.workbench import Workbench
@@ -85,6 +87,12 @@ def answering(handler: Handler) -> Handler:
             return {"error": "The server made a mistake; its log has the details. Please report it.", "again": True}
 
     return guarded
+
+
+def show_instructions(service: ReviewService) -> str:
+    """Return what people who label are told, as HTML; "" for nothing."""
+    text = service.choices.text(INSTRUCTIONS)
+    return render_line("<aside class='mg-told'>{{ text }}</aside>", text=text) if text else ""
 
 
 @answering

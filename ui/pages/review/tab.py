@@ -74,6 +74,7 @@ def build_review_tab(demo: gr.Blocks, service: ReviewService, *, remembered: gr.
     timer = gr.Timer(POLL_S)
     # Hidden in the page: what a tick found, and what of it the lists show.
     listing, listed = (gr.Textbox(visible="hidden", elem_id=f"mg-review-{name}") for name in ("listing", "listed"))
+    told = gr.HTML(elem_id="mg-review-told")
     with gr.Row(elem_classes="mg-bar-row"):
         scene = gr.Dropdown(label="Scene", choices=names, value=names[0][1], elem_id="mg-review-scene", scale=1)
         queue = gr.Dropdown(
@@ -129,11 +130,14 @@ def build_review_tab(demo: gr.Blocks, service: ReviewService, *, remembered: gr.
         # A scene may have come since the app was started.
         choices = service.bench.scene_choices()
         is_there = query.get("scene") in [value for _, value in choices]
-        return gr.update(choices=choices, value=query["scene"]) if is_there else leave_as_is(), name, {"first": first}
+        chosen = gr.update(choices=choices, value=query["scene"]) if is_there else leave_as_is()
+        return chosen, name, {"first": first}, page.show_instructions(service)
 
-    def list_queues(name: str, kind: str, narrowed: str, who: str) -> str:
+    def list_queues(name: str, kind: str, narrowed: str, who: str, was_told: str) -> tuple[str, Any]:
         states = service.queues(name, annotator=annotator_name(who), only=narrowed, probe=kind in PROBING)
-        return to_json_text({"scene": name, "queues": page.queue_choices(states), "only": [EVERYTHING, *service.groups(name)]})
+        found = {"scene": name, "queues": page.queue_choices(states), "only": [EVERYTHING, *service.groups(name)]}
+        now = page.show_instructions(service)
+        return to_json_text(found), leave_as_is() if now == was_told else now
 
     for chooser in (scene, queue, only, blind):
         chooser.input(**aiming)
@@ -144,10 +148,10 @@ def build_review_tab(demo: gr.Blocks, service: ReviewService, *, remembered: gr.
         typed.blur(**aiming)
     # In the browser too: it is kept also where the page is left at once.
     annotator.change(None, annotator, remembered, js="(name) => name", **quiet)
-    timer.tick(list_queues, [scene, queue, only, annotator], listing, **quiet).success(
+    timer.tick(list_queues, [scene, queue, only, annotator, told], [listing, told], **quiet).success(
         None, [listing, listed, scene, only, card], [queue, only, listed, card], js=LIST_SCRIPT, **quiet
     )
-    demo.load(open_page, remembered, [scene, annotator, card], **quiet).success(**aiming)
+    demo.load(open_page, remembered, [scene, annotator, card, told], **quiet).success(**aiming)
     return annotator
 
 

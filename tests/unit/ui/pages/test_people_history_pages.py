@@ -15,6 +15,7 @@ from engine.types import Decision, MaskKey, MaskPair
 from tests.tiny_room import BLUE_BOX, NAME, RED_BOX, write_tiny_room
 from ui.pages.history import handlers as history
 from ui.pages.people import handlers as people
+from ui.pages.review import handlers as review
 from ui.services.grouping_runs import GroupingRuns
 from ui.services.review_service import ReviewService
 from ui.services.workbench import Workbench
@@ -92,6 +93,20 @@ def test_the_page_reads_the_labels_once(service: ReviewService, monkeypatch: pyt
     *_, shown = people.show_page(service, 0)
     assert "Ada" in shown
     assert reads == ["current"]
+
+
+def test_what_people_are_told_is_shown_to_all_as_text(service: ReviewService) -> None:
+    assert people.instructions(service) == review.show_instructions(service) == ""
+    people.set_instructions(service, "  Drawers are <b>one</b> object.\nSo are doors.  ")
+    assert people.instructions(service) == "Drawers are <b>one</b> object.\nSo are doors."
+    assert "Drawers are &lt;b&gt;one&lt;/b&gt; object.\nSo are doors." in review.show_instructions(service)
+    with pytest.raises(LabelError, match="instructions"):
+        people.set_instructions(service, "x" * 2001)
+    people.set_instructions(service, " ")
+    assert review.show_instructions(service) == ""
+    service.choices.set_number("instructions", 3)
+    with pytest.raises(LabelError, match="no text"):
+        people.instructions(service)
 
 
 def test_overlap_share_holds_for_all(service: ReviewService) -> None:
