@@ -60,6 +60,10 @@ MIN_CALIBRATION_PAIRS = 100
 """Fewer held-out pairs say less about a bias than the training's own."""
 
 
+HELD_OUT_DOUBT = 0.1
+"""The held-out pairs are of a tenth of the objects, often five or six: a free fit takes them for all there are, and makes the
+judge far too sure (docs/training.md)."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -338,7 +342,8 @@ def fit_on_held_out(trainer: Trainer, prompt: str) -> Calibration | None:
     if min(is_same.sum(), (~is_same).sum()) < MIN_CALIBRATION_PAIRS // 2:
         return None
     try:
-        found = fit_calibration(margins, is_same, prompt=prompt, source="held-out pairs of the training")
+        source = "held-out pairs of the training"
+        found = fit_calibration(margins, is_same, prompt=prompt, source=source, doubt=HELD_OUT_DOUBT)
     except ModelError:
         # The answers say nothing about the truth; the result will show it.
         return None

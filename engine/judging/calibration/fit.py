@@ -27,6 +27,7 @@ CALIBRATION_FILE = "calibration.json"
 HASHED_BYTES = 64 * 2**20
 """Bytes of each weights file that its fingerprint takes in, besides its size: enough to tell trainings apart."""
 FARTHEST_LOGIT = 20.0
+LEAST_SLOPE = 1e-3
 
 MarginT = TypeVar("MarginT")
 
@@ -66,7 +67,7 @@ def usable_with(calibration: Calibration | None, prompt: Prompt) -> Calibration 
     return calibration if calibration is not None and calibration.prompt == prompt.reference else None
 
 
-def fit_calibration(margins: Float64Array, is_same: BoolArray, *, prompt: str, source: str = "") -> Calibration:
+def fit_calibration(margins: Float64Array, is_same: BoolArray, *, prompt: str, source: str = "", doubt: float = 0.0) -> Calibration:
     """Fit temperature and bias by maximum likelihood, with Platt's smoothed targets.
 
     Args:
@@ -74,6 +75,8 @@ def fit_calibration(margins: Float64Array, is_same: BoolArray, *, prompt: str, s
         is_same: (N,) bool, the truth.
         prompt: Reference of the prompt that was asked.
         source: Which pairs these are, in words.
+        doubt: How hard the fit is held to "no change" (temperature 1, bias 0), as nats a pair for a temperature that is e times
+            another, and for a bias of 2: pairs of few objects look like many and are few. 0 = maximum likelihood.
 
     Raises:
         ModelError: If a margin is not a number, all pairs have one answer, or the margins say nothing about the truth.
@@ -95,11 +98,15 @@ def fit_calibration(margins: Float64Array, is_same: BoolArray, *, prompt: str, s
         slope, bias = free
         z = slope * margins + bias
         pull = (1 / (1 + np.exp(-np.clip(z, -500, 500))) - target) / len(z)
-        return float((np.logaddexp(0, z) - target * z).mean()), np.array([pull @ margins, pull.sum()])
+        # Beyond a slope of 0 the logarithm ends; the fit is refused there anyway.
+        log_slope = math.log(max(slope, LEAST_SLOPE))
+        held = doubt * (log_slope**2 + (bias / 2) ** 2)
+        back = doubt * np.array([2 * log_slope / max(slope, LEAST_SLOPE), bias / 2])
+        return float((np.logaddexp(0, z) - target * z).mean() + held), np.array([pull @ margins, pull.sum()]) + back
 
     found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B")
     slope, bias = (float(value) for value in found.x)
-    if not slope > 1e-3:
+    if not slope > LEAST_SLOPE:
         raise ModelError(
             f"The model's answers do not rise with the truth (slope {slope:.3g}): no temperature helps; train it or pick another."
         )

@@ -38,6 +38,20 @@ def test_pairs_that_are_all_told_apart_do_not_make_it_certain() -> None:
     assert found.apply(1.0) == pytest.approx(np.log(21), abs=0.4), "20 of 20 right is taken for 21 of 22"
 
 
+def test_doubt_holds_the_fit_to_no_change() -> None:
+    """Five held-out objects that are told apart better than others: their pairs look like proof of a temperature of 0.25."""
+    rng = np.random.default_rng(1)
+    margins = rng.normal(0, 1, 2_000)
+    is_same = rng.random(2_000) < 1 / (1 + np.exp(-4 * margins - 1))
+    found = [fit_calibration(margins, is_same, prompt="original@1", doubt=doubt) for doubt in (0.0, 0.02, 0.1, 0.5, 100.0)]
+    temperatures, biases = ([getattr(one, name) for one in found] for name in ("temperature", "bias"))
+    assert temperatures[0] == pytest.approx(0.25, abs=0.03)
+    assert temperatures == sorted(temperatures)
+    assert biases == sorted(biases, reverse=True)
+    assert temperatures[-1] == pytest.approx(1.0, abs=0.02)
+    assert 0.4 < temperatures[2] < 0.8
+
+
 def test_margins_that_tell_nothing_or_one_answer_alone_are_refused() -> None:
     is_same = np.arange(100) % 2 == 0
     with pytest.raises(ModelError, match="do not rise with the truth"):
