@@ -69,6 +69,7 @@ from ui.web.hosts import allowed_hosts
 from ui.web.kept_events import AnswerStreams, keep_events
 from ui.web.page_session import PageSessions
 from ui.web.permissions import ask_for_route, check_routes, guard_handlers
+from ui.web.proxies import TrustedProxies, clean_root_path
 from ui.web.served_folder import UPLOADS_FOLDER, make_served_folder, use_for_gradio
 from ui.web.uploads import UploadQuota
 
@@ -189,6 +190,7 @@ def build_app(settings: Settings) -> Guard:
         MaskgroupError: If the database cannot be opened, there is no scene, or nobody said which host names to answer to.
     """
     hosts = allowed_hosts(settings.host, settings.allowed_host)
+    proxies, root_path = TrustedProxies(settings.trusted_proxy), clean_root_path(settings.root_path)
     bench = build_workbench(settings)
     if settings.is_in_usual_folder:
         tighten(settings.data_folder, PRIVATE_FOLDER)
@@ -215,12 +217,21 @@ def build_app(settings: Settings) -> Guard:
     add_scene_routes(app, bench, services.cards, services.uploads)
     check_routes(app)
     streams = AnswerStreams()
-    mount_pages(app, build_blocks(bench, settings, services), sessions, streams)
+    mount_pages(app, build_blocks(bench, settings, services), sessions, streams, root_path=root_path)
     uploads = UploadQuota(served)
-    return Guard(app, hosts=hosts, sessions=sessions, uploads=uploads, streams=streams, first_script=ANSWERS_SCRIPT)
+    return Guard(
+        app,
+        hosts=hosts,
+        sessions=sessions,
+        uploads=uploads,
+        streams=streams,
+        first_script=ANSWERS_SCRIPT,
+        proxies=proxies,
+        root_path=root_path,
+    )
 
 
-def mount_pages(app: FastAPI, blocks: gr.Blocks, sessions: PageSessions, streams: AnswerStreams) -> None:
+def mount_pages(app: FastAPI, blocks: gr.Blocks, sessions: PageSessions, streams: AnswerStreams, *, root_path: str = "") -> None:
     """Mount Gradio's part, with its doors shut."""
     guard_handlers(blocks, sessions)
     # Mounting does not set it, and as long as it is false Gradio takes any path in a request for a file of its own.
@@ -231,6 +242,7 @@ def mount_pages(app: FastAPI, blocks: gr.Blocks, sessions: PageSessions, streams
         app,
         blocks,
         path="/",
+        root_path=root_path,
         theme=make_theme(),
         css_paths=STYLE,
         footer_links=[],

@@ -175,6 +175,11 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
         "maskgroup import": NotRun("photos of one's own; tests/unit/engine/importing/test_import_photos.py imports some"),
         "maskgroup group": NotRun("a scene of them; tests/e2e/test_photos.py groups one"),
     }),
+    ("docs/deploy.md", "maskgroup app --allowed-host lab.example --root-path /maskgroup --trusted-proxy 127.0.0.1"): Shell(
+        {"maskgroup app": NotRun("serves until it is stopped; test_behind_proxies starts it with these flags")}
+    ),
+    ("docs/deploy.md", "server {"): Text("of nginx; test_behind_proxies runs it"),
+    ("docs/deploy.md", "lab.example {"): Text("of Caddy; test_behind_proxies runs it"),
     ("docs/security.md", "maskgroup app --host 0.0.0.0 --allowed-host lab.example --allowed-host 10.0.0.5"): Shell(
         {"maskgroup app": NotRun("serves until it is stopped; test_http_origins starts it with these flags")}
     ),

@@ -16,6 +16,7 @@ from ui.commands.judge_options import MODEL_HELP, DeviceOption, DtypeOption, Fou
 from ui.commands.scene_options import FollowLinksOption, ScenesOption
 from ui.settings import Settings
 from ui.web.hosts import allowed_hosts
+from ui.web.proxies import TrustedProxies, clean_root_path
 
 
 def app(
@@ -28,6 +29,11 @@ def app(
             help="Name by which other machines reach the app; may be given several times. Needed where --host is not local."
         ),
     ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(help="Address or network of a proxy whose X-Forwarded headers are believed; may be given several times."),
+    ] = None,
+    root_path: Annotated[str | None, typer.Option(help="Path below which a proxy serves the app, such as /maskgroup.")] = None,
     port: Annotated[int | None, typer.Option(help="TCP port.", min=0, max=65535)] = None,
     model: Annotated[str | None, typer.Option(help=f"Judge: {MODEL_HELP}")] = None,
     also: Annotated[list[str] | None, typer.Option(help="Another judge to compare with; may be given several times.")] = None,
@@ -45,6 +51,7 @@ def app(
     """Open the app: pick two masks, get a verdict, see it in 3D, correct it."""
     given = {"scenes": scenes, "db": db, "host": host, "port": port, "model": model, "also": tuple(also) if also else None}
     given |= {"allowed_host": tuple(allowed_host) if allowed_host else None}
+    given |= {"trusted_proxy": tuple(trusted_proxy) if trusted_proxy else None, "root_path": root_path}
     given |= {"import_root": tuple(import_root) if import_root else None, "max_upload_mb": max_upload_mb}
     given |= {"device": device, "dtype": dtype, "four_bit": four_bit or None, "loader": loader}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})  # pyright: ignore[reportArgumentType]
@@ -66,6 +73,8 @@ def serve(settings: Settings) -> None:
     """
     # Before all that takes time.
     allowed_hosts(settings.host, settings.allowed_host)
+    TrustedProxies(settings.trusted_proxy)
+    root_path = clean_root_path(settings.root_path)
 
     import socket
 
@@ -90,9 +99,9 @@ def serve(settings: Settings) -> None:
         ) from error
     application = build_app(settings)
     shown_host = f"[{settings.host}]" if family == socket.AF_INET6 else settings.host
-    address = f"http://{shown_host}:{listener.getsockname()[1]}"
+    address = f"http://{shown_host}:{listener.getsockname()[1]}{root_path and root_path + '/'}"
     typer.echo(f"maskgroup is at {address} (labels: {show_url(settings.db)}; stop with Ctrl+C)")
-    # Headers that proxies add are not believed: anybody may send them.
+    # `ui.web.proxies` reads the headers that proxies add, and says whose are believed.
     config = uvicorn.Config(
         application,
         log_level="warning",
