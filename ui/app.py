@@ -18,7 +18,7 @@ import gradio as gr
 from fastapi import Depends, FastAPI, Response
 from fastapi.responses import FileResponse, JSONResponse
 
-from db.labels.store import LabelStore
+from db.labels.store import Label, LabelStore
 from db.runs import RunStore
 from db.schema.private_files import PRIVATE_FOLDER, tighten
 from db.schema.session import open_database
@@ -63,13 +63,15 @@ from ui.stores.blind_votes import VoteBox
 from ui.stores.groupings import GroupingStore
 from ui.theme import make_theme
 from ui.view3d.plotly_view import CLOUD_ROUTE, PLOTLY_ROUTE, room_values
-from ui.web.gradio_parts import leave_as_is, read_query
+from ui.web import metrics
+from ui.web.gradio_parts import leave_as_is, queue_load, read_query
 from ui.web.guard import Guard
 from ui.web.hosts import allowed_hosts
 from ui.web.kept_events import AnswerStreams, keep_events
+from ui.web.operations import add_operation_routes
 from ui.web.page_session import PageSessions
 from ui.web.permissions import ask_for_route, check_routes, guard_handlers
-from ui.web.proxies import TrustedProxies, clean_root_path
+from ui.web.proxies import MetricsReaders, TrustedProxies, clean_root_path
 from ui.web.served_folder import UPLOADS_FOLDER, make_served_folder, use_for_gradio
 from ui.web.uploads import UploadQuota
 
@@ -109,7 +111,12 @@ def build_workbench(settings: Settings) -> Workbench:
     )
     points = open_points(settings, sources=given)
     folders = SceneFolders(settings.scenes, imported=settings.imported_scenes, bundled=SCENES_DIR)
-    return Workbench(settings.scenes, LabelStore(open_database(settings.db)), judges, points=points, folders=folders)
+    labels = LabelStore(open_database(settings.db), on_written=_count)
+    return Workbench(settings.scenes, labels, judges, points=points, folders=folders)
+
+
+def _count(label: Label) -> None:
+    metrics.count_decision(label.decision, is_undo=label.undoes is not None)
 
 
 @dataclass(frozen=True)
@@ -206,18 +213,23 @@ def build_app(settings: Settings) -> Guard:
         # Not before: while the pages are being built it would take the processor from them.
         threading.Thread(target=_warm_up, args=(bench, services.groupings), daemon=True, name="warm-up").start()
         yield
+        bench.labels.database.dispose()
 
     app = FastAPI(
         title="maskgroup", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(ask_for_route)], lifespan=warm_up
     )
     app.state.sessions = sessions
+    app.state.metrics_readers = MetricsReaders(settings.metrics_from)
     add_routes(app, bench)
     add_compare_routes(app, bench, services.comparisons)
     add_review_routes(app, bench)
     add_scene_routes(app, bench, services.cards, services.uploads)
+    add_operation_routes(app, {"database": bench.labels.check_reachable, "scenes": bench.scene_names})
     check_routes(app)
     streams = AnswerStreams()
-    mount_pages(app, build_blocks(bench, settings, services), sessions, streams, root_path=root_path)
+    blocks = build_blocks(bench, settings, services)
+    mount_pages(app, blocks, sessions, streams, root_path=root_path)
+    measure_work(blocks, services)
     uploads = UploadQuota(served)
     return Guard(
         app,
@@ -251,6 +263,19 @@ def mount_pages(app: FastAPI, blocks: gr.Blocks, sessions: PageSessions, streams
         max_file_size=MAX_UPLOAD,
         enable_monitoring=False,
         ssr_mode=False,
+    )
+
+
+def measure_work(blocks: gr.Blocks, services: Services) -> None:
+    """Let the metrics tell of the queue and of long jobs, whenever they are read."""
+    metrics.measure(metrics.QUEUE_EVENTS, {"waiting": lambda: queue_load(blocks)[0], "running": lambda: queue_load(blocks)[1]})
+    metrics.measure(
+        metrics.JOBS,
+        {
+            "import": lambda: sum(state.is_running for state in services.imports.states()),
+            "grouping": services.groupings.count_running,
+            "comparison": services.comparisons.count_running,
+        },
     )
 
 

@@ -23,11 +23,13 @@ from starlette.routing import Match, Mount
 from engine.errors import MaskgroupError
 from engine.strict_json import as_object, to_json_text
 from ui.web.content_policy import PLAIN_HEADERS, secure_page
+from ui.web.gradio_parts import mounted_pages, queue_load
 from ui.web.hosts import AllowedHosts
 from ui.web.kept_events import STREAM, AnswerStreams
 from ui.web.page_session import PageSessions
-from ui.web.proxies import PROXY_HEADERS, Outside, TrustedProxies, below, clean_root_path
+from ui.web.proxies import OUTSIDE, PROXY_HEADERS, Outside, TrustedProxies, below, clean_root_path
 from ui.web.uploads import MAX_REQUEST_BYTES, SCENE_UPLOAD, UploadQuota
+from ui.web.watch import WatchedRequest
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +54,6 @@ READS = re.compile(
 WRITES = re.compile(rf"/gradio_api/(queue/join|cancel|reset|component_server|upload|call/(v2/)?{_NAME})/?")
 """Addresses of Gradio that are posted to."""
 FILE_KEYS = ("path", "url", "meta")
-OUTSIDE = "maskgroup.outside"
-"""Where a request's scope has its `Outside`."""
 NOT_HERE = "This app has no such address."
 FILE_REFUSED = "The request names a file or an address; this app reads none on request."
 
@@ -92,6 +92,17 @@ class Guard:
         self._first_script = first_script
         self._proxies, self._root_path = proxies or TrustedProxies(), clean_root_path(root_path)
         self._check_root_path()
+        self._is_ending = False
+
+    def end(self) -> None:
+        """Take no more work, and end the streams that pages keep open for good."""
+        self._is_ending = True
+        for page in mounted_pages(self.app):
+            page.stop_event.set()
+
+    def is_busy(self) -> bool:
+        """Return whether calls that were taken are waiting or being worked on."""
+        return any(sum(queue_load(page.get_blocks())) > 0 for page in mounted_pages(self.app))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -106,6 +117,11 @@ class Guard:
         outside = self._proxies.look_from_outside((scope.get("client") or ("",))[0], scope.get("scheme", "http"), headers)
         scope = {**scope, "path": self._inner_path(scope), OUTSIDE: outside}
         method, path = str(scope["method"]), str(scope["path"])
+        with WatchedRequest(method, path, client=str(outside.client or "")) as watched:
+            await self._answer(scope, receive, watched.listen_to(send), headers)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, list[str]]) -> None:
+        method, path, outside = str(scope["method"]), str(scope["path"]), cast("Outside", scope[OUTSIDE])
         refusal = self._hosts.refuse({**headers, "host": [outside.host]}, method)
         if refusal is None and not path and method in ("GET", "HEAD"):
             await _redirect(send, self._root_path + "/", scope.get("query_string") or b"")
@@ -130,6 +146,8 @@ class Guard:
         target = len(scope.get("raw_path") or b"") + len(scope.get("query_string") or b"")
         if target > MAX_ADDRESS or not path.startswith("/") or any(ord(character) < 32 for character in path):
             return 400, "The request's address is too long or malformed."
+        if method == "POST" and self._is_ending:
+            return 503, "The app is being stopped and takes nothing more; try again when it runs."
         if method == "POST":
             return None if WRITES.fullmatch(path) or path == SCENE_UPLOAD else (404, NOT_HERE)
         if path.startswith(FILE):

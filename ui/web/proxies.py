@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from engine.errors import MaskgroupError
-from ui.web.hosts import parse_host
+from ui.web.hosts import LOOPBACK_NAMES, parse_host
 
 ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 SCHEMES = ("http", "https")
 PROXY_HEADERS = ("x-forwarded", "forwarded", "x-original", "x-rewrite", "x-real-ip", "x-gradio", "x-direct", "x-ip-token", "via")
 """How the names of headers begin that say what a request was before a proxy passed it on. None of them reaches Gradio."""
+
+OUTSIDE = "maskgroup.outside"
+"""Where a request's scope has its `Outside`."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -30,14 +33,12 @@ class Outside:
     Attributes:
         scheme: "http" or "https".
         host: The host's name, and the port where one was given, as in a Host header; "" where it is not known.
-        client: The sender's address; None where it is not known.
-        is_passed_on: Whether it says that it came through a proxy.
+        client: The sender's address; None where it came through a proxy that is not believed, or that does not tell.
     """
 
     scheme: str
     host: str
     client: Address | None
-    is_passed_on: bool
 
     def seen_from(self, origin: str | None) -> Outside:
         """Return it with the scheme and port of its page's origin, which a browser knows better than any proxy.
@@ -48,7 +49,7 @@ class Outside:
         if origin is None:
             return self
         parts = urlsplit(origin)
-        return Outside(parts.scheme, parts.netloc, self.client, self.is_passed_on)
+        return Outside(parts.scheme, parts.netloc, self.client)
 
 
 class TrustedProxies:
@@ -79,7 +80,7 @@ class TrustedProxies:
         is_passed_on = any(name.startswith(PROXY_HEADERS) for name in headers)
         client = parse_address(peer or "")
         if not self._trusts(client):
-            return Outside(scheme, host, client, is_passed_on)
+            return Outside(scheme, host, None if is_passed_on else client)
         said = _only(headers, "x-forwarded-proto")
         scheme = said if said in SCHEMES else scheme
         host = _only(headers, "x-forwarded-host") or host
@@ -87,22 +88,45 @@ class TrustedProxies:
         parsed = parse_host(host)
         if parsed is not None and parsed[1] is None and port.isascii() and port.isdecimal():
             host = f"{host}:{port}"
-        return Outside(scheme, host, self._first_foreign(client, headers.get("x-forwarded-for", [])), is_passed_on)
+        return Outside(scheme, host, self._first_foreign(headers.get("x-forwarded-for", [])) if is_passed_on else client)
 
     def _trusts(self, address: Address | None) -> bool:
         return address is not None and any(address in network for network in self._networks)
 
-    def _first_foreign(self, peer: Address | None, chains: list[str]) -> Address | None:
+    def _first_foreign(self, chains: list[str]) -> Address | None:
         """Return the last address, counted from the sender, that no trusted proxy has: what is before it may be made up."""
-        client = peer
+        client: Address | None = None
         for text in reversed(",".join(chains).split(",")):
             address = parse_address(text.strip())
             if address is None:
-                break
+                return None
             client = address
             if not self._trusts(address):
                 break
         return client
+
+
+class MetricsReaders:
+    """Who may read what the app counts: this machine, asking without a proxy, and the machines that are named.
+
+    Args:
+        given: Addresses and networks, from `--metrics-from`.
+
+    Raises:
+        MaskgroupError: If one of them is neither.
+    """
+
+    def __init__(self, given: Iterable[str] = ()) -> None:
+        self._networks = [parse_network(text, flag="--metrics-from") for text in given]
+
+    def admit(self, outside: Outside) -> bool:
+        """Return whether somebody may."""
+        if outside.client is None:
+            return False
+        # A proxy that says nothing of itself looks like this machine; but it passes on the name that others use.
+        host = parse_host(outside.host)
+        is_here = outside.client.is_loopback and host is not None and host[0] in LOOPBACK_NAMES
+        return is_here or any(outside.client in network for network in self._networks)
 
 
 def parse_address(text: str) -> Address | None:

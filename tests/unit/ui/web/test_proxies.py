@@ -8,7 +8,7 @@ import pytest
 
 from engine.errors import MaskgroupError
 from ui.settings import Settings
-from ui.web.proxies import Outside, TrustedProxies, below, clean_root_path
+from ui.web.proxies import MetricsReaders, Outside, TrustedProxies, below, clean_root_path
 
 SAID = {
     "host": ["lab.example"],
@@ -28,16 +28,16 @@ def look(
 @pytest.mark.parametrize("peer", ["192.0.2.7", "127.0.0.1", "fe80::1", "no address", "", None])
 def test_headers_of_anybody_else_change_nothing(peer: str | None) -> None:
     alone = {"host": ["lab.example"]}
-    believed, plain = look(SAID, peer), look(alone, peer)
-    assert (believed.scheme, believed.host, believed.client) == (plain.scheme, plain.host, plain.client)
-    assert (plain.scheme, plain.host) == ("http", "lab.example")
-    assert believed.is_passed_on
-    assert not plain.is_passed_on
+    said, plain = look(SAID, peer), look(alone, peer)
+    assert (said.scheme, said.host) == (plain.scheme, plain.host) == ("http", "lab.example")
+    # Whoever says that it came through a proxy is not taken for that proxy.
+    assert said.client is None
+    assert str(plain.client or "") == ("" if peer in ("no address", "", None) else peer)
 
 
 @pytest.mark.parametrize("peer", ["10.0.0.5", "::ffff:10.0.0.5", "fd00::1"])
 def test_a_trusted_proxy_is_believed(peer: str) -> None:
-    assert look(SAID, peer) == Outside("https", "outside.example:8443", ip_address("203.0.113.9"), is_passed_on=True)
+    assert look(SAID, peer) == Outside("https", "outside.example:8443", ip_address("203.0.113.9"))
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,7 @@ def test_a_trusted_proxy_is_believed(peer: str) -> None:
     ],
 )
 def test_a_header_that_is_doubled_or_odd_says_nothing(name: str, values: list[str]) -> None:
-    assert look({"host": ["lab.example"], name: values}) == Outside(
-        "http", "lab.example", ip_address("10.0.0.5"), is_passed_on=True
-    )
+    assert look({"host": ["lab.example"], name: values}) == Outside("http", "lab.example", None)
 
 
 def test_a_port_is_added_where_the_host_has_none() -> None:
@@ -75,6 +73,19 @@ def test_the_sender_is_the_last_who_is_no_proxy() -> None:
     for chain in (["1.1.1.1, 203.0.113.9, 10.9.9.9"], ["1.1.1.1", "203.0.113.9", "10.9.9.9"]):
         assert look({"x-forwarded-for": chain}).client == ip_address("203.0.113.9")
     assert look({"x-forwarded-for": ["10.1.1.1, 10.2.2.2"]}).client == ip_address("10.1.1.1")
+
+
+def test_metrics_are_read_from_here_and_from_where_it_was_said() -> None:
+    readers = MetricsReaders(["203.0.113.0/24"])
+    assert readers.admit(Outside("http", "localhost:7860", ip_address("127.0.0.1")))
+    assert readers.admit(Outside("http", "[::1]", ip_address("::1")))
+    assert readers.admit(Outside("https", "lab.example", ip_address("203.0.113.9")))
+    assert not readers.admit(Outside("http", "lab.example", ip_address("127.0.0.1")))
+    assert not readers.admit(Outside("http", "localhost", ip_address("198.51.100.7")))
+    assert not readers.admit(Outside("http", "localhost", None))
+    assert not readers.admit(Outside("http", "not a host", ip_address("127.0.0.1")))
+    with pytest.raises(MaskgroupError, match=r"--metrics-from 'here' is no address or network"):
+        MetricsReaders(["here"])
 
 
 def test_the_origin_of_a_page_says_more_than_a_proxy() -> None:
