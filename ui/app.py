@@ -29,6 +29,8 @@ from finetune.runs.promotion import finished_runs, judge_names, name_behind
 from finetune.runs.registry import Registry
 from ui.components.pairs import HISTORY_TAB, REVIEW_TAB
 from ui.components.scene_choosers import follow_scenes
+from ui.endpoints.api import Api
+from ui.endpoints.wire import add_endpoints
 from ui.pages.compare.handlers import PAGE as COMPARE_TAB
 from ui.pages.compare.routes import add_compare_routes
 from ui.pages.compare.tab import build_compare_tab
@@ -46,6 +48,7 @@ from ui.pages.scenes.tab import build_scenes_tab
 from ui.pages.train.form import HELD_BACK
 from ui.pages.train.tab import TRAIN_TAB, build_train_tab
 from ui.services.comparison_runs import ComparisonRuns
+from ui.services.group_exports import GroupExports
 from ui.services.grouping_runs import GroupingRuns
 from ui.services.judges import Judges, name_models, shipped_models
 from ui.services.open_judge import database_setting, find_trained_on, given_options, loading_flags, open_judge
@@ -124,6 +127,7 @@ class Services:
     """What the pages work with, beside the workbench."""
 
     groupings: GroupingRuns
+    exports: GroupExports
     comparisons: ComparisonRuns
     imports: SceneImports
     uploads: SceneUploads
@@ -140,8 +144,10 @@ def build_services(bench: Workbench, settings: Settings, sessions: PageSessions)
     runs = RunStore(bench.labels.database)
     cards = SceneCards(settings.data_folder / CARDS_FOLDER)
     uploads = make_served_folder(settings.data_folder, name=UPLOADS_FOLDER)
+    groupings = GroupingRuns(bench, GroupingStore(runs))
     return Services(
-        groupings=GroupingRuns(bench, GroupingStore(runs)),
+        groupings=groupings,
+        exports=GroupExports(bench, groupings),
         comparisons=ComparisonRuns(bench, runs, settings.data_folder / "comparisons", shipped=SHIPPED_COMPARISON),
         imports=SceneImports(bench, settings.imported_scenes, roots=settings.import_root, on_imported=cards.know),
         uploads=SceneUploads(uploads, max_bytes=settings.max_upload_mb * 2**20),
@@ -172,9 +178,23 @@ def build_blocks(bench: Workbench, settings: Settings, services: Services) -> gr
             with gr.Tab("People", id=PEOPLE_TAB) as people_tab:
                 build_people_tab(people_tab, service, annotator)
             with gr.Tab("3D grouping", id=GROUPING_TAB) as grouping_tab:
-                build_grouping_tab(grouping_tab, bench, groupings)
-            build_train_tab(blocks, bench, Registry(RunStore(bench.labels.database), settings.runs_folder))
+                build_grouping_tab(grouping_tab, bench, groupings, services.exports)
+            registry = Registry(RunStore(bench.labels.database), settings.runs_folder)
+            build_train_tab(blocks, bench, registry)
             build_compare_tab(bench, services.comparisons)
+        add_endpoints(
+            Api(
+                bench=bench,
+                reviews=service,
+                imports=services.imports,
+                uploads=services.uploads,
+                groupings=groupings,
+                exports=services.exports,
+                comparisons=services.comparisons,
+                registry=registry,
+                sessions=services.sessions,
+            )
+        )
         follow_scenes(blocks, tabs, bench, SCENE_CHOOSERS)
 
         def open_addressed(request: gr.Request) -> Any:

@@ -178,6 +178,10 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
     ("docs/deploy.md", "maskgroup app --allowed-host lab.example --root-path /maskgroup --trusted-proxy 127.0.0.1"): Shell(
         {"maskgroup app": NotRun("serves until it is stopped; test_behind_proxies starts it with these flags")}
     ),
+    ("docs/api.md", "from gradio_client import Client"): Text("a program; tests/e2e/test_api.py runs it"),
+    ("docs/api.md", "import time"): Text("a program; tests/e2e/test_api.py runs it"),
+    ("docs/api.md", "import secrets"): Text("a program; tests/e2e/test_api.py runs it"),
+    ("docs/api.md", "APP=http://localhost:7860"): Text("commands; tests/e2e/test_api.py runs them"),
     ("docs/deploy.md", "server {"): Text("of nginx; test_behind_proxies runs it"),
     ("docs/deploy.md", "lab.example {"): Text("of Caddy; test_behind_proxies runs it"),
     ("docs/security.md", "maskgroup app --host 0.0.0.0 --allowed-host lab.example --allowed-host 10.0.0.5"): Shell(

@@ -20,6 +20,11 @@ def read_query(request: gr.Request) -> dict[str, str]:
     return dict(cast("dict[str, str]", request.query_params))  # pyright: ignore[reportUnknownMemberType]  # gradio: untyped
 
 
+def read_cookies(request: gr.Request) -> dict[str, str]:
+    """Return the cookies that a request came with."""
+    return dict(cast("dict[str, str]", request.cookies))  # pyright: ignore[reportUnknownMemberType]  # gradio: untyped
+
+
 def mounted_pages(app: FastAPI) -> list[App]:
     """Return Gradio's own applications that are mounted in one of ours."""
     return [route.app for route in app.router.routes if isinstance(route, Mount) and isinstance(route.app, App)]

@@ -20,7 +20,7 @@ from gradio.context import LocalContext
 
 from db.labels.store import Label, LabelStore
 from engine.errors import LabelError, MaskgroupError
-from ui.errors import shown_as_toast
+from ui.errors import shown_as_toast, told_to_programs
 from ui.web.metrics import handling
 from ui.web.off_loop import write_pictures
 from ui.web.page_session import PageSessions
@@ -52,6 +52,8 @@ class Action(Enum):
     READ_METRICS = "read what the app counts"
 
 
+FOR_PROGRAMS = "Api."
+"""How the names of the functions begin that only programs call."""
 OPEN_TO_PROGRAMS = frozenset({Action.LOOK, Action.LABEL, Action.UNDO_OWN})
 
 _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
@@ -94,6 +96,16 @@ _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
         Action.DELETE: "delete",
         Action.EXPORT: "export export_whole",
         Action.ANNOTATE_RUN: "save_note",
+    },
+    "Api": {
+        Action.LOOK: "scenes scene imports_status models judge queue_next groups exported runs comparisons_status",
+        Action.LABEL: "label",
+        Action.UNDO_OWN: "undo",
+        Action.IMPORT: "import_scene",
+        Action.GROUP: "group",
+        Action.EXPORT_GROUPS: "export",
+        Action.TRAIN: "train",
+        Action.COMPARE: "compare",
     },
     "CompareActions": {
         Action.LOOK: "open_tab choose poll show_outcome show_groups take_kept_threshold choose_side show_rates",
@@ -249,6 +261,6 @@ def _asking_first(
             require(Actor(None if request is None else sessions.read(request.cookies)), action)
             return write_pictures(outputs, function(*args, **kwargs))
 
-    guarded = shown_as_toast(asking)
+    guarded = (told_to_programs if handler_name(function).startswith(FOR_PROGRAMS) else shown_as_toast)(asking)
     guarded.maskgroup_action = action  # pyright: ignore[reportFunctionMemberAccess]
     return guarded
