@@ -182,6 +182,10 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
     ("docs/api.md", "import time"): Text("a program; tests/e2e/test_api.py runs it"),
     ("docs/api.md", "import secrets"): Text("a program; tests/e2e/test_api.py runs it"),
     ("docs/api.md", "APP=http://localhost:7860"): Text("commands; tests/e2e/test_api.py runs them"),
+    ("docs/deploy.md", "POSTGRES_PASSWORD=letters-and-digits-only"): Text("settings; test_container_files reads them"),
+    ("docs/deploy.md", "docker compose up --build --detach"): Shell(
+        {"docker compose": NotRun("no container engine ran; docs/deploy.md says what was done instead")}
+    ),
     ("docs/deploy.md", "server {"): Text("of nginx; test_behind_proxies runs it"),
     ("docs/deploy.md", "lab.example {"): Text("of Caddy; test_behind_proxies runs it"),
     ("docs/security.md", "maskgroup app --host 0.0.0.0 --allowed-host lab.example --allowed-host 10.0.0.5"): Shell(
