@@ -17,6 +17,7 @@ demo: $(VENV)/.app-installed
 test: $(VENV)/.dev-installed
 	bash tests/browser/install_chromium.sh
 	bash tests/install_postgres.sh
+	bash tests/install_proxies.sh
 	$(MAKE) --no-print-directory lint
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 

@@ -44,6 +44,7 @@ WRITES: dict[str, Callable[[Engine], Any]] = {
     "import_rows": lambda engine: import_rows(engine, imported(), "jsonl"),
 }
 READS: dict[str, Callable[[Engine], Any]] = {
+    "LabelStore.check_reachable": lambda engine: LabelStore(engine).check_reachable(),
     "LabelStore.current": lambda engine: LabelStore(engine).current(),
     "LabelStore.settled": lambda engine: LabelStore(engine).settled(),
     "LabelStore.history": lambda engine: LabelStore(engine).history(),

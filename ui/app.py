@@ -18,7 +18,7 @@ import gradio as gr
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
-from db.labels.store import LabelStore
+from db.labels.store import Label, LabelStore
 from db.runs import RunStore
 from db.schema.private_files import PRIVATE_FOLDER, tighten
 from db.schema.session import open_database
@@ -29,6 +29,8 @@ from finetune.runs.promotion import finished_runs, judge_names, name_behind
 from finetune.runs.registry import Registry
 from ui.components.pairs import HISTORY_TAB, REVIEW_TAB
 from ui.components.scene_choosers import follow_scenes
+from ui.endpoints.api import Api
+from ui.endpoints.wire import add_endpoints
 from ui.pages.compare.handlers import PAGE as COMPARE_TAB
 from ui.pages.compare.routes import add_compare_routes
 from ui.pages.compare.tab import build_compare_tab
@@ -46,6 +48,7 @@ from ui.pages.scenes.tab import build_scenes_tab
 from ui.pages.train.form import HELD_BACK
 from ui.pages.train.tab import TRAIN_TAB, build_train_tab
 from ui.services.comparison_runs import ComparisonRuns
+from ui.services.group_exports import GroupExports
 from ui.services.grouping_runs import GroupingRuns
 from ui.services.judges import Judges, name_models, shipped_models
 from ui.services.open_judge import database_setting, find_trained_on, given_options, loading_flags, open_judge
@@ -63,13 +66,16 @@ from ui.stores.blind_votes import VoteBox
 from ui.stores.groupings import GroupingStore
 from ui.theme import make_theme
 from ui.view3d.plotly_view import CLOUD_ROUTE, PLOTLY_ROUTE, room_values
+from ui.web import metrics
 from ui.web.compressed import send_compressed, send_compressed_file
-from ui.web.gradio_parts import leave_as_is, read_query
+from ui.web.gradio_parts import leave_as_is, queue_load, read_query
 from ui.web.guard import Guard
 from ui.web.hosts import allowed_hosts
 from ui.web.kept_events import AnswerStreams, keep_events
+from ui.web.operations import add_operation_routes
 from ui.web.page_session import PageSessions
 from ui.web.permissions import ask_for_route, check_routes, guard_handlers
+from ui.web.proxies import MetricsReaders, TrustedProxies, clean_root_path
 from ui.web.served_folder import UPLOADS_FOLDER, make_served_folder, use_for_gradio
 from ui.web.uploads import UploadQuota
 
@@ -111,7 +117,12 @@ def build_workbench(settings: Settings) -> Workbench:
     )
     points = open_points(settings, sources=given)
     folders = SceneFolders(settings.scenes, imported=settings.imported_scenes, bundled=SCENES_DIR)
-    return Workbench(settings.scenes, LabelStore(open_database(settings.db)), judges, points=points, folders=folders)
+    labels = LabelStore(open_database(settings.db), on_written=_count)
+    return Workbench(settings.scenes, labels, judges, points=points, folders=folders)
+
+
+def _count(label: Label) -> None:
+    metrics.count_decision(label.decision, is_undo=label.undoes is not None)
 
 
 @dataclass(frozen=True)
@@ -119,6 +130,7 @@ class Services:
     """What the pages work with, beside the workbench."""
 
     groupings: GroupingRuns
+    exports: GroupExports
     comparisons: ComparisonRuns
     imports: SceneImports
     uploads: SceneUploads
@@ -135,8 +147,10 @@ def build_services(bench: Workbench, settings: Settings, sessions: PageSessions)
     runs = RunStore(bench.labels.database)
     cards = SceneCards(settings.data_folder / CARDS_FOLDER)
     uploads = make_served_folder(settings.data_folder, name=UPLOADS_FOLDER)
+    groupings = GroupingRuns(bench, GroupingStore(runs))
     return Services(
-        groupings=GroupingRuns(bench, GroupingStore(runs)),
+        groupings=groupings,
+        exports=GroupExports(bench, groupings),
         comparisons=ComparisonRuns(bench, runs, settings.data_folder / "comparisons", shipped=SHIPPED_COMPARISON),
         imports=SceneImports(bench, settings.imported_scenes, roots=settings.import_root, on_imported=cards.know),
         uploads=SceneUploads(uploads, max_bytes=settings.max_upload_mb * 2**20),
@@ -167,9 +181,23 @@ def build_blocks(bench: Workbench, settings: Settings, services: Services) -> gr
             with gr.Tab("People", id=PEOPLE_TAB) as people_tab:
                 build_people_tab(people_tab, service, annotator)
             with gr.Tab("3D grouping", id=GROUPING_TAB) as grouping_tab:
-                build_grouping_tab(grouping_tab, bench, groupings)
-            build_train_tab(blocks, bench, Registry(RunStore(bench.labels.database), settings.runs_folder))
+                build_grouping_tab(grouping_tab, bench, groupings, services.exports)
+            registry = Registry(RunStore(bench.labels.database), settings.runs_folder)
+            build_train_tab(blocks, bench, registry)
             build_compare_tab(bench, services.comparisons)
+        add_endpoints(
+            Api(
+                bench=bench,
+                reviews=service,
+                imports=services.imports,
+                uploads=services.uploads,
+                groupings=groupings,
+                exports=services.exports,
+                comparisons=services.comparisons,
+                registry=registry,
+                sessions=services.sessions,
+            )
+        )
         follow_scenes(blocks, tabs, bench, SCENE_CHOOSERS)
 
         def open_addressed(request: gr.Request) -> Any:
@@ -192,6 +220,7 @@ def build_app(settings: Settings) -> Guard:
         MaskgroupError: If the database cannot be opened, there is no scene, or nobody said which host names to answer to.
     """
     hosts = allowed_hosts(settings.host, settings.allowed_host)
+    proxies, root_path = TrustedProxies(settings.trusted_proxy), clean_root_path(settings.root_path)
     bench = build_workbench(settings)
     if settings.is_in_usual_folder:
         tighten(settings.data_folder, PRIVATE_FOLDER)
@@ -207,23 +236,37 @@ def build_app(settings: Settings) -> Guard:
         # Not before: while the pages are being built it would take the processor from them.
         threading.Thread(target=_warm_up, args=(bench, services.groupings), daemon=True, name="warm-up").start()
         yield
+        bench.labels.database.dispose()
 
     app = FastAPI(
         title="maskgroup", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(ask_for_route)], lifespan=warm_up
     )
     app.state.sessions = sessions
+    app.state.metrics_readers = MetricsReaders(settings.metrics_from)
     add_routes(app, bench)
     add_compare_routes(app, bench, services.comparisons)
     add_review_routes(app, bench)
     add_scene_routes(app, bench, services.cards, services.uploads)
+    add_operation_routes(app, {"database": bench.labels.check_reachable, "scenes": bench.scene_names})
     check_routes(app)
     streams = AnswerStreams()
-    mount_pages(app, build_blocks(bench, settings, services), sessions, streams)
+    blocks = build_blocks(bench, settings, services)
+    mount_pages(app, blocks, sessions, streams, root_path=root_path)
+    measure_work(blocks, services)
     uploads = UploadQuota(served)
-    return Guard(app, hosts=hosts, sessions=sessions, uploads=uploads, streams=streams, first_script=ANSWERS_SCRIPT)
+    return Guard(
+        app,
+        hosts=hosts,
+        sessions=sessions,
+        uploads=uploads,
+        streams=streams,
+        first_script=ANSWERS_SCRIPT,
+        proxies=proxies,
+        root_path=root_path,
+    )
 
 
-def mount_pages(app: FastAPI, blocks: gr.Blocks, sessions: PageSessions, streams: AnswerStreams) -> None:
+def mount_pages(app: FastAPI, blocks: gr.Blocks, sessions: PageSessions, streams: AnswerStreams, *, root_path: str = "") -> None:
     """Mount Gradio's part, with its doors shut."""
     guard_handlers(blocks, sessions)
     # Mounting does not set it, and as long as it is false Gradio takes any path in a request for a file of its own.
@@ -234,6 +277,7 @@ def mount_pages(app: FastAPI, blocks: gr.Blocks, sessions: PageSessions, streams
         app,
         blocks,
         path="/",
+        root_path=root_path,
         theme=make_theme(),
         css_paths=STYLE,
         favicon_path=LOGO,
@@ -243,6 +287,19 @@ def mount_pages(app: FastAPI, blocks: gr.Blocks, sessions: PageSessions, streams
         max_file_size=MAX_UPLOAD,
         enable_monitoring=False,
         ssr_mode=False,
+    )
+
+
+def measure_work(blocks: gr.Blocks, services: Services) -> None:
+    """Let the metrics tell of the queue and of long jobs, whenever they are read."""
+    metrics.measure(metrics.QUEUE_EVENTS, {"waiting": lambda: queue_load(blocks)[0], "running": lambda: queue_load(blocks)[1]})
+    metrics.measure(
+        metrics.JOBS,
+        {
+            "import": lambda: sum(state.is_running for state in services.imports.states()),
+            "grouping": services.groupings.count_running,
+            "comparison": services.comparisons.count_running,
+        },
     )
 
 

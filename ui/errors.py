@@ -30,3 +30,16 @@ def shown_as_toast(handler: Callable[P, R]) -> Callable[P, R]:
             raise gr.Error(escape_markdown(error), print_exception=False) from error
 
     return guarded
+
+
+def told_to_programs(handler: Callable[P, R]) -> Callable[P, R]:
+    """Wrap an endpoint so that a `MaskgroupError` reaches the program as its plain sentence: no page ever draws it."""
+
+    @functools.wraps(handler)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return handler(*args, **kwargs)
+        except MaskgroupError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return guarded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -31,6 +31,12 @@ class Settings(BaseSettings):
         host: Address to listen on; the default serves this machine only.
         allowed_host: Names by which other machines reach the app; needed where `host` is not this machine's loopback. From the
             environment as a list, `["lab.example", "10.0.0.5"]`, or with commas.
+        trusted_proxy: Addresses and networks of proxies whose X-Forwarded headers are believed. From the environment as a list, or
+            with commas.
+        root_path: The path below which a proxy serves the app, such as "/maskgroup".
+        metrics_from: Addresses and networks that may read /metrics besides this machine. From the environment as `trusted_proxy`.
+        log_format: How lines of the log look: "text" or "json".
+        log_level: The least that is logged: "debug" (every request), "info", "warning", "error".
         port: TCP port; 0 lets the system pick a free one.
         model: Judge of the app: "base", "tuned", a run, a model or adapter folder, a hub id, or http://HOST:PORT/v1#MODEL.
         also: More judges to choose from on the pages, written as `model`.
@@ -51,6 +57,11 @@ class Settings(BaseSettings):
     db: str = Field("", repr=False)
     host: str = "127.0.0.1"
     allowed_host: Annotated[tuple[str, ...], NoDecode] = ()
+    trusted_proxy: Annotated[tuple[str, ...], NoDecode] = ()
+    root_path: str = ""
+    metrics_from: Annotated[tuple[str, ...], NoDecode] = ()
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     port: int = 7860
     model: str = "base"
     also: tuple[str, ...] = ()
@@ -70,7 +81,7 @@ class Settings(BaseSettings):
         """Read a list of folders as the environment has it: JSON, or joined as in PATH."""
         return tuple(parse_folders(value)) if isinstance(value, str) else value
 
-    @field_validator("allowed_host", mode="before")
+    @field_validator("allowed_host", "trusted_proxy", "metrics_from", mode="before")
     @classmethod
     def _split_names(cls, given: object) -> object:
         """Take names with commas between, or a JSON list, from the environment."""

@@ -5,6 +5,7 @@ A label counts until a row undoes it. Of one annotator's labels on a pair, the l
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -42,15 +43,29 @@ _DECIDED = ("annotator", "scene", "pair", "decision", "is_gold")
 
 
 class LabelStore:
-    """Labels of one database; safe to share between threads."""
+    """Labels of one database; safe to share between threads.
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    Args:
+        engine: The database.
+        on_written: Is told of each row once it is on disk, undos among them.
+    """
+
+    def __init__(self, engine: Engine, *, on_written: Callable[[Label], None] = lambda _: None) -> None:
+        self._engine, self._on_written = engine, on_written
 
     @property
     def database(self) -> Engine:
         """The database, for the package's other stores."""
         return self._engine
+
+    def check_reachable(self) -> None:
+        """Ask the database for next to nothing.
+
+        Raises:
+            DatabaseError: If it does not answer.
+        """
+        with read_session(self._engine) as session:
+            session.scalar(select(1))
 
     def add(self, label: NewLabel, *, identity: str | None = None) -> Label:
         """Store a decision; when this returns it is on disk.
@@ -206,6 +221,7 @@ class LabelStore:
         session.flush()
         label = label_of(row)
         session.commit()
+        self._on_written(label)
         return label
 
     def _labels(self, query: Any) -> list[Label]:

@@ -175,6 +175,19 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
         "maskgroup import": NotRun("photos of one's own; tests/unit/engine/importing/test_import_photos.py imports some"),
         "maskgroup group": NotRun("a scene of them; tests/e2e/test_photos.py groups one"),
     }),
+    ("docs/deploy.md", "maskgroup app --allowed-host lab.example --root-path /maskgroup --trusted-proxy 127.0.0.1"): Shell(
+        {"maskgroup app": NotRun("serves until it is stopped; test_behind_proxies starts it with these flags")}
+    ),
+    ("docs/api.md", "from gradio_client import Client"): Text("a program; tests/e2e/test_api.py runs it"),
+    ("docs/api.md", "import time"): Text("a program; tests/e2e/test_api.py runs it"),
+    ("docs/api.md", "import secrets"): Text("a program; tests/e2e/test_api.py runs it"),
+    ("docs/api.md", "APP=http://localhost:7860"): Text("commands; tests/e2e/test_api.py runs them"),
+    ("docs/deploy.md", "POSTGRES_PASSWORD=letters-and-digits-only"): Text("settings; test_container_files reads them"),
+    ("docs/deploy.md", "docker compose up --build --detach"): Shell(
+        {"docker compose": NotRun("no container engine ran; docs/deploy.md says what was done instead")}
+    ),
+    ("docs/deploy.md", "server {"): Text("of nginx; test_behind_proxies runs it"),
+    ("docs/deploy.md", "lab.example {"): Text("of Caddy; test_behind_proxies runs it"),
     ("docs/security.md", "maskgroup app --host 0.0.0.0 --allowed-host lab.example --allowed-host 10.0.0.5"): Shell(
         {"maskgroup app": NotRun("serves until it is stopped; test_http_origins starts it with these flags")}
     ),

@@ -55,10 +55,34 @@ def test_other_names_are_refused_whatever_else_is_sent(attacker: Attacker, host:
 
 
 def test_headers_of_proxies_change_nothing(attacker: Attacker) -> None:
-    forwarded = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Prefix": "/evil", "X-Original-URL": "/monitoring"}
-    answer = attacker.send("GET", "/config", headers=forwarded)
-    assert answer.status == 200
-    assert b"evil" not in answer.body
+    """Nobody told this app to trust a proxy, not even one of its own machine."""
+    forwarded = {
+        "X-Forwarded-Host": "evil.example",
+        "X-Forwarded-Port": "1",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Prefix": "/evil",
+        "X-Forwarded-For": "127.0.0.1",
+        "X-Forwarded-Server": "evil.example",
+        "X-Original-URL": "/monitoring",
+        "X-Rewrite-URL": "/monitoring",
+        "X-Gradio-Server": "http://evil.example",
+        "Forwarded": "for=127.0.0.1;host=evil.example;proto=https",
+        "Via": "1.1 evil.example",
+    }
+    plain = {**attacker.get("/config").json, "headers": None}
+    for given in (forwarded, {**forwarded, "X-Forwarded-Host": "lab.example"}):
+        answer = attacker.send("GET", "/config", headers=given)
+        assert answer.status == 200
+        assert {**answer.json, "headers": None} == plain
+        assert b"evil" not in answer.body
+        assert "Secure" not in attacker.send("GET", "/", headers=given).headers["set-cookie"]
+    # They open no other door either.
+    assert (
+        attacker.post(
+            *WRITE, Origin="https://evil.example", **{name.replace("-", "_"): value for name, value in forwarded.items()}
+        ).status
+        == 403
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,6 +120,15 @@ def test_its_own_pages_and_programs_may_ask(attacker: Attacker) -> None:
     assert attacker.post(*WRITE, Host="lab.example", Origin="https://lab.example").status == 200
     assert attacker.post(*WRITE, Host="lab.example", Origin="https://LAB.example:443").status == 200
     assert attacker.post(*WRITE, Host="lab.example", Origin="http://lab.example:443").status == 403
+    # A proxy dropped the port: only the browser's word says that the page is the app's own.
+    dropped = {"Host": "lab.example", "Origin": "https://lab.example:8443"}
+    assert attacker.post(*WRITE, **dropped).status == 403
+    assert attacker.post(*WRITE, **dropped, Sec_Fetch_Site="same-origin").status == 200
+    assert attacker.post(*WRITE, **dropped, Sec_Fetch_Site="same-site").status == 403
+    assert (
+        attacker.post(*WRITE, Host="lab.example:1", Origin="https://lab.example:8443", Sec_Fetch_Site="same-origin").status == 403
+    )
+    assert attacker.post(*WRITE, Host="lab.example", Origin="https://evil.example", Sec_Fetch_Site="same-origin").status == 403
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "unknown"])
@@ -154,8 +187,27 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(attacker: Attacker) -> 
     cookie = attacker.get("/").headers["set-cookie"]
     assert cookie.endswith("; Path=/; HttpOnly; SameSite=Strict")
     assert "set-cookie" not in attacker.get("/", Cookie=cookie.partition(";")[0]).headers
-    # Behind a proxy that speaks HTTPS.
-    assert attacker.get("/", X_Forwarded_Proto="https").headers["set-cookie"].endswith("; Secure")
+    # Of HTTPS, only a trusted proxy may tell.
+    assert "Secure" not in attacker.get("/", X_Forwarded_Proto="https").headers["set-cookie"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--trusted-proxy", "lab.example"), "--trusted-proxy 'lab.example' is no address or network"),
+        (("--root-path", "https://lab.example/x"), "--root-path 'https://lab.example/x' is no path"),
+    ],
+)
+def test_flags_for_proxies_are_checked_first(flags: tuple[str, str], sentence: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ui", "app", *flags, "--port", "0", "--db", str(tmp_path / "labels.db")],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert sentence in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "lab.example"])

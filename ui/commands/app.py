@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from ui.commands.judge_options import MODEL_HELP, DeviceOption, DtypeOption, Fou
 from ui.commands.scene_options import FollowLinksOption, ScenesOption
 from ui.settings import Settings
 from ui.web.hosts import allowed_hosts
+from ui.web.proxies import MetricsReaders, TrustedProxies, clean_root_path
 
 
 def app(
@@ -28,6 +28,17 @@ def app(
             help="Name by which other machines reach the app; may be given several times. Needed where --host is not local."
         ),
     ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(help="Address or network of a proxy whose X-Forwarded headers are believed; may be given several times."),
+    ] = None,
+    root_path: Annotated[str | None, typer.Option(help="Path below which a proxy serves the app, such as /maskgroup.")] = None,
+    metrics_from: Annotated[
+        list[str] | None,
+        typer.Option(help="Address or network that may read /metrics, besides this machine; may be given several times."),
+    ] = None,
+    log_format: Annotated[str | None, typer.Option(help="How lines of the log look: text or json.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="The least that is logged: debug, info, warning or error.")] = None,
     port: Annotated[int | None, typer.Option(help="TCP port.", min=0, max=65535)] = None,
     model: Annotated[str | None, typer.Option(help=f"Judge: {MODEL_HELP}")] = None,
     also: Annotated[list[str] | None, typer.Option(help="Another judge to compare with; may be given several times.")] = None,
@@ -45,14 +56,14 @@ def app(
     """Open the app: pick two masks, get a verdict, see it in 3D, correct it."""
     given = {"scenes": scenes, "db": db, "host": host, "port": port, "model": model, "also": tuple(also) if also else None}
     given |= {"allowed_host": tuple(allowed_host) if allowed_host else None}
+    given |= {"trusted_proxy": tuple(trusted_proxy) if trusted_proxy else None, "root_path": root_path}
+    given |= {"metrics_from": tuple(metrics_from) if metrics_from else None, "log_format": log_format, "log_level": log_level}
     given |= {"import_root": tuple(import_root) if import_root else None, "max_upload_mb": max_upload_mb}
     given |= {"device": device, "dtype": dtype, "four_bit": four_bit or None, "loader": loader}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})  # pyright: ignore[reportArgumentType]
     serve(settings)
 
 
-STOP_S = 2
-"""What is being answered when the app is told to stop may take so long still."""
 SWITCH_S = 0.0005
 """Threads that read the database give up the interpreter at each row; with Python's 5 ms they would wait that long to go on, every
 time, while a grouping runs. 20 labelling clients get about twice as many answers a second."""
@@ -66,18 +77,23 @@ def serve(settings: Settings) -> None:
     """
     # Before all that takes time.
     allowed_hosts(settings.host, settings.allowed_host)
+    TrustedProxies(settings.trusted_proxy)
+    MetricsReaders(settings.metrics_from)
+    root_path = clean_root_path(settings.root_path)
 
     import socket
 
     import uvicorn
 
     from ui.app import build_app
+    from ui.web.ending import ANSWER_S, EndingServer
     from ui.web.http_protocol import GuardedProtocol
+    from ui.web.logs import set_up_logging
+    from ui.web.served_folder import delete_served_folders
 
     # What the app writes (pictures, votes, runs, comparisons) is its owner's alone.
     os.umask(0o077)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    set_up_logging(settings.log_format, level=settings.log_level, database=settings.db)
     sys.setswitchinterval(SWITCH_S)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -90,9 +106,9 @@ def serve(settings: Settings) -> None:
         ) from error
     application = build_app(settings)
     shown_host = f"[{settings.host}]" if family == socket.AF_INET6 else settings.host
-    address = f"http://{shown_host}:{listener.getsockname()[1]}"
+    address = f"http://{shown_host}:{listener.getsockname()[1]}{root_path and root_path + '/'}"
     typer.echo(f"maskgroup is at {address} (labels: {show_url(settings.db)}; stop with Ctrl+C)")
-    # Headers that proxies add are not believed: anybody may send them.
+    # `ui.web.proxies` reads the headers that proxies add, and says whose are believed.
     config = uvicorn.Config(
         application,
         log_level="warning",
@@ -100,7 +116,8 @@ def serve(settings: Settings) -> None:
         ws="none",
         proxy_headers=False,
         server_header=False,
+        log_config=None,
         # An open page keeps a connection for good: the end is not its to decide.
-        timeout_graceful_shutdown=STOP_S,
+        timeout_graceful_shutdown=ANSWER_S,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    EndingServer(config, guard=application, clean_up=delete_served_folders).run(sockets=[listener])

@@ -103,7 +103,7 @@ def review_link(bench: Workbench, scene: str, pair: MaskPair) -> str:
 
 def picture_address(scene: str, key: MaskKey, number: int, *, kind: str, side: int) -> str:
     """Return where a mask's picture is."""
-    return f"{PICTURE_ROUTE}?" + urlencode({"scene": scene, "view": key.view, "number": number, "kind": kind, "side": side})
+    return f"{PICTURE_ROUTE[1:]}?" + urlencode({"scene": scene, "view": key.view, "number": number, "kind": kind, "side": side})
 
 
 def pictures_html(bench: Workbench, scene: str, pair: MaskPair) -> str:

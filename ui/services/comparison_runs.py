@@ -155,6 +155,11 @@ class ComparisonRuns:
         with self._lock:
             return key in self._jobs
 
+    def count_running(self) -> int:
+        """Return how many comparisons are under way in this program."""
+        with self._lock:
+            return len(self._jobs)
+
     def step(self, key: str) -> Step | None:
         """Return where a comparison that is under way stands."""
         with self._lock:

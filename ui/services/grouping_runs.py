@@ -31,6 +31,7 @@ from ui.services.kept_groups import rebuild_run
 from ui.services.workbench import Workbench
 from ui.stores.groupings import Corrections, GroupingStore
 from ui.view3d.paint import vote_points
+from ui.web.metrics import count_pairs
 
 MAX_RUNS = 4
 MAX_FIRST_VIEWS = 100
@@ -70,6 +71,11 @@ class GroupingRuns:
         with self._lock:
             job = self._jobs.get(scene)
             return job.state if job else None
+
+    def count_running(self) -> int:
+        """Return how many scenes are being grouped."""
+        with self._lock:
+            return sum(job.state.is_running for job in self._jobs.values())
 
     def result(self, scene: str) -> Result:
         """Return a scene's groups.
@@ -270,7 +276,13 @@ class GroupingRuns:
             # Asked once: "tuned" may come to stand for another run, whose threshold is its own.
             name = self._bench.judges.behind(model or self._bench.judges.default)
             threshold = self._bench.threshold(name) or USUAL_THRESHOLD
-            judge = FramePairJudge(self._bench.judge(name), opened.frames, tick=stop_if_asked, threshold=threshold)
+            count = count_pairs(name)
+
+            def tick(answered: int) -> None:
+                count(answered)
+                stop_if_asked(answered)
+
+            judge = FramePairJudge(self._bench.judge(name), opened.frames, tick=tick, threshold=threshold)
         run = group_scene(
             opened.scene,
             opened.frames,

@@ -29,6 +29,7 @@ from ui.services.open_scene import OpenScene
 from ui.services.scene_list import ListedScene, ListedScenes, SceneFolders
 from ui.view3d.pictures import thumbnail
 from ui.view3d.room import MAX_MASK_POINTS, RoomCloud, back_project, build_room, camera_outline, nearest_instance
+from ui.web.metrics import judging
 
 log = logging.getLogger(__name__)
 
@@ -272,7 +273,8 @@ class Workbench:
         if missing:
             judge = self.judge(name)
             crops = [CropPair(self.crop(scene, pair.a, model=name), self.crop(scene, pair.b, model=name)) for pair in missing]
-            known |= zip(missing, judge.judge(crops), strict=True)
+            with judging(name, len(crops)):
+                known |= zip(missing, judge.judge(crops), strict=True)
             with self._verdicts_lock:
                 self._verdicts.update({(scene, pair, name): known[pair] for pair in missing})
                 while len(self._verdicts) > MAX_VERDICTS:

@@ -134,7 +134,7 @@ def room_view(
         cameras: Cameras that a click opens, as `camera_place` gives them.
         framed: Where this becomes another text, the first of `lit` is brought into the middle.
     """
-    url = CLOUD_ROUTE + quote(scene_name, safe="")
+    url = CLOUD_ROUTE[1:] + quote(scene_name, safe="")
     parts = {"lit": list(lit), "cameras": list(cameras), "framed": framed}
     return to_json_text({"cloud_url": url, "traces": traces, "permalink": permalink, "paint": paint, **parts})
 

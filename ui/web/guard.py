@@ -20,12 +20,16 @@ from fastapi import FastAPI
 from starlette.requests import cookie_parser
 from starlette.routing import Match, Mount
 
+from engine.errors import MaskgroupError
 from engine.strict_json import as_object, to_json_text
 from ui.web.content_policy import PLAIN_HEADERS, secure_page
+from ui.web.gradio_parts import mounted_pages, queue_load
 from ui.web.hosts import AllowedHosts
 from ui.web.kept_events import STREAM, AnswerStreams
 from ui.web.page_session import PageSessions
+from ui.web.proxies import OUTSIDE, PROXY_HEADERS, Outside, TrustedProxies, below, clean_root_path
 from ui.web.uploads import MAX_REQUEST_BYTES, SCENE_UPLOAD, UploadQuota
+from ui.web.watch import WatchedRequest
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +68,11 @@ class Guard:
         uploads: Bounds the served folder.
         streams: Is told which pages are being answered.
         first_script: What runs in the page before all other scripts.
+        proxies: Whose word is taken for what a request was before it was passed on.
+        root_path: Below which path a proxy serves the app, "" for none. Whether it takes that path off or not is the same.
+
+    Raises:
+        MaskgroupError: If `root_path` is no path, or an address of the app's own.
     """
 
     def __init__(
@@ -75,10 +84,25 @@ class Guard:
         uploads: UploadQuota,
         streams: AnswerStreams,
         first_script: str = "",
+        proxies: TrustedProxies | None = None,
+        root_path: str = "",
     ) -> None:
         self.app = app
         self._hosts, self._sessions, self._uploads, self._streams = hosts, sessions, uploads, streams
         self._first_script = first_script
+        self._proxies, self._root_path = proxies or TrustedProxies(), clean_root_path(root_path)
+        self._check_root_path()
+        self._is_ending = False
+
+    def end(self) -> None:
+        """Take no more work, and end the streams that pages keep open for good."""
+        self._is_ending = True
+        for page in mounted_pages(self.app):
+            page.stop_event.set()
+
+    def is_busy(self) -> bool:
+        """Return whether calls that were taken are waiting or being worked on."""
+        return any(sum(queue_load(page.get_blocks())) > 0 for page in mounted_pages(self.app))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -90,9 +114,20 @@ class Guard:
             return
         send = _with_headers(send)
         headers = _by_name(scope)
-        scope = {**scope, "headers": [(name, value) for name, value in scope["headers"] if _is_believed(name, value)]}
-        method, path = str(scope["method"]), inner_path(scope)
-        refusal = self._hosts.refuse(headers, method) or self._refuse_address(scope, method, path)
+        outside = self._proxies.look_from_outside((scope.get("client") or ("",))[0], scope.get("scheme", "http"), headers)
+        scope = {**scope, "path": self._inner_path(scope), OUTSIDE: outside}
+        method, path = str(scope["method"]), str(scope["path"])
+        with WatchedRequest(method, path, client=str(outside.client or "")) as watched:
+            await self._answer(scope, receive, watched.listen_to(send), headers)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, list[str]]) -> None:
+        method, path, outside = str(scope["method"]), str(scope["path"]), cast("Outside", scope[OUTSIDE])
+        refusal = self._hosts.refuse({**headers, "host": [outside.host]}, method)
+        if refusal is None and not path and method in ("GET", "HEAD"):
+            await _redirect(send, self._root_path + "/", scope.get("query_string") or b"")
+            return
+        refusal = refusal or self._refuse_address(scope, method, path)
+        scope = _seen_from(scope, outside.seen_from(headers.get("origin", [None])[0]))
         if refusal is not None:
             await _refuse(send, *refusal)
         elif method == "POST":
@@ -111,11 +146,24 @@ class Guard:
         target = len(scope.get("raw_path") or b"") + len(scope.get("query_string") or b"")
         if target > MAX_ADDRESS or not path.startswith("/") or any(ord(character) < 32 for character in path):
             return 400, "The request's address is too long or malformed."
+        if method == "POST" and self._is_ending:
+            return 503, "The app is being stopped and takes nothing more; try again when it runs."
         if method == "POST":
             return None if WRITES.fullmatch(path) or path == SCENE_UPLOAD else (404, NOT_HERE)
         if path.startswith(FILE):
             return None if self.is_served(path.removeprefix(FILE)) else (403, "This file is not served.")
         return None if READS.fullmatch(path) or self._is_own(scope) else (404, NOT_HERE)
+
+    def _inner_path(self, scope: Scope) -> str:
+        """Return a request's path within the app: one below `root_path` as if it were not."""
+        inner = below(self._root_path, str(scope["path"]))
+        # A proxy may have taken `root_path` off already, and an address of our own may begin like it.
+        return str(scope["path"]) if inner is None or self._is_own(scope) else inner
+
+    def _check_root_path(self) -> None:
+        for path in (self._root_path, self._root_path + "/", self._root_path + "/x"):
+            if self._root_path and (READS.fullmatch(path) or self._is_own({"type": "http", "method": "GET", "path": path})):
+                raise MaskgroupError(f"--root-path {self._root_path} is an address of the app itself; choose another one.")
 
     def _is_own(self, scope: Scope) -> bool:
         """Return whether one of our own routes, not Gradio behind them, answers."""
@@ -196,7 +244,7 @@ class Guard:
 
     def _is_served_url(self, url: str) -> bool:
         address, found, path = url.partition(FILE)
-        is_here = address == "" or re.fullmatch(r"https?://[A-Za-z0-9_.:\[\]-]+", address) is not None
+        is_here = re.fullmatch(r"(https?://[A-Za-z0-9_.:\[\]-]+)?", address.removesuffix(self._root_path)) is not None
         return bool(found) and is_here and self.is_served(unquote(path))
 
     async def _send_page(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, list[str]]) -> None:
@@ -222,9 +270,9 @@ class Guard:
             kept += [(b"content-security-policy", rules.encode()), (b"cache-control", b"no-store"), (b"vary", b"Accept-Encoding")]
             cookies = cookie_parser("; ".join(headers.get("cookie", [])))
             if self._sessions.read(cookies) is None:
-                is_secure = scope.get("scheme") == "https" or headers.get("x-forwarded-proto") == ["https"]
-                cookie = f"{self._sessions.cookie}={self._sessions.new()}; Path=/; HttpOnly; SameSite=Strict"
-                kept.append((b"set-cookie", f"{cookie}{'; Secure' if is_secure else ''}".encode()))
+                where = f"Path={self._root_path or '/'}{'; Secure' if scope['scheme'] == 'https' else ''}"
+                cookie = f"{self._sessions.cookie}={self._sessions.new()}; {where}; HttpOnly; SameSite=Strict"
+                kept.append((b"set-cookie", cookie.encode()))
             if takes_gzip and len(body) > GZIP_FROM_BYTES:
                 body = gzip.compress(body, 4)
                 kept.append((b"content-encoding", b"gzip"))
@@ -238,19 +286,11 @@ class ForbiddenFileError(Exception):
     """A request's content names a file or an address."""
 
 
-def inner_path(scope: Scope) -> str:
-    """Return a request's path below the one under which a proxy may serve the app."""
-    path, root = str(scope["path"]), str(scope.get("root_path") or "").rstrip("/")
-    return path[len(root) :] if root and (path == root or path.startswith(root + "/")) else path
-
-
-def _is_believed(name: bytes, value: bytes) -> bool:
-    """Return whether a header reaches the app: anybody may send those that proxies add, and Gradio builds addresses of them."""
-    text = name.decode("latin-1").lower()
-    if text == "x-forwarded-proto":
-        # It decides between two schemes in the sender's own answer, nothing else; proxies that speak HTTPS need it.
-        return value in (b"http", b"https")
-    return not text.startswith(("x-forwarded", "forwarded", "x-original", "x-rewrite", "x-gradio", "x-direct", "x-ip-token"))
+def _seen_from(scope: Scope, outside: Outside) -> Scope:
+    """Return a request with the address that its sender sees, of which Gradio builds others, and without headers of proxies."""
+    dropped = ("host", *PROXY_HEADERS)
+    kept = [(name, value) for name, value in scope["headers"] if not name.decode("latin-1").lower().startswith(dropped)]
+    return {**scope, "scheme": outside.scheme, "root_path": "", "headers": [*kept, (b"host", outside.host.encode("latin-1"))]}
 
 
 def _no_constant(word: str) -> None:
@@ -273,6 +313,9 @@ def _with_headers(send: Send) -> Send:
             headers: list[tuple[bytes, bytes]] = list(message.get("headers", []))
             have = {name.lower() for name, _ in headers}
             headers += [(name, value) for name, value in _PLAIN_HEADERS if name not in have]
+            if dict(headers).get(b"content-type", b"").startswith(b"text/event-stream"):
+                # nginx would keep answers back until they fill a page.
+                headers.append((b"x-accel-buffering", b"no"))
             message = {**message, "headers": headers}
         await send(message)
 
@@ -313,6 +356,13 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 def _with_length(scope: Scope, length: int) -> Scope:
     kept = [(name, value) for name, value in scope["headers"] if name.lower() not in (b"content-length", b"transfer-encoding")]
     return {**scope, "headers": [*kept, (b"content-length", str(length).encode())]}
+
+
+async def _redirect(send: Send, path: str, query: bytes) -> None:
+    """Send a browser from the root path to the page below it: without the slash, its relative addresses would lead elsewhere."""
+    location = path.encode() + (b"?" + query if query else b"")
+    await send({"type": "http.response.start", "status": 307, "headers": [(b"location", location), (b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _refuse(send: Send, status: int, sentence: str) -> None:

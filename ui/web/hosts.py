@@ -36,8 +36,7 @@ class AllowedHosts:
         """Return why a request is not answered, as status and sentence, or None.
 
         Args:
-            headers: Values by lower-case name. Those that proxies add (X-Forwarded-Host and the like) are not looked at, as
-                anybody may send them.
+            headers: Values by lower-case name, `host` as it is seen from outside. Those that proxies add are not looked at.
             method: GET, POST, ...
         """
         hosts = headers.get("host", [])
@@ -47,9 +46,9 @@ class AllowedHosts:
         if host[0] not in self._names:
             return 400, "This app does not answer to that host name; start it with --allowed-host NAME if it should."
         origins = headers.get("origin", [])
-        if len(origins) > 1 or (origins and not is_same_origin(origins[0], host)):
-            return 403, FOREIGN_PAGE
         site = headers.get("sec-fetch-site", ["none"])
+        if len(origins) > 1 or (origins and not is_same_origin(origins[0], host, is_sure=site == ["same-origin"])):
+            return 403, FOREIGN_PAGE
         if site in (["same-origin"], ["none"]):
             return None
         # A link on another page may open the app; it may neither fetch from it nor show it within itself.
@@ -111,8 +110,15 @@ def parse_host(text: str) -> tuple[str, int | None] | None:
     return (name, port) if name else None
 
 
-def is_same_origin(origin: str, host: tuple[str, int | None]) -> bool:
-    """Return whether an Origin header names the page of this very host and port; "null" never does."""
+def is_same_origin(origin: str, host: tuple[str, int | None], *, is_sure: bool = False) -> bool:
+    """Return whether an Origin header names the page of this very host and port; "null" never does.
+
+    Args:
+        origin: The header.
+        host: The name and port of the Host header.
+        is_sure: Whether the browser itself says that both are the same. A proxy may have dropped the port of the Host header;
+            then any port will do.
+    """
     try:
         parts = urlsplit(origin)
     except ValueError:
@@ -121,4 +127,5 @@ def is_same_origin(origin: str, host: tuple[str, int | None]) -> bool:
     parsed = parse_host(parts.netloc)
     if usual is None or parsed is None or parts.path or parts.query or parts.fragment:
         return False
-    return (parsed[0], parsed[1] or usual) == (host[0], host[1] or usual)
+    is_port = (parsed[1] or usual) == (host[1] or usual) or (is_sure and host[1] is None)
+    return parsed[0] == host[0] and is_port

@@ -20,9 +20,11 @@ from gradio.context import LocalContext
 
 from db.labels.store import Label, LabelStore
 from engine.errors import LabelError, MaskgroupError
-from ui.errors import shown_as_toast
+from ui.errors import shown_as_toast, told_to_programs
+from ui.web.metrics import handling
 from ui.web.off_loop import write_pictures
 from ui.web.page_session import PageSessions
+from ui.web.proxies import OUTSIDE, MetricsReaders, Outside
 
 
 class Action(Enum):
@@ -47,8 +49,11 @@ class Action(Enum):
     EXPORT = "export a model"
     EXPORT_GROUPS = "export groups, or stop that"
     ANNOTATE_RUN = "write a note on a run"
+    READ_METRICS = "read what the app counts"
 
 
+FOR_PROGRAMS = "Api."
+"""How the names of the functions begin that only programs call."""
 OPEN_TO_PROGRAMS = frozenset({Action.LOOK, Action.LABEL, Action.UNDO_OWN})
 
 _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
@@ -92,6 +97,16 @@ _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
         Action.EXPORT: "export export_whole",
         Action.ANNOTATE_RUN: "save_note",
     },
+    "Api": {
+        Action.LOOK: "scenes scene imports_status models judge queue_next groups exported runs comparisons_status",
+        Action.LABEL: "label",
+        Action.UNDO_OWN: "undo",
+        Action.IMPORT: "import_scene",
+        Action.GROUP: "group",
+        Action.EXPORT_GROUPS: "export",
+        Action.TRAIN: "train",
+        Action.COMPARE: "compare",
+    },
     "CompareActions": {
         Action.LOOK: "open_tab choose poll show_outcome show_groups take_kept_threshold choose_side show_rates",
         Action.COMPARE: "start cancel resume",
@@ -116,6 +131,9 @@ ROUTES: Mapping[str, Action] = {
     "add_review_routes.send_picture": Action.LOOK,
     "add_scene_routes.send_scene_picture": Action.LOOK,
     "add_scene_routes.take_file": Action.IMPORT,
+    "add_operation_routes.send_health": Action.LOOK,
+    "add_operation_routes.send_readiness": Action.LOOK,
+    "add_operation_routes.send_metrics": Action.READ_METRICS,
 }
 """What each address of our own does."""
 
@@ -130,13 +148,17 @@ class Actor:
 
     Attributes:
         browser: Names the browser in which somebody opened the app; None for a program.
+        reads_metrics: Whether they ask from where that is allowed; a browser's cookie does not help.
     """
 
     browser: str | None
+    reads_metrics: bool = False
 
 
 def may(actor: Actor, action: Action) -> bool:
     """Return whether somebody may do something."""
+    if action is Action.READ_METRICS:
+        return actor.reads_metrics
     return actor.browser is not None or action in OPEN_TO_PROGRAMS
 
 
@@ -146,6 +168,8 @@ def require(actor: Actor, action: Action) -> None:
     Raises:
         NotAllowedError: If they may not.
     """
+    if not may(actor, action) and action is Action.READ_METRICS:
+        raise NotAllowedError(f"Only this machine may {action.value}; allow another one with --metrics-from ADDRESS.")
     if not may(actor, action):
         raise NotAllowedError(f"Only the app's own page may {action.value}; open it in a browser, or reload it, and try again.")
 
@@ -193,9 +217,15 @@ async def ask_for_route(request: Request) -> None:
     sessions: PageSessions = request.app.state.sessions
     action = _listed(request.scope["endpoint"], ROUTES)
     try:
-        require(Actor(sessions.read(request.cookies)), action)
+        require(Actor(sessions.read(request.cookies), reads_metrics=_reads_metrics(request)), action)
     except NotAllowedError as error:
         raise HTTPException(403, str(error)) from error
+
+
+def _reads_metrics(request: Request) -> bool:
+    readers: MetricsReaders = request.app.state.metrics_readers
+    outside: Outside | None = request.scope.get(OUTSIDE)
+    return outside is not None and readers.admit(outside)
 
 
 def check_routes(app: FastAPI) -> None:
@@ -227,9 +257,10 @@ def _asking_first(
     @functools.wraps(function)
     def asking(*args: Any, **kwargs: Any) -> Any:
         request: Any = LocalContext.request.get(None)
-        require(Actor(None if request is None else sessions.read(request.cookies)), action)
-        return write_pictures(outputs, function(*args, **kwargs))
+        with handling(action.name.lower()):
+            require(Actor(None if request is None else sessions.read(request.cookies)), action)
+            return write_pictures(outputs, function(*args, **kwargs))
 
-    guarded = shown_as_toast(asking)
+    guarded = (told_to_programs if handler_name(function).startswith(FOR_PROGRAMS) else shown_as_toast)(asking)
     guarded.maskgroup_action = action  # pyright: ignore[reportFunctionMemberAccess]
     return guarded

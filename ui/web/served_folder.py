@@ -18,6 +18,7 @@ FOLDER = "served"
 UPLOADS_FOLDER = "uploads"
 """Holds files of scenes that are on their way; nothing in it is served."""
 LOCK_ENDING = ".lock"
+_made: list[Path] = []
 _held: list[int] = []
 """Descriptors of the locks of this process's folders; the system frees them when it ends, however it ends."""
 
@@ -44,8 +45,16 @@ def make_served_folder(data_folder: Path, *, name: str = FOLDER) -> Path:
         raise MaskgroupError(
             f"The app cannot keep its files in {above} ({error.strerror}); free some space or choose another place with --db."
         ) from error
-    atexit.register(_delete, folder)
+    if not _made:
+        atexit.register(delete_served_folders)
+    _made.append(folder)
     return folder
+
+
+def delete_served_folders() -> None:
+    """Delete the folders that this process made, because it ends; where Python ends it, it does so itself."""
+    for folder in _made:
+        _delete(folder)
 
 
 def use_for_gradio(folder: Path) -> None:

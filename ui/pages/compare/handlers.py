@@ -48,7 +48,7 @@ def links_html(key: str) -> str:
         "<p class='mg-links'><a class='mg-link' id='mg-report' href='{{ report }}{{ name }}' download>Report (HTML)</a> "
         "<a class='mg-link' id='mg-figure' href='{{ figure }}{{ name }}' download>Figure (PNG)</a></p>"
     )
-    return render_line(source, report=REPORT_ROUTE, figure=FIGURE_ROUTE, name=quote(key, safe=""))
+    return render_line(source, report=REPORT_ROUTE[1:], figure=FIGURE_ROUTE[1:], name=quote(key, safe=""))
 
 
 def first_key(runs: ComparisonRuns, query: dict[str, str]) -> str:

@@ -27,10 +27,10 @@ DRAWING: dict[str, Any] = {
 """Pictures that follow are drawn in turn too, and once more where the pick changed meanwhile: the newest comes last."""
 
 
-def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns) -> None:
+def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns, exports: GroupExports) -> None:
     """Lay out the page inside `tab`, in whose context this is called, and wire it to the workbench and the runs."""
     page = lay_out_page(bench, runs)
-    actions = GroupingActions(bench, runs, GroupExports(bench, runs))
+    actions = GroupingActions(bench, runs, exports)
     _wire_run(page, actions)
     _wire_choosers(page, actions)
     _wire_picks(page, actions)

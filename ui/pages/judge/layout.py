@@ -278,7 +278,7 @@ def _lay_out_below() -> RoomPart:
             room = gr.HTML(
                 html_template=ROOM_TEMPLATE,
                 js_on_load=VIEW_SCRIPT,
-                head=f'<script src="{PLOTLY_ROUTE}"></script>',
+                head=f'<script src="{PLOTLY_ROUTE[1:]}"></script>',
                 elem_id="mg-room",
                 label="The room in 3D",
             )

@@ -79,6 +79,21 @@ class TrainForm:
         return [getattr(self, field.name) for field in fields(self)]
 
 
+def default_values(bench: Workbench, registry: Registry, *, model: str, scenes: Sequence[str]) -> dict[str, Any]:
+    """Return the values of `TrainForm.inputs`, by name and in that order, as the page proposes them for a model and scenes."""
+    values = {
+        "model": model,
+        "on": list(scenes),
+        "judged": HELD_BACK,
+        "parent": IMPROVED[1],
+        "learning_rate": rate_for(model, bench, registry),
+        "four_bit": bench.judges.loading.four_bit,
+    }
+    return {
+        field.name: values[field.name] if field.name in values else getattr(TrainConfig, field.name) for field in fields(TrainForm)
+    }
+
+
 def read_form(values: Sequence[Any], bench: Workbench, registry: Registry) -> TrainConfig:
     """Return what the form asks for.
 

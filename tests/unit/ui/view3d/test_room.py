@@ -161,4 +161,4 @@ def test_scene_names_are_quoted_in_addresses() -> None:
     value = json.loads(
         room_view("a/../b <x>", [mask_trace(np.zeros((1, 3), np.float32), (1, 2, 3), "left mask")], permalink="?x=1")
     )
-    assert value["cloud_url"] == "/maskgroup/cloud/a%2F..%2Fb%20%3Cx%3E"
+    assert value["cloud_url"] == "maskgroup/cloud/a%2F..%2Fb%20%3Cx%3E"

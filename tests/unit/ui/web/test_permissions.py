@@ -21,9 +21,12 @@ from tests.tiny_room import write_tiny_room
 from ui.app import build_app
 from ui.settings import Settings
 from ui.web.guard import Guard
+from ui.web.hosts import AllowedHosts
+from ui.web.kept_events import AnswerStreams
 from ui.web.off_loop import write_pictures
 from ui.web.page_session import PageSessions
 from ui.web.permissions import HANDLERS, OPEN_TO_PROGRAMS, ROUTES, Action, check_routes, guard_handlers, handler_name
+from ui.web.uploads import UploadQuota
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,7 @@ def test_what_is_not_open_to_programs_is_refused_without_a_page(blocks: gr.Block
             with pytest.raises(gr.Error, match="Only the app"):
                 entry.fn()
             refused.add(action)
-    assert refused == set(Action) - OPEN_TO_PROGRAMS
+    assert refused == set(Action) - OPEN_TO_PROGRAMS - {Action.READ_METRICS}
 
 
 def test_an_error_of_any_handler_is_a_toast(tmp_path: Path) -> None:
@@ -142,3 +145,11 @@ def test_pictures_in_updates_are_files_before_they_reach_the_event_loop(blocks: 
 def test_what_a_script_is_answered_stays_as_it_is() -> None:
     assert write_pictures([], {"cards": []}) == {"cards": []}
     assert write_pictures([], []) == []
+
+
+@pytest.mark.parametrize("root", ["/assets", "/gradio_api/call/x", "/maskgroup/cloud", "/review/picture", "/config", "/static/x"])
+def test_a_root_path_is_no_address_of_the_apps_own(guard: Guard, root: str, tmp_path: Path) -> None:
+    parts = {"hosts": AllowedHosts(["localhost"]), "sessions": PageSessions(tmp_path), "uploads": UploadQuota(tmp_path)}
+    with pytest.raises(MaskgroupError, match="is an address of the app itself"):
+        Guard(guard.app, **parts, streams=AnswerStreams(), root_path=root)
+    Guard(guard.app, **parts, streams=AnswerStreams(), root_path="/maskgroup")
