@@ -41,11 +41,19 @@ def app(
         typer.Option(help="Folder of this machine from which the Scenes page may import; may be given several times."),
     ] = None,
     max_upload_mb: Annotated[int | None, typer.Option(help="What an upload of a scene may have, in MB.", min=1)] = None,
+    mask_model: Annotated[
+        str | None,
+        typer.Option(
+            help="Mask generator of transformers for the Scenes page: a hub id such as facebook/sam2.1-hiera-small, or a model's "
+            "folder; default: only what is built in."
+        ),
+    ] = None,
 ) -> None:
     """Open the app: pick two masks, get a verdict, see it in 3D, correct it."""
     given = {"scenes": scenes, "db": db, "host": host, "port": port, "model": model, "also": tuple(also) if also else None}
     given |= {"allowed_host": tuple(allowed_host) if allowed_host else None}
     given |= {"import_root": tuple(import_root) if import_root else None, "max_upload_mb": max_upload_mb}
+    given |= {"mask_model": mask_model}
     given |= {"device": device, "dtype": dtype, "four_bit": four_bit or None, "loader": loader}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})  # pyright: ignore[reportArgumentType]
     serve(settings)
