@@ -11,6 +11,8 @@ const DIRTY = 'maskgroup-mask-edits-open:';
 const LOST = 'The app does not answer; is it still running? Try again.';
 const MOST_POINTS = 4000;
 const CLOSE_PX = 10;
+const LEAST_SHOWN = 800;
+const PICKED = [255, 214, 10];
 const ZOOMS = [1, 1.5, 2, 3, 4, 6];
 const HINTS = {
   pick: 'Click a mask to pick it; hold Shift, or tap several in turn, to pick more.',
@@ -24,7 +26,7 @@ const HINTS = {
 };
 const KEYS = { p: 'pick', b: 'brush', g: 'polygon', c: 'point', x: 'box', e: 'erase', s: 'split', m: 'move' };
 const token = takeToken();
-const view = { scene: '', name: '', names: [], step: 0, width: 1, height: 1, colors: [], numbers: null, versions: [], model: '',
+const view = { scene: '', name: '', names: [], step: 0, width: 1, height: 1, colors: [], numbers: null, grain: 1, across: 1, versions: [], model: '',
                canUndo: false, canRedo: false, isChanged: false, photo: null };
 const hand = { tool: 'pick', picked: new Set(), points: [], isDown: false, at: null, zoom: 0, dragged: null };
 let overlay = null;
@@ -97,7 +99,11 @@ async function takeMasks(got) {
   for (let i = 0; i < view.numbers.length; i++) view.numbers[i] = bytes[4 * i] + 256 * bytes[4 * i + 1];
   // The numbers of masks are those of this step.
   hand.picked.clear();
-  if (canvas.width !== flat.width || canvas.height !== flat.height) { canvas.width = flat.width; canvas.height = flat.height; }
+  // Small views are drawn larger, so that outlines stay thin.
+  view.grain = Math.max(1, Math.ceil(LEAST_SHOWN / flat.width));
+  view.across = flat.width;
+  const [width, height] = [flat.width * view.grain, flat.height * view.grain];
+  if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
   noteDirty();
   showVersions();
   paint();
@@ -118,17 +124,24 @@ function load(address) {
 function paint() {
   const { width, height } = canvas;
   const painted = new ImageData(width, height);
-  const at = view.numbers;
   const onlyLines = find('hide').checked;
-  for (let row = 0, i = 0; row < height; row++) {
-    for (let column = 0; column < width; column++, i++) {
-      const number = at[i];
-      const isEdge = (column + 1 < width && at[i + 1] !== number) || (row + 1 < height && at[i + width] !== number)
-        || (column > 0 && at[i - 1] !== number) || (row > 0 && at[i - width] !== number);
+  // For each row of the canvas and those beside it, where its numbers begin.
+  const { grain, across, numbers } = view;
+  const begin = (row) => Math.floor(row / grain) * across;
+  const steps = Int32Array.from({ length: width }, (_, column) => Math.floor(column / grain));
+  const line = grain > 1 ? 2 : 1;
+  for (let row = 0; row < height; row++) {
+    const [here, above, below] = [begin(row), begin(Math.max(0, row - line)), begin(Math.min(height - 1, row + line))];
+    for (let column = 0; column < width; column++) {
+      const number = numbers[here + steps[column]];
       if (!number) continue;
+      const isEdge = numbers[above + steps[column]] !== number || numbers[below + steps[column]] !== number
+        || numbers[here + steps[Math.max(0, column - line)]] !== number || numbers[here + steps[Math.min(width - 1, column + line)]] !== number;
       const isPicked = hand.picked.has(number);
-      const [r, g, b] = isEdge ? (isPicked ? [255, 214, 10] : [255, 255, 255]) : view.colors[number - 1];
-      painted.data.set([r, g, b, isEdge ? 255 : isPicked ? 175 : onlyLines ? 0 : 105], 4 * i);
+      const [r, g, b] = isEdge ? (isPicked ? PICKED : [255, 255, 255]) : view.colors[number - 1];
+      const i = 4 * (row * width + column);
+      painted.data[i] = r; painted.data[i + 1] = g; painted.data[i + 2] = b;
+      painted.data[i + 3] = isEdge ? 255 : isPicked ? 175 : onlyLines ? 0 : 105;
     }
   }
   overlay ??= document.createElement('canvas');
@@ -139,6 +152,7 @@ function paint() {
 
 function draw() {
   pen.clearRect(0, 0, canvas.width, canvas.height);
+  pen.imageSmoothingEnabled = view.grain === 1;
   if (view.photo) pen.drawImage(view.photo, 0, 0, canvas.width, canvas.height);
   if (overlay) pen.drawImage(overlay, 0, 0);
   const points = hand.points;
@@ -244,7 +258,7 @@ const place = (event) => {
 function numberAt([x, y]) {
   const [column, row] = [Math.floor(x), Math.floor(y)];
   const isInside = column >= 0 && row >= 0 && column < canvas.width && row < canvas.height;
-  return isInside && view.numbers ? view.numbers[row * canvas.width + column] : 0;
+  return isInside && view.numbers ? view.numbers[Math.floor(row / view.grain) * view.across + Math.floor(column / view.grain)] : 0;
 }
 
 const onlyPicked = () => (hand.picked.size === 1 ? [...hand.picked][0] : null);
@@ -384,12 +398,12 @@ function open(scene, name) {
   find('scene').textContent = scene;
   find('back').href = '?' + new URLSearchParams({ tab: 'scenes', scene });
   find('fault').hidden = true;
-  find('work').hidden = false;
+  for (const part of ['work', 'places']) find(part).hidden = false;
   return ask('open_view', {}, async (got) => {
     if (got.fault) {
       find('fault').querySelector('span').textContent = got.fault;
       find('fault').hidden = false;
-      find('work').hidden = true;
+      for (const part of ['work', 'places']) find(part).hidden = true;
       return;
     }
     view.names = got.views;
