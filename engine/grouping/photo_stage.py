@@ -69,13 +69,18 @@ def place_scene(
     return placed
 
 
+def has_placed(scene: Scene) -> bool:
+    """Whether an import has found where the photos of a scene were taken, so that nobody need look for long."""
+    return (scene.folder / PLACED_FILE).is_file()
+
+
 def keep_placed(scene: Scene, folder: Path) -> None:
     """Copy what an import found of where the photos were taken into a copy of the scene, so that nobody looks again.
 
     Raises:
         OSError: If it cannot be written.
     """
-    if (scene.folder / PLACED_FILE).is_file():
+    if has_placed(scene):
         shutil.copyfile(scene.folder / PLACED_FILE, folder / PLACED_FILE)
 
 

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Collection, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
@@ -32,6 +33,16 @@ class EditError(MaskgroupError):
     """An edit that cannot be done."""
 
 
+def list_masks(ids: Int32Array) -> list[int]:
+    """Return the ids of the masks of a view, smallest first; counted, as sorting all pixels takes a second in large photos."""
+    return (np.flatnonzero(count_pixels(ids)[1:]) + 1).tolist()
+
+
+def count_pixels(ids: Int32Array) -> NDArray[np.int64]:
+    """Return how many pixels each id from 0 to the highest has, (ids,) int64; pixels without a mask count for 0."""
+    return np.bincount(np.maximum(ids, 0).ravel(), minlength=1)
+
+
 def draw_stroke(shape: tuple[int, int], points: Sequence[Point], radius_px: float) -> BoolArray:
     """Return the pixels under a round brush that is led along points, (H, W) bool."""
     drawn = Image.new("1", (shape[1], shape[0]))
@@ -39,7 +50,9 @@ def draw_stroke(shape: tuple[int, int], points: Sequence[Point], radius_px: floa
     if len(points) > 1:
         pen.line(list(points), fill=1, width=int(2 * radius_px) + 1)
     for x, y in points:
-        pen.ellipse((x - radius_px, y - radius_px, x + radius_px, y + radius_px), fill=1)
+        pen.point((round(x), round(y)), fill=1)
+        if radius_px >= 1:
+            pen.ellipse((x - radius_px, y - radius_px, x + radius_px, y + radius_px), fill=1)
     return np.asarray(drawn, bool)
 
 
@@ -123,8 +136,18 @@ def split_by_line(ids: Int32Array, mask: int, line: Sequence[Point]) -> Int32Arr
         EditError: If there is no such mask, or the line does not part it.
     """
     _require(ids, [mask])
-    own = ids == mask
-    drawn = Image.new("1", (ids.shape[1], ids.shape[0]))
+    whole = ids == mask
+    rows, columns = np.flatnonzero(whole.any(axis=1)), np.flatnonzero(whole.any(axis=0))
+    # Large photos have small masks: only the part of the picture that holds it is looked at.
+    window = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    parts = np.zeros(ids.shape, np.int32)
+    parts[window] = _cut(whole[window], [(x - columns[0], y - rows[0]) for x, y in line])
+    return _number_parts(ids, whole, parts)
+
+
+def _cut(own: BoolArray, line: Sequence[Point]) -> Int32Array:
+    """Return the part of each pixel of a mask that is cut along a line, (H, W) int32."""
+    drawn = Image.new("1", (own.shape[1], own.shape[0]))
     if len(line) > 1:
         ImageDraw.Draw(drawn).line(list(line), fill=1, width=1)
     # Parts touch by edges, not by corners, so a line one pixel wide parts them at any slope.
@@ -141,7 +164,7 @@ def split_by_line(ids: Int32Array, mask: int, line: Sequence[Point]) -> Int32Arr
         raise EditError("The line does not cut the mask in two; draw it right across, from outside to outside.")
     kept = np.where(np.isin(parts, parted), parts, 0)
     nearest = ndimage.distance_transform_edt(kept == 0, return_distances=False, return_indices=True)
-    return _number_parts(ids, own, kept[tuple(nearest)])
+    return kept[tuple(nearest)].astype(np.int32)
 
 
 def split_pieces(ids: Int32Array, mask: int) -> Int32Array:
@@ -164,13 +187,17 @@ def find_free_id(ids: Int32Array) -> int:
     Raises:
         EditError: If all 65,535 are taken.
     """
-    highest = max(0, int(ids.max(initial=0)))
+    return _find_free({*list_masks(ids)})
+
+
+def _find_free(used: Collection[int]) -> int:
+    highest = max(used, default=0)
     if highest < MAX_ID:
         return highest + 1
-    free = np.setdiff1d(np.arange(1, MAX_ID + 1), ids)
-    if not len(free):
+    free = next((number for number in range(1, MAX_ID + 1) if number not in used), None)
+    if free is None:
         raise EditError(f"The view has {MAX_ID:,} masks, as many as it can; take some away first.")
-    return int(free[0])
+    return free
 
 
 def match_masks(after: Int32Array, before: Int32Array) -> dict[int, int]:
@@ -181,14 +208,14 @@ def match_masks(after: Int32Array, before: Int32Array) -> dict[int, int]:
         before: (H, W) int32 masks, -1 = none.
     """
     both = (after != NOTHING) & (before != NOTHING)
-    pairs, shared = np.unique(np.stack([after[both], before[both]]), axis=1, return_counts=True)
-    areas_after = dict(zip(*(part.tolist() for part in np.unique(after, return_counts=True)), strict=True))
-    areas_before = dict(zip(*(part.tolist() for part in np.unique(before, return_counts=True)), strict=True))
-    return {
-        new: old
-        for (new, old), pixels in zip(pairs.T.tolist(), shared.tolist(), strict=True)
-        if pixels >= SAME_MASK * (areas_after[new] + areas_before[old] - pixels)
-    }
+    areas_after, areas_before = count_pixels(after), count_pixels(before)
+    shared = np.bincount(after[both].astype(np.int64) * len(areas_before) + before[both])
+    same: dict[int, int] = {}
+    for pair in np.flatnonzero(shared).tolist():
+        new, old = divmod(pair, len(areas_before))
+        if shared[pair] >= SAME_MASK * (areas_after[new] + areas_before[old] - shared[pair]):
+            same[new] = old
+    return same
 
 
 class EditHistory:
@@ -265,12 +292,13 @@ def _require(ids: Int32Array, masks: Collection[int]) -> None:
 
 def _number_parts(ids: Int32Array, own: BoolArray, parts: Int32Array) -> Int32Array:
     """Return masks with each part, numbered from 1, under an id of its own that no mask had."""
-    result = np.where(own, NOTHING, ids).astype(np.int32)
-    used = ids.copy()
-    for part in np.unique(parts[own]).tolist():
-        number = find_free_id(used)
-        result[own & (parts == part)] = number
-        used[own & (parts == part)] = number
+    result, used = ids.copy(), {*list_masks(ids)}
+    inside = parts[own]
+    numbers = np.zeros(int(inside.max()) + 1, np.int32)
+    for part in np.flatnonzero(np.bincount(inside)).tolist():
+        numbers[part] = _find_free(used)
+        used.add(int(numbers[part]))
+    result[own] = numbers[inside]
     return result
 
 

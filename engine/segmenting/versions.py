@@ -26,7 +26,7 @@ from engine.scenes.masks_in.source import FOLDER as MASKS
 from engine.scenes.masks_in.source import read_id_picture
 from engine.scenes.posed_masks import PosedMasksReader
 from engine.scenes.scene_settings import write_ignore_ids
-from engine.segmenting.edits import MAX_ID, match_masks
+from engine.segmenting.edits import MAX_ID, list_masks, match_masks
 from engine.types import NOTHING, Int32Array, Scene
 from engine.views.posed_folder import save_ids
 
@@ -208,7 +208,8 @@ class MaskVersions:
                 raise SceneError(
                     f"{path}: found a link, expected a file of the scene's own; make a copy of the scene, and edit that."
                 )
-        if not file.resolve().is_relative_to(self._scene.folder.resolve()):
+        is_inside = file.resolve().is_relative_to(self._scene.folder.resolve())
+        if not is_inside or (self._folder / view).parent != self._folder or view in (".", ".."):
             raise SceneError(f"{file}: lies outside of the scene, expected a file of its own; make a copy, and edit that.")
         if self._reader.guessed_ids:
             # Else the guess, which needs them in nearly all views, would change with what is saved.
@@ -271,4 +272,4 @@ class MaskVersions:
 
 
 def _ids_of(ids: Int32Array) -> frozenset[int]:
-    return frozenset(np.unique(ids[ids != NOTHING]).tolist())
+    return frozenset(list_masks(ids))

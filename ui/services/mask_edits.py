@@ -18,7 +18,7 @@ from engine.segmenting import edits
 from engine.segmenting.edits import EditError, EditHistory, Point
 from engine.segmenting.prompts import PromptedPicture, Prompter, open_prompter
 from engine.segmenting.versions import MaskVersion, MaskVersions, SavedMasks, fault_of_editing
-from engine.types import NOTHING, BoolArray, Int32Array, Scene
+from engine.types import BoolArray, Int32Array, Scene
 from ui.services.grouping_runs import GroupingRuns
 from ui.services.workbench import Workbench
 
@@ -68,7 +68,7 @@ class MaskDrawing:
     @property
     def masks(self) -> list[int]:
         """Its masks; pages number them from 1 in this order."""
-        return np.unique(self.ids[self.ids != NOTHING]).tolist()
+        return edits.list_masks(self.ids)
 
 
 @dataclass
@@ -102,7 +102,7 @@ class MaskEdits:
         self._bench, self._runs, self._device = bench, runs, device
         self._open: OrderedDict[tuple[str, str, str], _Open] = OrderedDict()
         self._prompter: Prompter | None = None
-        self._lock = threading.Lock()
+        self._lock, self._loading = threading.Lock(), threading.Lock()
         bench.when_forgotten(self._forget)
 
     def fault(self, scene: str) -> str:
@@ -225,8 +225,9 @@ class MaskEdits:
         one = self._find(token, scene, view)
         with one.lock:
             masks = MaskVersions(self._scene(scene))
-            self._runs.forget(scene)
+            self._runs.require_idle(scene)
             saved = masks.save(view, one.history.ids, expected=one.saved)
+            self._runs.forget(scene)
             one.saved, one.versions = saved.ids, MaskVersions(self._scene(scene)).versions(view)
             one.history.replace(saved.ids)
             one.step += 1
@@ -286,7 +287,7 @@ class MaskEdits:
 
     def _picture(self, one: _Open) -> PromptedPicture:
         if one.picture is None:
-            with self._lock:
+            with self._loading:
                 if self._prompter is None:
                     self._prompter = open_prompter(self.model, device=self._device)
             scene = self._scene(one.scene)
@@ -305,7 +306,7 @@ class MaskEdits:
 
 
 def _by_number(ids: Int32Array, numbers: Sequence[int]) -> list[int]:
-    masks = np.unique(ids[ids != NOTHING]).tolist()
+    masks = edits.list_masks(ids)
     if not all(1 <= number <= len(masks) for number in numbers):
         raise EditError("The mask is not there any more; pick another.")
     return [masks[number - 1] for number in numbers]
