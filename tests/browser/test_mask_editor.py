@@ -101,6 +101,7 @@ def test_a_mask_is_drawn_split_undone_saved_and_there_after_a_reload(page: Page,
 
     # A brush in the empty corner, a polygon beside it, and the built-in segmentation's region under a click.
     page.get_by_role("button", name="Brush").click()
+    page.locator(".me-radius").fill("40")
     drag(page, (3, 3), (8, 3))
     has(page, 3, True)
     press(page, "g")
