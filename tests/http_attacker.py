@@ -77,12 +77,16 @@ class Attacker:
             return begun.body.decode()
         return self.get(f"/gradio_api/call/{name}/{begun.json['event_id']}", **headers).body.decode()
 
-    def ask(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
-        """Ask the Review page's functions as its script does."""
+    def ask(self, name: str, request: Any, *, element: str = "mg-review", **headers: str) -> dict[str, Any]:
+        """Ask the functions of a page's script as it does, those of the Review page if no other is named."""
+        return self.ask_element(name, request, element, **headers).json
+
+    def ask_element(self, name: str, request: Any, element: str, **headers: str) -> Answer:
+        """Ask a function of an element's script, and take what comes, if only a refusal."""
         config = self.get("/config").json
-        card = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "mg-review")
+        card = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == element)
         values = {"data": request, "component_id": card, "session_hash": "attacker", "fn_name": name}
-        return self.post("/gradio_api/component_server", values).json
+        return self.post("/gradio_api/component_server", values, **headers)
 
     def page_cookie(self) -> str:
         """Open the page and return its cookie."""

@@ -51,10 +51,12 @@ from ui.services.comparison_runs import ComparisonRuns
 from ui.services.group_exports import GroupExports
 from ui.services.grouping_runs import GroupingRuns
 from ui.services.judges import Judges, name_models, shipped_models
+from ui.services.mask_edits import MaskEdits
 from ui.services.open_judge import database_setting, find_trained_on, given_options, loading_flags, open_judge
 from ui.services.review_service import ReviewService
 from ui.services.scene_cards import FOLDER as CARDS_FOLDER
 from ui.services.scene_cards import SceneCards
+from ui.services.scene_copies import SceneCopies
 from ui.services.scene_imports import SceneImports
 from ui.services.scene_list import SceneFolders
 from ui.services.scene_uploads import SceneUploads
@@ -133,6 +135,7 @@ class Services:
     exports: GroupExports
     comparisons: ComparisonRuns
     imports: SceneImports
+    copies: SceneCopies
     uploads: SceneUploads
     cards: SceneCards
     sessions: PageSessions
@@ -148,11 +151,13 @@ def build_services(bench: Workbench, settings: Settings, sessions: PageSessions)
     cards = SceneCards(settings.data_folder / CARDS_FOLDER)
     uploads = make_served_folder(settings.data_folder, name=UPLOADS_FOLDER)
     groupings = GroupingRuns(bench, GroupingStore(runs))
+    imports = SceneImports(bench, settings.imported_scenes, roots=settings.import_root, on_imported=cards.know)
     return Services(
         groupings=groupings,
         exports=GroupExports(bench, groupings),
         comparisons=ComparisonRuns(bench, runs, settings.data_folder / "comparisons", shipped=SHIPPED_COMPARISON),
-        imports=SceneImports(bench, settings.imported_scenes, roots=settings.import_root, on_imported=cards.know),
+        imports=imports,
+        copies=SceneCopies(bench, imports, model=settings.mask_model, device=settings.device),
         uploads=SceneUploads(uploads, max_bytes=settings.max_upload_mb * 2**20),
         cards=cards,
         sessions=sessions,
@@ -169,8 +174,11 @@ def build_blocks(bench: Workbench, settings: Settings, services: Services) -> gr
         remembered = gr.BrowserState(settings.annotator, storage_key="maskgroup-annotator", secret="not-a-secret")
         with gr.Tabs(selected=JUDGE_TAB) as tabs:
             with gr.Tab("Scenes", id=SCENES_TAB) as scenes_tab:
-                actions = SceneActions(bench, services.imports, services.uploads, services.cards, groupings, services.sessions)
-                build_scenes_tab(scenes_tab, actions, services.imports, max_bytes=services.uploads.max_bytes)
+                actions = SceneActions(
+                    bench, services.imports, services.copies, services.uploads, services.cards, groupings, services.sessions
+                )
+                edits = MaskEdits(bench, groupings, model=settings.mask_model, device=settings.device)
+                build_scenes_tab(scenes_tab, actions, services.imports, edits, max_bytes=services.uploads.max_bytes)
             with gr.Tab("Judge", id=JUDGE_TAB):
                 judge_name = build_judge_tab(blocks, bench, VoteBox(settings.data_folder / VOTES_FILE), remembered=remembered)
             with gr.Tab("Review", id=REVIEW_TAB):

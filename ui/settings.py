@@ -48,6 +48,7 @@ class Settings(BaseSettings):
         annotator: Name stored with labels until the person types another.
         follow_links: Folders that symbolic links in scenes may lead into; all others are refused.
         import_root: Folders of this machine from which the Scenes page may import; without any it takes only what is uploaded.
+        mask_model: Mask generator of transformers for the Scenes page, hub id or folder, "" = only what is built in.
         max_upload_mb: What an upload of a scene may have in all, in units of 2**20 bytes.
     """
 
@@ -73,6 +74,7 @@ class Settings(BaseSettings):
     annotator: str = "me"
     follow_links: Annotated[tuple[Path, ...], NoDecode] = ()
     import_root: Annotated[tuple[Path, ...], NoDecode] = ()
+    mask_model: str = ""
     max_upload_mb: int = Field(2048, gt=0)
 
     @field_validator("follow_links", "import_root", mode="before")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,6 +67,21 @@ def place_scene(
                 f"{keep_in} cannot be written ({error}), expected a folder for results; choose another --out."
             ) from error
     return placed
+
+
+def has_placed(scene: Scene) -> bool:
+    """Whether an import has found where the photos of a scene were taken, so that nobody need look for long."""
+    return (scene.folder / PLACED_FILE).is_file()
+
+
+def keep_placed(scene: Scene, folder: Path) -> None:
+    """Copy what an import found of where the photos were taken into a copy of the scene, so that nobody looks again.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    if has_placed(scene):
+        shutil.copyfile(scene.folder / PLACED_FILE, folder / PLACED_FILE)
 
 
 def _load(path: Path, views: tuple[str, ...]) -> PlacedPhotos | None:

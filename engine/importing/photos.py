@@ -28,7 +28,10 @@ from engine.types import Int32Array, UInt8Array
 
 QUALITY = 95
 MASKS = "masks"
-NO_MASKS = "The scene has no masks yet: make them with maskgroup segment, or put masks/<photo>.png into its folder."
+NO_MASKS = (
+    "The scene has no masks yet: press Make masks in its details on the Scenes page, use maskgroup segment, or put "
+    "masks/<photo>.png into its folder."
+)
 MODEL = ("sparse", "0")
 
 

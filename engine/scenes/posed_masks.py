@@ -24,6 +24,7 @@ from engine.scenes.masks_in.shapes import IN_CLASS
 from engine.scenes.masks_in.source import (
     OTHER_PHOTO_FOLDER,
     PHOTO_FOLDER,
+    MaskFiles,
     find_masks,
     has_other_masks,
     list_mask_files,
@@ -119,6 +120,36 @@ class PosedMasksReader:
         self._kept_mesh = KeptMesh(self._load_mesh)
         self._void: tuple[int, ...] | None = settings.ignore_ids
         self._notes = notes
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether there are masks, in whatever files."""
+        return self._views.files.masks is not None
+
+    @property
+    def masks_are_own_files(self) -> bool:
+        """Whether each view's masks are a file of their own in masks/, or there are none yet."""
+        return isinstance(self._views.files.masks, MaskFiles | None)
+
+    def mask_file(self, name: str) -> Path | None:
+        """Return where a view's masks lie, links not followed; None where the scene has none.
+
+        Raises:
+            SceneError: If there is no such view.
+        """
+        self._views.require(name)
+        masks = self._views.files.masks
+        return None if masks is None else masks.place(name)
+
+    @property
+    def ignored_ids(self) -> tuple[int, ...]:
+        """Ids that mean "nothing here"."""
+        return self._ignored() if self.has_masks else self._settings.ignore_ids or ()
+
+    @property
+    def guessed_ids(self) -> tuple[int, ...]:
+        """Those of them that nothing but the masks themselves suggests."""
+        return self.ignored_ids if self._settings.ignore_ids is None else ()
 
     def read_view(self, name: str) -> View:
         """Return camera and pose; either is None if the scene has none."""

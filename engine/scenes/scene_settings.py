@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -23,7 +23,8 @@ IDS_SETTING = "mask_ids_are_instances"
 TITLE_SETTING = "title"
 MAX_TITLE = 80
 """Characters of a title."""
-KNOWN = frozenset({"ignore_ids", "classes", IDS_SETTING, TITLE_SETTING})
+IGNORE_SETTING = "ignore_ids"
+KNOWN = frozenset({IGNORE_SETTING, "classes", IDS_SETTING, TITLE_SETTING})
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,27 @@ def write_title(folder: Path, title: str) -> str:
             f"{printable(title[:MAX_TITLE])} cannot be a scene's title, expected one line of at most {MAX_TITLE} characters that "
             "can be seen; give another."
         )
+    _write_setting(root, TITLE_SETTING, clean)
+    return clean
+
+
+def write_ignore_ids(folder: Path, ids: Sequence[int]) -> None:
+    """Say in a scene's settings which ids mean "nothing here"; its other settings stay.
+
+    Raises:
+        SceneError: If maskgroup.json is broken or cannot be written.
+    """
+    _write_setting(SceneFolder(folder), IGNORE_SETTING, list(ids))
+
+
+def _write_setting(root: SceneFolder, name: str, value: object) -> None:
+    """Write one setting; an empty text takes it away."""
     read_settings(root)
     present = root.find(SETTINGS)
     content = {} if present is None else read_json(present, EXAMPLE, limit=MAX_SETTINGS_BYTES)
-    content = {name: value for name, value in content.items() if name != TITLE_SETTING}
-    if clean:
-        content[TITLE_SETTING] = clean
+    content = {other: kept for other, kept in content.items() if other != name}
+    if value != "":
+        content[name] = value
     path = root.path / SETTINGS
     try:
         if content:
@@ -109,7 +125,6 @@ def write_title(folder: Path, title: str) -> str:
             f"{path}: cannot be written ({error.strerror or error}), expected a scene's folder that may be changed; check its "
             "permissions."
         ) from error
-    return clean
 
 
 def clean_title(title: str) -> str | None:

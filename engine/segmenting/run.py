@@ -11,12 +11,15 @@ import numpy as np
 
 from engine.errors import LeftOutError, MaskgroupError, SceneError
 from engine.files import writing_folder
+from engine.grouping.photo_stage import keep_placed
 from engine.scenes.folders import is_entry
+from engine.scenes.masks_in.source import FOLDER as MASKS
 from engine.scenes.names import fault_of
+from engine.scenes.posed_masks import PosedMasksReader
 from engine.segmenting.base import Picture, Segmenter
 from engine.types import NOTHING, Float32Array, Int32Array, LeftOutView, Scene, UInt8Array, View
 from engine.views.frames import fit_size, resize_nearest, resize_rgb
-from engine.views.posed_folder import PosedFolder, PosedView
+from engine.views.posed_folder import PosedFolder, PosedView, save_ids
 from engine.views.scene_copy import SmallIds, ViewReader
 
 
@@ -88,6 +91,62 @@ def segment_scene(
         ) from error
 
 
+def add_masks(
+    scene: Scene,
+    segmenter: Segmenter,
+    *,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> int:
+    """Write masks into the folder of a scene that has none yet; returns how many. Nothing else of the scene is touched.
+
+    A view whose photo or depth is broken gets none, and is then left out of the scene.
+
+    Args:
+        scene: The scene; `may_add_masks` says whether it can have some.
+        segmenter: Makes the masks.
+        on_progress: Called with how many views are done, and how many there are.
+        is_cancelled: Asked before each view; True stops.
+
+    Raises:
+        SegmentingCancelled: If it was stopped; nothing is left.
+        MaskgroupError: If no view can be read, or the masks cannot be written; nothing is left.
+    """
+    folder = scene.folder / MASKS
+    if not may_add_masks(scene):
+        raise SceneError(f"{folder}: the scene has masks already, expected none; make a copy with new ones.")
+    n_masks, fault = 0, ""
+    try:
+        with writing_folder(folder) as unfinished:
+            for done, name in enumerate(scene.view_names):
+                if is_cancelled():
+                    raise SegmentingCancelled("The segmentation was stopped; nothing was kept.")
+                on_progress(done, len(scene.view_names))
+                try:
+                    rgb, depth = scene.color(name), scene.depth(name)
+                    if rgb is None:
+                        raise SceneError(f"{scene.folder}: view {name!r} has no photo, expected one as others have; add it.")
+                except SceneError as error:
+                    fault = fault or str(error)
+                    continue
+                ids = segment_picture(segmenter, rgb, depth, scene.view(name))
+                n_masks += len(np.unique(ids[ids != NOTHING]))
+                save_ids(np.where(ids == NOTHING, 0, ids).astype(np.int32), unfinished / f"{name}.png")
+            if not any(unfinished.iterdir()):
+                raise LeftOutError(f"None of the views can be segmented; the first: {fault}")
+            on_progress(len(scene.view_names), len(scene.view_names))
+    except OSError as error:
+        raise SceneError(
+            f"{folder}: cannot be written ({error.strerror or error}), expected space for masks; free some."
+        ) from error
+    return n_masks
+
+
+def may_add_masks(scene: Scene) -> bool:
+    """Whether a scene has no masks of any kind, and its format reads those that are put into masks/."""
+    return isinstance(scene.reader, PosedMasksReader) and not scene.reader.has_masks
+
+
 def _write(
     scene: Scene,
     segmenter: Segmenter,
@@ -125,6 +184,7 @@ def _write(
     if views.mesh is not None:
         folder.write_mesh(views.mesh)
     folder.close({"classes": truths.classes} if truths.classes else None)
+    keep_placed(scene, unfinished)
     return SegmentedScene(
         out.name, out, segmenter.name, n_views, n_masks, covered / pixels, truths.is_used, seconds, tuple(left_out)
     )

@@ -175,13 +175,13 @@ class PosedFolder:
         return name
 
 
-def save_ids(ids: Int32Array, path: Path) -> None:
-    """Write ids of at most 65535, (H, W), as a grey PNG with 16 bits.
+def save_ids(ids: Int32Array, path: Path, *, kind: str | None = None) -> None:
+    """Write ids of at most 65535, (H, W), as a grey PNG with 16 bits; `kind` says that it is one where the file's name does not.
 
     Raises:
         OSError: If it cannot be written.
     """
-    Image.fromarray(ids.astype(np.uint16)).save(path, compress_level=6)
+    Image.fromarray(ids.astype(np.uint16)).save(path, format=kind, compress_level=6)
 
 
 def matrix_of(camera: Camera) -> Float64Array:

@@ -159,6 +159,7 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
     ("docs/segment.md", "maskgroup segment sh3d_living --out out/sam --model facebook/sam2.1-hiera-small"): Shell(
         {"maskgroup segment": HUB}
     ),
+    ("docs/segment.md", "maskgroup app --mask-model facebook/sam2.1-hiera-small"): Shell({"maskgroup app": HUB}),
     ("docs/segment.md", "python -m tests.bench.segment_fit ../shared/data/replica_like/sh3d_bedroom --rooms 12 --views 2 "
      "--only BY_SURFACE"): Shell({"python -m": NotRun("takes half an hour, and rooms that are not shipped")}),
     ("docs/segment.md", "python -m tests.bench.bench_segment sh3d_living --step 4"): Shell({"python -m": BENCH}),

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from tests.browser.app_process import running_app
+from tests.format_rooms import write_room
 from tests.http_attacker import TIMEOUT_S, Answer, Attacker
 from tests.tiny_room import write_tiny_room
 
@@ -138,11 +139,36 @@ def test_nobody_else_s_upload_can_be_imported_or_dropped_or_read(attacker: Attac
 
 def test_no_path_of_the_machine_is_imported_and_nothing_removed(attacker: Attacker, place: Path) -> None:
     cookie = attacker.page_cookie()
-    for name in ("take_path", "remove", "rename", "ask_removal"):
+    for name in ("take_path", "remove", "rename", "ask_removal", "mend", "make_masks", "copy_to_edit"):
         assert call(attacker, name, None, cookie) != "complete"
         assert "Only the app" in call(attacker, name, None, None)
     assert (place / "scenes" / "tiny").is_dir()
-    assert not (place / "data" / "scenes").exists()
+    assert list((place / "data").glob("scenes/tiny*")) == []
+
+
+def test_masks_are_edited_by_a_page_of_the_app_only_and_in_imported_scenes_only(attacker: Attacker, place: Path) -> None:
+    mine = write_room(place / "scenes" / "tiny", place / "data" / "scenes" / "mine", "posed masks", "png")
+    before = {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()}
+    cookie = attacker.page_cookie()
+    where = {"token": "a" * 32, "scene": "mine", "view": "2"}
+    for name in ("open_view", "change_masks", "save_masks", "close_view"):
+        refused = attacker.ask_element(name, where, "mg-mask-editor")
+        assert refused.status == 500, "Gradio's answer where a handler refuses"
+        assert b"step" not in refused.body
+    opened = attacker.ask("open_view", where, element="mg-mask-editor", Cookie=cookie)
+    draw = {**where, "do": "remove", "step": opened["step"], "masks": [1]}
+    for scene, view in (("tiny", "2"), ("../scenes/mine", "2"), ("/etc", "2"), ("mine", "../0"), ("mine", "../../x")):
+        for name in ("open_view", "change_masks", "save_masks"):
+            answer = attacker.ask(name, {**draw, "scene": scene, "view": view}, element="mg-mask-editor", Cookie=cookie)
+            assert answer.keys() & {"error", "fault"}, answer
+    stranger = {**draw, "token": "b" * 32}
+    assert "begin anew" in attacker.ask("change_masks", stranger, element="mg-mask-editor", Cookie=cookie)["error"]
+    assert "masks" not in attacker.ask("change_masks", [1], element="mg-mask-editor", Cookie=cookie)
+    for query in ("scene=mine&view=../masks/2", "scene=../scenes/mine&view=2", "scene=none&view=2"):
+        assert attacker.get(f"/maskgroup/scenes/photo?{query}", Cookie=cookie).status == 404
+    assert attacker.get("/maskgroup/scenes/photo?scene=mine&view=2").headers["content-type"] == "image/jpeg"
+    assert {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()} == before
+    assert len(attacker.ask("change_masks", draw, element="mg-mask-editor", Cookie=cookie)["colors"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,13 @@ def app(
         typer.Option(help="Folder of this machine from which the Scenes page may import; may be given several times."),
     ] = None,
     max_upload_mb: Annotated[int | None, typer.Option(help="What an upload of a scene may have, in MB.", min=1)] = None,
+    mask_model: Annotated[
+        str | None,
+        typer.Option(
+            help="Mask generator of transformers for the Scenes page: a hub id such as facebook/sam2.1-hiera-small, or a model's "
+            "folder; default: only what is built in."
+        ),
+    ] = None,
 ) -> None:
     """Open the app: pick two masks, get a verdict, see it in 3D, correct it."""
     given = {"scenes": scenes, "db": db, "host": host, "port": port, "model": model, "also": tuple(also) if also else None}
@@ -59,6 +66,7 @@ def app(
     given |= {"trusted_proxy": tuple(trusted_proxy) if trusted_proxy else None, "root_path": root_path}
     given |= {"metrics_from": tuple(metrics_from) if metrics_from else None, "log_format": log_format, "log_level": log_level}
     given |= {"import_root": tuple(import_root) if import_root else None, "max_upload_mb": max_upload_mb}
+    given |= {"mask_model": mask_model}
     given |= {"device": device, "dtype": dtype, "four_bit": four_bit or None, "loader": loader}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})  # pyright: ignore[reportArgumentType]
     serve(settings)

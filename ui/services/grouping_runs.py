@@ -22,6 +22,7 @@ from engine.grouping.constraints import Constraint
 from engine.grouping.graph import Evidence, cut
 from engine.grouping.group_names import name_own_masks
 from engine.grouping.pair_judge import FramePairJudge
+from engine.grouping.photo_stage import has_placed
 from engine.grouping.pipeline import GroupingCancelled, GroupingOptions, GroupingRun, Progress, group_scene
 from engine.types import USUAL_THRESHOLD, Frame
 from engine.views.appearance import LOOKS, describe_masks
@@ -172,18 +173,24 @@ class GroupingRuns:
         if job is not None:
             job.cancel.set()
 
+    def require_idle(self, scene: str) -> None:
+        """Check that a scene is not being grouped.
+
+        Raises:
+            MaskgroupError: If a run is under way.
+        """
+        state = self.state(scene)
+        if state is not None and state.is_running:
+            raise MaskgroupError(f"Scene {scene!r} is being grouped; wait for that, or cancel it on the 3D grouping page, first.")
+
     def forget(self, scene: str) -> None:
-        """Forget a scene's groups in memory, because the scene is to be removed; the database keeps its runs.
+        """Forget a scene's groups in memory, because it is to be removed or its masks have changed; the database keeps its runs.
 
         Raises:
             MaskgroupError: If a run is under way.
         """
         with self._lock:
-            job = self._jobs.get(scene)
-            if job is not None and job.state.is_running:
-                raise MaskgroupError(
-                    f"Scene {scene!r} is being grouped; wait for that, or cancel it on the 3D grouping page, first."
-                )
+            self.require_idle(scene)
             self._jobs.pop(scene, None)
 
     def correct(self, scene: str, constraints: Sequence[Constraint], *, words: str) -> Result:
@@ -261,7 +268,8 @@ class GroupingRuns:
     def _run_anew(self, scene: str, job: _Job, model: str | None) -> Result:
         opened = self._bench.open_scene(scene)
         evidence = job.state.evidence
-        options = GroupingOptions(evidence=evidence, lift=False)
+        # Photos whose cameras an import has found are grouped by them; looking for cameras takes minutes, and is the command's.
+        options = GroupingOptions(evidence=evidence, lift=False, photos=has_placed(opened.scene))
         said = job.state.result.corrections if job.state.result else Corrections()
         if self._store is not None:
             used = None if evidence == "geometry" else model or self._bench.judges.default

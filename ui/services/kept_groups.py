@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from db.runs import Run, RunStore
 from engine.errors import RunError
 from engine.exporting.source import GroupedScene, Origin, from_run
@@ -31,7 +33,8 @@ def rebuild_run(scene: Scene, frames: Sequence[Frame], kept: KeptRun, said: Corr
         RunError: If the scene's masks are not those of the run.
     """
     table = tabulate_masks(frames)
-    if table.keys != kept.graph.keys:
+    # Masks that were touched up have their ids still, and other pixels.
+    if table.keys != kept.graph.keys or not np.array_equal(table.areas, kept.graph.areas):
         raise RunError(f"The masks of scene {scene.name!r} are not those of the kept run any more; press Run to group it again.")
     table = table.with_poses(kept.registration.poses)
     grouping = cut(kept.graph, constraints=said.constraints)

@@ -20,6 +20,7 @@ from typing import Any, cast, get_args
 from PIL import Image
 
 from engine.checking.findings import CheckReport, Finding, Level, Topic
+from engine.checking.mends import Mends, pack_mends, plan_mend, unpack_mends
 from engine.checking.run import check_scene
 from engine.errors import MaskgroupError, SceneError
 from engine.files import write_atomically, writing_folder
@@ -33,7 +34,7 @@ from ui.view3d.pictures import draw_depth, draw_masks, thumbnail
 
 FOLDER = "scene_cards"
 FILE = "card.json"
-VERSION = 1
+VERSION = 2
 """Of what is kept; what an older program has kept is made anew."""
 MAX_KEPT = 200
 MAX_LEFT_OUT = 20
@@ -62,6 +63,7 @@ class SceneCard:
         n_left_out: How many there are.
         pictures: The view that each picture shows, by its kind.
         problem: Why there is nothing of all this, "" where there is.
+        mends: What each finding can be mended by, in the order of `findings`; nothing at all where it cannot.
     """
 
     key: str
@@ -72,6 +74,19 @@ class SceneCard:
     n_left_out: int = 0
     pictures: Mapping[str, str] | None = None
     problem: str = ""
+    mends: tuple[Mends, ...] = ()
+
+    def mends_of(self, number: int) -> Mends:
+        """Return what the finding at a place of `findings` can be mended by, nothing at all where there is no such finding."""
+        return self.mends[number] if 0 <= number < len(self.mends) else Mends()
+
+    @property
+    def all_mends(self) -> Mends:
+        """All of them together."""
+        mends = Mends()
+        for one in self.mends:
+            mends = mends.beside(one)
+        return mends
 
     @property
     def doubts(self) -> list[Finding]:
@@ -202,7 +217,8 @@ def make_card(scene: Scene, key: str, report: CheckReport | None = None) -> tupl
     counts = [finding.figures.get("masks") for finding in report.findings if finding.topic == "masks"]
     n_masks = max((count for count in counts if isinstance(count, int)), default=0)
     left_out = report.left_out[:MAX_LEFT_OUT]
-    card = SceneCard(key, n_masks, report.n_looked_at, report.findings, left_out, len(report.left_out), shows)
+    mends = tuple(plan_mend(scene, finding) for finding in report.findings)
+    card = SceneCard(key, n_masks, report.n_looked_at, report.findings, left_out, len(report.left_out), shows, mends=mends)
     return card, pictures
 
 
@@ -229,6 +245,7 @@ def _write(folder: Path, card: SceneCard, pictures: Mapping[str, bytes]) -> None
             "findings": [[one.topic, one.level, one.text] for one in card.findings],
             "left_out": [[view.name, view.reason] for view in card.left_out],
             "pictures": dict(card.pictures or {}),
+            "mends": [pack_mends(one) for one in card.mends],
         }
         write_atomically(unfinished / FILE, values)
 
@@ -244,10 +261,11 @@ def _read(folder: Path, key: str) -> SceneCard | None:
             return None
         left_out = tuple(LeftOutView(str(name), str(reason)) for name, reason in values["left_out"])
         shows = {str(kind): str(view) for kind, view in values["pictures"].items() if kind in KINDS}
+        mends = tuple(unpack_mends(one) for one in values["mends"])
         numbers = [int(values[name]) for name in ("n_masks", "n_looked_at", "n_left_out")]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
-    return SceneCard(key, numbers[0], numbers[1], tuple(findings), left_out, numbers[2], shows)
+    return SceneCard(key, numbers[0], numbers[1], tuple(findings), left_out, numbers[2], shows, mends=mends)
 
 
 def _delete_old(folder: Path) -> None:

@@ -1,7 +1,7 @@
-"""Imports of scenes in worker threads, with progress, for the Scenes page. Knows nothing about Gradio.
+"""Imports of scenes in worker threads, with progress, for the Scenes page; the copies of `scene_copies` are made here too.
 
 An import lives here and not in a page, so that a reload, or a second page, finds it again. If the app ends before it has ended,
-nothing of it is left.
+nothing of it is left. Knows nothing about Gradio.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from db.runs import RunStatus
+from engine.checking.mends import MendingCancelled
 from engine.errors import MaskgroupError, SceneError, on_one_line
 from engine.importing import ImportCancelled, ImportedScene, Step, import_photos, import_scene, is_photos
 from engine.scenes.folders import is_entry, is_folder
 from engine.scenes.names import printable
+from engine.segmenting.run import SegmentingCancelled
 from ui.services.scene_uploads import TakenUpload
 from ui.services.workbench import Workbench
 
@@ -39,21 +42,27 @@ PHOTO_WORDS: Words = {
     "checking": ("Checking", "views", 0.9, 0.1),
 }
 
+Task = Literal["import", "mend", "masks", "copy"]
+"""What is done: a scene is brought in; a copy of one is made in which something is mended, with new masks, or to be edited."""
+CANCELLED = (ImportCancelled, MendingCancelled, SegmentingCancelled)
+
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ImportState:
-    """Where an import stands; replaced, never changed.
+    """Where an import, or a copy of a scene, stands; replaced, never changed.
 
     Attributes:
         number: Names it, counted from 1.
-        shown: What is imported, as people call it.
+        shown: What is imported or copied, as people call it.
         status: What became of it.
         words: What is being done.
         share: How much is done, [0, 1].
         message: Why there is no scene; of one that is there, what should be known.
         scene: The new scene's name, "" until it is there.
+        task: What is done.
+        of: Name of the scene that is copied, "" for an import.
     """
 
     number: int
@@ -63,11 +72,27 @@ class ImportState:
     share: float = 0.0
     message: str = ""
     scene: str = ""
+    task: Task = "import"
+    of: str = ""
 
     @property
     def is_running(self) -> bool:
         """Whether it is under way."""
         return self.status == "running"
+
+
+@dataclass(frozen=True)
+class MadeScene:
+    """What a job has made: the scene's name, and what should be known of it."""
+
+    name: str
+    message: str = ""
+
+
+Report = Callable[[str, float], None]
+"""Told what is being done, and the share that is done, [0, 1]."""
+Work = Callable[[Report, Callable[[], bool]], MadeScene]
+"""What a job does, given whom to tell how far it is, and whom to ask whether it is to stop."""
 
 
 @dataclass
@@ -116,7 +141,13 @@ class SceneImports:
             MaskgroupError: If as many imports as may be are under way.
         """
         try:
-            return self._start(upload.source, upload.shown, lambda text: _tell_upload(text, upload), upload.delete)
+            return self.start(
+                "import",
+                upload.shown,
+                lambda report, is_cancelled: self._import(upload.source, report, is_cancelled),
+                tell=lambda text: _tell_upload(text, upload),
+                clean_up=upload.delete,
+            )
         except MaskgroupError:
             upload.delete()
             raise
@@ -131,7 +162,7 @@ class SceneImports:
             MaskgroupError: If it does not lie there, or as many imports as may be are under way.
         """
         path = self._find_below(text.strip())
-        return self._start(path, path.name, str, lambda: None)
+        return self.start("import", path.name, lambda report, is_cancelled: self._import(path, report, is_cancelled))
 
     def cancel(self, number: int) -> None:
         """Ask an import to stop; it does before its next piece of a file, or its next view."""
@@ -167,57 +198,83 @@ class SceneImports:
                 continue
         raise refusal
 
-    def _start(self, source: Path, shown: str, tell: Callable[[str], str], clean_up: Callable[[], None]) -> threading.Thread:
+    def start(
+        self,
+        task: Task,
+        shown: str,
+        work: Work,
+        *,
+        of: str = "",
+        tell: Callable[[str], str] = str,
+        clean_up: Callable[[], None] = lambda: None,
+    ) -> threading.Thread:
+        """Do something that makes a scene in a thread, which is returned.
+
+        Args:
+            task: What is done.
+            shown: What it is done with, as people call it.
+            work: Does it.
+            of: The scene that is copied.
+            tell: Turns a sentence about a failure into what people are told.
+            clean_up: Called in the end, however that is.
+
+        Raises:
+            MaskgroupError: If as many as may be are under way, or the same is being done with the scene.
+        """
         with self._lock:
-            if sum(job.state.is_running for job in self._jobs.values()) >= MAX_RUNNING:
+            running = [job.state for job in self._jobs.values() if job.state.is_running]
+            if of and any((one.task, one.of) == (task, of) for one in running):
+                raise MaskgroupError(f"This is being done with {shown} already; wait for it to end, or stop it.")
+            if len(running) >= MAX_RUNNING:
                 raise MaskgroupError(f"{MAX_RUNNING} imports are under way, as many as may be; wait for one to end, or stop it.")
             self._count += 1
-            job = self._jobs[self._count] = _Job(ImportState(self._count, on_one_line(shown)))
+            job = self._jobs[self._count] = _Job(ImportState(self._count, on_one_line(shown), task=task, of=of))
             ended = [number for number, other in self._jobs.items() if not other.state.is_running]
             for number in ended[: max(0, len(ended) - MAX_KEPT)]:
                 del self._jobs[number]
         worker = threading.Thread(
-            target=self._work, args=(job, source, tell, clean_up), daemon=True, name=f"import-{job.state.number}"
+            target=self._work, args=(job, work, tell, clean_up), daemon=True, name=f"import-{job.state.number}"
         )
         worker.start()
         return worker
 
-    def _work(self, job: _Job, source: Path, tell: Callable[[str], str], clean_up: Callable[[], None]) -> None:
-        steps = WORDS
-
-        def report(step: Step, done: int, total: int) -> None:
-            words, what, begin, length = steps[step]
-            share = begin + length * done / max(1, total)
-            self._set(job, words=f"{words}: {done:,} of {total:,} {what}", share=share)
-
+    def _work(self, job: _Job, work: Work, tell: Callable[[str], str], clean_up: Callable[[], None]) -> None:
         try:
-            told: tuple[str, ...] = ()
-            if is_photos(source):
-                steps = PHOTO_WORDS
-                imported, told = import_photos(
-                    source, self.folder, rename=self._free_name, on_progress=report, is_cancelled=job.cancel.is_set
-                )
-            else:
-                imported = import_scene(
-                    source, self.folder, rename=self._free_name, on_progress=report, is_cancelled=job.cancel.is_set
-                )
-        except ImportCancelled as error:
+            made = work(lambda words, share: self._set(job, words=words, share=share), job.cancel.is_set)
+        except CANCELLED as error:
             ended = {"status": "cancelled", "message": str(error)}
         except MaskgroupError as error:
             ended = {"status": "failed", "message": tell(str(error))}
         except Exception:
             # A thread's exception would reach nobody: the page must not wait for ever.
-            log.exception("the import of %s failed", printable(str(source)))
-            ended = {"status": "failed", "message": "The import failed by a mistake of the program; its log has the details."}
+            log.exception("the %s of %s failed", job.state.task, printable(job.state.shown))
+            ended = {"status": "failed", "message": "It failed by a mistake of the program; its log has the details."}
         else:
-            self._bench.forget(imported.name)
-            self._on_imported(imported)
-            ended = {"status": "done", "scene": imported.name, "message": " ".join(told)}
+            self._bench.forget(made.name)
+            ended = {"status": "done", "scene": made.name, "message": made.message, "share": 1.0}
         # Before anybody is told that it has ended: then nothing of the upload is left.
         clean_up()
         self._set(job, **ended)
 
-    def _free_name(self, wanted: str) -> str:
+    def _import(self, source: Path, report: Report, is_cancelled: Callable[[], bool]) -> MadeScene:
+        steps = WORDS
+
+        def tell_step(step: Step, done: int, total: int) -> None:
+            words, what, begin, length = steps[step]
+            report(f"{words}: {done:,} of {total:,} {what}", begin + length * done / max(1, total))
+
+        told: tuple[str, ...] = ()
+        if is_photos(source):
+            steps = PHOTO_WORDS
+            imported, told = import_photos(
+                source, self.folder, rename=self.free_name, on_progress=tell_step, is_cancelled=is_cancelled
+            )
+        else:
+            imported = import_scene(source, self.folder, rename=self.free_name, on_progress=tell_step, is_cancelled=is_cancelled)
+        self._on_imported(imported)
+        return MadeScene(imported.name, " ".join(told))
+
+    def free_name(self, wanted: str) -> str:
         """Return a name that no scene of the app has, and that nothing beside the imported scenes has: with a number if need be."""
         listed = self._bench.folders.survey()
         taken = {scene.info.name.casefold() for scene in listed.scenes} | {entry.name.casefold() for entry in listed.left_out}

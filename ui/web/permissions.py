@@ -37,8 +37,8 @@ class Action(Enum):
     VOTE = "vote in a blind test"
     SETTLE = "settle pairs on which people disagree"
     SHARE_OUT = "choose which pairs go to whom, and what people who label are told"
-    IMPORT = "import scenes, or stop that"
-    CHANGE_SCENE = "rename or remove a scene"
+    IMPORT = "import or copy scenes, or stop that"
+    CHANGE_SCENE = "rename, remove or edit a scene"
     GROUP = "group a scene, or stop that"
     CORRECT = "correct groups"
     COMPARE = "compare models, or stop that"
@@ -60,10 +60,11 @@ _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
     "build_blocks": {Action.LOOK: "open_addressed ask_again"},
     "follow_scenes": {Action.LOOK: "list_scenes"},
     "SceneActions": {
-        Action.LOOK: "open_tab poll pick close",
-        Action.IMPORT: "take_upload drop_upload take_path act",
+        Action.LOOK: "open_tab poll pick close refresh",
+        Action.IMPORT: "take_upload drop_upload take_path act mend make_masks copy_to_edit",
         Action.CHANGE_SCENE: "rename ask_removal keep_scene remove",
     },
+    "build_mask_editor": {Action.CHANGE_SCENE: "open_view change_masks save_masks close_view"},
     "SideActions": {Action.LOOK: "click take_view take_thumbnail show_thumbnails take_mask"},
     "JudgeActions": {
         Action.LOOK: "open_page change_scene propose take swap answer look reveal pick_point list_left_out",
@@ -130,6 +131,7 @@ ROUTES: Mapping[str, Action] = {
     "add_compare_routes.send_figure": Action.LOOK,
     "add_review_routes.send_picture": Action.LOOK,
     "add_scene_routes.send_scene_picture": Action.LOOK,
+    "add_scene_routes.send_view_photo": Action.LOOK,
     "add_scene_routes.take_file": Action.IMPORT,
     "add_operation_routes.send_health": Action.LOOK,
     "add_operation_routes.send_readiness": Action.LOOK,

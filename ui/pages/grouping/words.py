@@ -20,9 +20,10 @@ from ui.services.workbench import Workbench
 from ui.view3d.pictures import COLOR_A, COLOR_B
 
 MAX_LINKS = 12
-STAGES = ("frames", "poses", "overlap", "judge", "cut", "3D", "scores")
+STAGES = ("frames", "photos", "poses", "overlap", "judge", "cut", "3D", "scores")
 STAGE_WORDS = {
     "frames": "Reading views and masks",
+    "photos": "Reading where the photos were taken",
     "poses": "Checking and repairing poses",
     "overlap": "Following masks into other views",
     "judge": "Asking the judge",

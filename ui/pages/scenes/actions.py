@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,11 +16,15 @@ from ui.escape import escape_markdown
 from ui.pages.scenes import handlers as page
 from ui.services.grouping_runs import GroupingRuns
 from ui.services.scene_cards import SceneCards
-from ui.services.scene_imports import SceneImports
+from ui.services.scene_copies import SceneCopies
+from ui.services.scene_imports import ImportState, SceneImports
 from ui.services.scene_uploads import SceneUploads
 from ui.services.workbench import Workbench
 from ui.web.gradio_parts import leave_as_is, read_query
 from ui.web.page_session import PageSessions
+
+N_DETAILS = 5
+"""How many values `SceneActions.show_chosen` gives."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class SceneActions:
     Args:
         bench: Lists scenes and counts labels.
         imports: Brings scenes in.
+        copies: Makes copies of them: mended, or with new masks.
         uploads: Has what browsers sent.
         cards: Knows what was found in scenes.
         runs: Groups scenes; one that is being grouped is not removed.
@@ -52,12 +58,13 @@ class SceneActions:
         self,
         bench: Workbench,
         imports: SceneImports,
+        copies: SceneCopies,
         uploads: SceneUploads,
         cards: SceneCards,
         runs: GroupingRuns,
         sessions: PageSessions,
     ) -> None:
-        self._bench, self._imports, self._uploads = bench, imports, uploads
+        self._bench, self._imports, self._copies, self._uploads = bench, imports, copies, uploads
         self._cards, self._runs, self._sessions = cards, runs, sessions
 
     def open_tab(self, request: gr.Request, was_open: bool, chosen: str) -> list[Any]:
@@ -71,7 +78,36 @@ class SceneActions:
         return [True, *self.show_news(told, None, str(shown[0])), *shown]
 
     def poll(self, told: frozenset[int], drawn: Drawn | None) -> list[Any]:
-        """Bring the page up to date."""
+        """Bring the page up to date; a copy of the scene that is shown takes its place when it is finished."""
+        states = self._imports.states()
+        copy = page.find_copy(states, told, drawn.chosen if drawn else "")
+        if copy is None:
+            return [*self.show_news(told, drawn, states=states), *[leave_as_is()] * N_DETAILS]
+        shown = self.show_chosen(copy)
+        return [*self.show_news(told, drawn, str(shown[0]), states=states), *shown]
+
+    def mend(self, told: frozenset[int], drawn: Drawn | None, event: gr.EventData) -> list[Any]:
+        """Mend what one finding doubts, or all that can be mended, in a copy."""
+        scene = self._bench.find_listed(str(event.scene))
+        card = self._cards.get(scene)
+        number = int(event.finding)
+        if card is None or card.key != event.key:
+            raise MaskgroupError("The scene has changed since it was looked at, so nothing was mended; look at it, then try again.")
+        self._copies.mend(scene.info.name, card.all_mends if number < 0 else card.mends_of(number))
+        return self.show_news(told, drawn)
+
+    def make_masks(self, told: frozenset[int], drawn: Drawn | None, event: gr.EventData) -> list[Any]:
+        """Make masks of a scene."""
+        self._copies.make_masks(str(event.scene), str(event.kind))
+        return self.show_news(told, drawn)
+
+    def copy_to_edit(self, told: frozenset[int], drawn: Drawn | None, event: gr.EventData) -> list[Any]:
+        """Make a copy of a scene whose masks can be edited."""
+        self._copies.copy_for_editing(str(event.scene))
+        return self.show_news(told, drawn)
+
+    def refresh(self, told: frozenset[int], drawn: Drawn | None) -> list[Any]:
+        """Show what the editor has changed."""
         return self.show_news(told, drawn)
 
     def take_upload(self, request: gr.Request, told: frozenset[int], drawn: Drawn | None, event: gr.EventData) -> list[Any]:
@@ -130,19 +166,27 @@ class SceneActions:
         self._bench.forget(chosen)
         return [*self.show_news(told, drawn, ""), *self.show_chosen("")]
 
-    def show_news(self, told: frozenset[int], drawn: Drawn | None, chosen: str | None = None) -> list[Any]:
+    def show_news(
+        self,
+        told: frozenset[int],
+        drawn: Drawn | None,
+        chosen: str | None = None,
+        *,
+        states: Sequence[ImportState] | None = None,
+    ) -> list[Any]:
         """Give the values of `ScenesPage.outputs`, without `chosen` of the same details; what has not changed is left as it is."""
         if chosen is None:
             chosen = drawn.chosen if drawn else ""
         # Each is asked for once: what ends meanwhile is shown by the next tick, for which the timer has to go on.
-        states, found = self._imports.states(), page.look_up(self._bench, self._cards)
+        states = self._imports.states() if states is None else states
+        found = page.look_up(self._bench, self._cards)
         failures, told = page.new_failures(states, told)
         for one in failures:
             gr.Warning(escape_markdown(one.message))
         shown = (
             page.show_imports(states),
             page.show_cards(self._bench, found, chosen),
-            page.show_details(self._bench, found, chosen),
+            page.show_details(self._bench, found, chosen, model=self._copies.model),
         )
         imported, listed, detailed = (hashlib.sha256(html.encode()).hexdigest()[:16] for html in shown)
         now = Drawn(chosen, (imported, listed, detailed))
@@ -155,7 +199,7 @@ class SceneActions:
         """Give the values of `DetailsSection.outputs`."""
         scene = self._bench.folders.find(name) if name else None
         if scene is None:
-            return ["", "", *[gr.update(visible=False)] * 3]
+            return ["", "", *[gr.update(visible=False)] * (N_DETAILS - 2)]
         is_imported = scene.origin == "imported"
         return [
             name,

@@ -12,7 +12,7 @@ from engine.scenes import FORMATS, SceneInfo
 from ui.components.left_out import left_out_list
 from ui.components.templates import render
 from ui.services.scene_cards import DEPTH, MASKS, PHOTO, SceneCard, SceneCards
-from ui.services.scene_imports import ImportState
+from ui.services.scene_imports import ImportState, Task
 from ui.services.scene_list import ListedScene, Origin
 from ui.services.scene_uploads import MAX_FILES
 from ui.services.workbench import Workbench
@@ -38,11 +38,33 @@ SHOWS: Mapping[str, str] = {
     PHOTO: "as it was taken",
     DEPTH: "its depth, near dark and far light",
 }
+MAKING = (
+    "Masks are made by surface and colour, which needs no download: a start, not what people would draw. An imported scene "
+    "without any gets them; of every other scene a copy is made, and the scene stays as it is."
+)
 HEADINGS: Sequence[tuple[Origin, str, str]] = (
     ("imported", "Your scenes", "None yet. Drop a zip or a folder above: it is copied, checked and listed here."),
     ("given", "Scenes of the folder in --scenes", ""),
     ("bundled", "Examples that come with the program", ""),
 )
+STOPS: Mapping[Task, str] = {
+    "import": "the import of",
+    "mend": "the mended copy of",
+    "masks": "making masks of",
+    "copy": "the copy of",
+}
+DONE: Mapping[Task, str] = {
+    "import": "was imported as",
+    "mend": "was mended in the copy",
+    "masks": "was given masks in the copy",
+    "copy": "was copied to",
+}
+FAILED: Mapping[Task, str] = {
+    "import": "was not imported",
+    "mend": "was not mended",
+    "masks": "got no masks",
+    "copy": "was not copied",
+}
 KEPT: Mapping[Origin, str] = {
     "imported": "",
     "given": "It belongs to the folder that the app was started with; it is renamed or removed there.",
@@ -83,7 +105,12 @@ class ShownCard:
 
 @dataclass(frozen=True)
 class ShownFinding:
-    """A finding with the picture that shows what it is about, "" without one."""
+    """A finding with the picture that shows what it is about, "" without one.
+
+    Attributes:
+        number: Its place in the card.
+        mend: What the button says that mends it in a copy, "" where it cannot be mended.
+    """
 
     level: Level
     mark: str
@@ -91,11 +118,18 @@ class ShownFinding:
     text: str
     picture: str
     alt: str
+    number: int
+    mend: str
 
 
 def scene_query(scene: str, tab: str | None = None) -> str:
     """Return the query that opens a scene, on the Judge page or on another one."""
     return urlencode({"tab": tab, "scene": scene} if tab else {"scene": scene})
+
+
+def edit_query(scene: str, view: str) -> str:
+    """Return the query that opens the masks of a view to be edited; of the first view where none is named."""
+    return urlencode({"tab": SCENES_TAB, "scene": scene, "view": view})
 
 
 def show_drop(max_bytes: int) -> str:
@@ -112,7 +146,7 @@ def look_up(bench: Workbench, cards: SceneCards) -> Found:
 def show_imports(states: Sequence[ImportState]) -> str:
     """Return where imports stand."""
     links = {one.scene: scene_query(one.scene, SCENES_TAB) for one in states}
-    return render("pages/scenes/imports.html.j2", imports=states, links=links)
+    return render("pages/scenes/imports.html.j2", imports=states, links=links, names=STOPS, done=DONE, failed=FAILED)
 
 
 def show_cards(bench: Workbench, found: Found, chosen: str) -> str:
@@ -171,19 +205,33 @@ def say_findings(card: SceneCard | None) -> tuple[str, str]:
     return "mg-quiet", f"{MARKS['ok']} Nothing looks wrong" + (f"; {notes} note{'' if notes == 1 else 's'}" if notes else "")
 
 
-def show_details(bench: Workbench, found: Found, name: str) -> str:
-    """Return one scene with all that was found in it, "" where none is chosen or it is not there any more."""
+def show_details(bench: Workbench, found: Found, name: str, *, model: str = "") -> str:
+    """Return one scene with all that was found in it, "" where none is chosen or it is not there any more.
+
+    Args:
+        bench: Counts its labels.
+        found: All scenes with their cards.
+        name: The scene.
+        model: Mask generator that is offered besides the built-in one, "" without one.
+    """
     scene, card = next(((scene, card) for scene, card in found if scene.info.name == name), (None, None))
     if scene is None:
         return ""
     findings = None if card is None or card.problem else show_findings(name, card)
-    kinds = [kind for kind in MASKS if card is not None and kind in (card.pictures or {})]
+    shows = (card.pictures or {}) if card is not None else {}
+    kinds = [kind for kind in MASKS if kind in shows]
     return render(
         "pages/scenes/details.html.j2",
         label=scene.label,
+        name=name,
+        key="" if card is None else card.key,
         facts=f"{say_facts(scene.info, card)} · {say_labels(bench, name)}",
-        pictures=[(picture_address(name, kind, card), say_picture(kind, card)) for kind in kinds],
+        pictures=[(picture_address(name, kind, card), say_picture(kind, card), edit_query(name, shows[kind])) for kind in kinds],
+        edit=edit_query(name, next(iter(shows.values()), "")),
         findings=findings,
+        mend_all=say_all_mends(card),
+        model=model,
+        making=MAKING,
         instead=LOOKING if card is None else card.problem,
         left_out=[(view.name, view.reason) for view in card.left_out] if card is not None else [],
         n_left_out=0 if card is None else card.n_left_out,
@@ -196,13 +244,32 @@ def show_findings(name: str, card: SceneCard) -> list[ShownFinding]:
     order = {"doubt": 0, "note": 1, "ok": 2}
     shown: list[ShownFinding] = []
     used: set[str] = set()
-    for one in sorted(card.findings, key=lambda finding: order[finding.level]):
+    for number, one in sorted(enumerate(card.findings), key=lambda finding: order[finding[1].level]):
         kind = _first_picture(card, ABOUT.get(one.topic, ()))
         kind = "" if kind in used else kind
         used.add(kind)
         address = picture_address(name, kind, card)
-        shown.append(ShownFinding(one.level, MARKS[one.level], one.topic, one.text, address, say_picture(kind, card)))
+        shown.append(
+            ShownFinding(
+                one.level,
+                MARKS[one.level],
+                one.topic,
+                one.text,
+                address,
+                say_picture(kind, card),
+                number,
+                card.mends_of(number).offer(),
+            )
+        )
     return shown
+
+
+def say_all_mends(card: SceneCard | None) -> str:
+    """Return what the button says that mends all findings at once, "" where there are not several to be mended."""
+    if card is None:
+        return ""
+    several = {one.offer() for one in card.mends} - {""}
+    return card.all_mends.offer() if len(several) > 1 else ""
 
 
 def say_labels(bench: Workbench, name: str) -> str:
@@ -247,6 +314,12 @@ def say_picture(kind: str, card: SceneCard | None) -> str:
     """Return what a picture shows."""
     view = (card.pictures or {}).get(kind, "") if card is not None else ""
     return f"View {view}, {SHOWS[kind]}" if view else ""
+
+
+def find_copy(states: Sequence[ImportState], told: frozenset[int], chosen: str) -> str | None:
+    """Return the copy of the chosen scene that was finished since the page looked last, None where there is none."""
+    done = (one for one in states if one.status == "done" and one.number not in told)
+    return next((one.scene for one in done if chosen and one.of == chosen), None)
 
 
 def new_failures(states: Sequence[ImportState], told: frozenset[int]) -> tuple[list[ImportState], frozenset[int]]:

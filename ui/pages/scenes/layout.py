@@ -17,6 +17,7 @@ FOLDER = Path(__file__).parent
 INTRODUCTION = "Bring **your own scene**, look at what was understood of it, then judge its pairs or group it in 3D."
 LINKS_SCRIPT = (FOLDER / "links.js").read_text(encoding="utf-8")
 CARDS_SCRIPT = LINKS_SCRIPT + (FOLDER / "cards.js").read_text(encoding="utf-8")
+DETAILS_SCRIPT = (FOLDER / "details.js").read_text(encoding="utf-8")
 DROP_SCRIPT = (FOLDER / "drop.js").read_text(encoding="utf-8")
 IMPORTS_SCRIPT = (
     LINKS_SCRIPT
@@ -111,10 +112,12 @@ def lay_out_page(imports: SceneImports, *, max_bytes: int) -> ScenesPage:
     """Lay out the whole page."""
     states = [gr.State(False), gr.State(frozenset()), gr.State(None)]
     timer = gr.Timer(POLL_S, active=False)
-    gr.Markdown(INTRODUCTION)
-    bring = _lay_out_bring(imports, max_bytes)
-    details = _lay_out_details()
-    cards = gr.HTML(js_on_load=CARDS_SCRIPT, elem_id="mg-scene-list")
+    # The editor of masks, which stands above, takes the place of all this while it is open.
+    with gr.Column(elem_id="mg-scenes-all"):
+        gr.Markdown(INTRODUCTION)
+        bring = _lay_out_bring(imports, max_bytes)
+        details = _lay_out_details()
+        cards = gr.HTML(js_on_load=CARDS_SCRIPT, elem_id="mg-scene-list")
     return ScenesPage(states[0], states[1], states[2], bring, details, cards, timer)
 
 
@@ -136,7 +139,7 @@ def _lay_out_details() -> DetailsSection:
     chosen = gr.Textbox(visible="hidden", elem_id="mg-scene-chosen")
     asked_of = gr.Textbox(visible="hidden", elem_id="mg-scene-asked-of")
     with gr.Column(visible=False, elem_id="mg-scene-details") as box:
-        shown = gr.HTML(elem_id="mg-scene-shown")
+        shown = gr.HTML(js_on_load=DETAILS_SCRIPT, elem_id="mg-scene-shown")
         with gr.Row(elem_classes="mg-bar-row", visible=False) as changing:
             title = gr.Textbox(label="Called", max_lines=1, max_length=MAX_TITLE, elem_id="mg-scene-title", scale=3)
             rename = gr.Button("Rename", elem_id="mg-scene-rename", min_width=110)

@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect
 
 from engine.errors import MaskgroupError
 from ui.pages.scenes.handlers import PICTURE_ROUTE
+from ui.pages.scenes.mask_editor import PHOTO_ROUTE, draw_photo
 from ui.services.scene_cards import SceneCards
 from ui.services.scene_uploads import IncomingFile, SceneUploads, UploadError
 from ui.services.workbench import Workbench
@@ -29,6 +30,17 @@ def add_scene_routes(app: FastAPI, bench: Workbench, cards: SceneCards, uploads:
         except MaskgroupError as error:
             return JSONResponse({"error": str(error)}, status_code=404)
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": f"private, max-age={CACHE_S}"})
+
+    @app.get(PHOTO_ROUTE)
+    def send_view_photo(scene: str, view: str) -> Response:
+        try:
+            opened = bench.open_scene(scene).scene
+            photo = opened.color(view) if view in opened.view_names else None
+            if photo is None:
+                return JSONResponse({"error": "There is no such photo."}, status_code=404)
+        except MaskgroupError as error:
+            return JSONResponse({"error": str(error)}, status_code=404)
+        return Response(draw_photo(photo), media_type="image/jpeg", headers={"Cache-Control": "private, no-cache"})
 
     @app.post(SCENE_UPLOAD)
     async def take_file(request: Request, upload: str, path: str) -> Response:

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.checking.mends import mend_scene
+from engine.checking.mends import MendingCancelled, Mends, mend_scene, pack_mends, unpack_mends, write_mended
 from engine.checking.run import check_scene
 from engine.errors import SceneError
 from engine.grouping.axes import TURN
 from engine.scenes import open_scene
+from engine.types import HasGroundTruth
 from tests.command_line import run_command
 from tests.tiny_room import POSES, write_tiny_room
 from tests.unit.engine.checking.test_check import SPOILED, every_pose, write_dining_room
@@ -108,6 +109,30 @@ def test_what_is_there_already_is_never_replaced(whole: Path, tmp_path: Path) ->
     (tmp_path / "mended").mkdir()
     with pytest.raises(SceneError, match="already"):
         mend_scene(scene, tmp_path / "mended", check_scene(scene))
+
+
+def test_a_stopped_copy_leaves_nothing_and_mends_are_values_that_can_be_kept(whole: Path, tmp_path: Path) -> None:
+    mends = Mends(("OpenGL axes", "world-to-camera"), 5.0, (80, 44), (255,))
+    assert unpack_mends(json.loads(json.dumps(pack_mends(mends)))) == mends
+    for broken in ({}, {**pack_mends(mends), "conventions": ["as given"]}, {**pack_mends(mends), "void_ids": ["x"]}):
+        with pytest.raises((ValueError, LookupError, TypeError)):
+            unpack_mends(broken)
+    with pytest.raises(MendingCancelled):
+        write_mended(open_scene(whole), mends, tmp_path / "copy", is_cancelled=lambda: True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_copy_to_be_edited_has_masks_of_each_view_and_the_objects_as_ground_truth(tmp_path: Path) -> None:
+    room = write_tiny_room(tmp_path)
+    assert open_scene(room).mask_ids_are_instances
+    assert write_mended(open_scene(room), Mends(), tmp_path / "copy", own_masks=True) == ()
+    copy = open_scene(tmp_path / "copy")
+    assert not copy.mask_ids_are_instances
+    assert isinstance(copy.reader, HasGroundTruth)
+    for view in POSES:
+        masks, truth = copy.stored_instance_map(view), copy.reader.read_ground_truth_map(view)
+        assert set(np.unique(masks)) == {-1, 1, 2}
+        assert set(np.unique(truth)) == {-1, 7001, 7002}
 
 
 def test_the_command_says_what_it_changed(whole: Path, tmp_path: Path) -> None:

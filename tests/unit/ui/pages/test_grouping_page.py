@@ -7,6 +7,7 @@ import json
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from db.labels.store import LabelStore
 from db.schema.session import open_database
 from engine.errors import MaskError, MaskgroupError, ModelError, SceneError
 from engine.grouping.constraints import Constraint
+from engine.grouping.pipeline import Stage
 from engine.judging.base import Judge
 from engine.types import MaskKey
 from tests.stub_judge import StubJudge
@@ -397,3 +399,8 @@ def test_stale_labels_and_corrections_are_told(runs: GroupingRuns) -> None:
     assert (page.count_stale(result), page.count_stale(stale), page.count_stale(None)) == (0, 1, 0)
     assert words.stale_html(0, 0) == ""
     assert "2 labels and 1 correction" in words.stale_html(2, 1)
+
+
+def test_every_stage_of_a_run_has_its_words() -> None:
+    assert get_args(Stage) == words.STAGES
+    assert set(words.STAGE_WORDS) == set(words.STAGES)

@@ -12,18 +12,24 @@ import pytest
 from db.labels.store import LabelStore, NewLabel
 from db.schema.session import open_database
 from engine.assets import SCENES_DIR
+from engine.checking.findings import Finding
+from engine.checking.mends import Mends
 from engine.errors import MaskgroupError
 from engine.grouping.pipeline import GroupingCancelled
 from engine.importing import import_scene
+from engine.segmenting.base import Segmenter
 from engine.types import MaskKey, MaskPair
+from tests.format_rooms import write_transforms
 from tests.stub_judge import StubJudge
 from tests.tiny_room import BLUE_BOX, RED_BOX, write_tiny_room
+from tests.unit.engine.checking.test_check import SPOILED, write_dining_room
 from ui.pages.scenes import actions as scene_actions
 from ui.pages.scenes import handlers as page
 from ui.pages.scenes.actions import SceneActions
-from ui.services import grouping_runs
+from ui.services import grouping_runs, scene_copies
 from ui.services.grouping_runs import GroupingRuns
 from ui.services.scene_cards import SceneCard, SceneCards
+from ui.services.scene_copies import SceneCopies
 from ui.services.scene_imports import ImportState, SceneImports
 from ui.services.scene_list import ListedScene, SceneFolders
 from ui.services.scene_uploads import SceneUploads, UploadError
@@ -61,7 +67,8 @@ class Parts:
         self.uploads = SceneUploads(folder / "uploads", max_bytes=2**20)
         self.sessions = PageSessions(folder)
         self.runs = GroupingRuns(bench)
-        self.actions = SceneActions(bench, self.imports, self.uploads, cards, self.runs, self.sessions)
+        self.copies = SceneCopies(bench, self.imports)
+        self.actions = SceneActions(bench, self.imports, self.copies, self.uploads, cards, self.runs, self.sessions)
 
     def request(self, query: dict[str, str] | None = None) -> tuple[Any, str]:
         """A request of a browser, and the browser's name."""
@@ -84,6 +91,16 @@ def toasts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     shown: list[str] = []
     monkeypatch.setattr(scene_actions.gr, "Warning", shown.append)
     return shown
+
+
+def event(**values: Any) -> Any:
+    """What a component's script tells."""
+    return SimpleNamespace(**values)
+
+
+def wait_for_imports(kind: str = "import-") -> None:
+    for worker in [thread for thread in threading.enumerate() if thread.name.startswith(kind)]:
+        worker.join()
 
 
 def label(bench: Workbench, scene: str) -> None:
@@ -217,8 +234,7 @@ def test_an_upload_is_imported_for_its_own_browser_only(parts: Parts, tmp_path: 
         with pytest.raises(UploadError, match="no such upload"):
             parts.actions.take_upload(other, frozenset(), None, event)
     parts.actions.take_upload(request, frozenset(), None, event)
-    for worker in [thread for thread in threading.enumerate() if thread.name.startswith("import-")]:
-        worker.join()
+    wait_for_imports()
     assert parts.imports.states()[0].scene == "attic"
     assert list((tmp_path / "uploads").iterdir()) == []
 
@@ -240,7 +256,7 @@ def test_a_failed_import_is_one_toast_in_each_page(parts: Parts, toasts: list[st
 def test_what_has_not_changed_is_not_sent_again(parts: Parts) -> None:
     told, drawn, *first, _ = parts.actions.show_news(frozenset(), None, "hall")
     assert all(isinstance(html, str) for html in first[1:])
-    _, again, *second, timer = parts.actions.poll(told, drawn)
+    _, again, *second, timer = parts.actions.poll(told, drawn)[:6]
     assert again == drawn
     assert second == [leave_as_is()] * 3
     assert timer.active is False
@@ -252,7 +268,7 @@ def test_a_tick_that_is_older_than_a_click_does_not_close_the_details(parts: Par
     picked = parts.actions.pick(told, drawn, event)
     assert "hall" in picked[4]
     # The page sent it before it had the answer to the click, and so knew of no details.
-    _, _, *changed, _ = parts.actions.poll(told, picked[1])
+    _, _, *changed, _ = parts.actions.poll(told, picked[1])[:6]
     assert changed == [leave_as_is()] * 3
 
 
@@ -265,10 +281,116 @@ def test_what_ends_while_the_page_is_drawn_is_shown_by_the_next_tick(
     seen = [None if end == "card" else SceneCard("0"), SceneCard("0"), SceneCard("0")]
     monkeypatch.setattr(parts.imports, "states", lambda: [states.pop(0)] if len(states) > 1 else states)
     monkeypatch.setattr(cards, "get", lambda scene: seen.pop(0) if len(seen) > 1 else seen[0])
-    told, drawn, *_, timer = parts.actions.poll(frozenset(), None)
+    told, drawn, *_, timer = parts.actions.poll(frozenset(), None)[:6]
     assert timer.active
-    *_, timer = parts.actions.poll(told, drawn)
+    *_, timer = parts.actions.poll(told, drawn)[:6]
     assert not timer.active
+
+
+def test_a_finding_is_mended_in_a_copy_that_the_page_then_shows(
+    parts: Parts, bench: Workbench, cards: SceneCards, tmp_path: Path
+) -> None:
+    room = write_dining_room(tmp_path / "scenes" / "dining")
+    SPOILED["OpenGL axes and other units"][0](room)
+    before = {path: path.read_bytes() for path in room.rglob("*") if path.is_file()}
+    cards.get(bench.find_listed("dining"))
+    cards.wait()
+    html = page.show_details(bench, page.look_up(bench, cards), "dining")
+    assert "Turn the poses to camera-to-world with OpenCV axes" in html
+    card = cards.get(bench.find_listed("dining"))
+    assert card is not None
+    number = next(place for place, one in enumerate(card.mends) if one.conventions)
+    assert f"data-mend='{number}'" in html
+    told, drawn, *_ = parts.actions.pick(frozenset(), None, event(scene="dining"))
+    for wrong in ({"key": "old", "finding": number}, {"key": card.key, "finding": 99}):
+        with pytest.raises(MaskgroupError, match=r"changed|nothing in this"):
+            parts.actions.mend(told, drawn, event(scene="dining", **wrong))
+    told, drawn, *_ = parts.actions.mend(told, drawn, event(scene="dining", key=card.key, finding=float(number)))
+    wait_for_imports()
+    assert {path: path.read_bytes() for path in room.rglob("*") if path.is_file()} == before
+    (state,) = parts.imports.states()
+    assert (state.status, state.scene, state.of, state.task) == ("done", "dining_mended", "dining", "mend"), state.message
+    assert "Poses were read as OpenGL axes" in state.message
+    html = page.show_imports([state])
+    assert "<b>dining</b> was mended in the copy <b>dining_mended</b>." in html
+    told, drawn, *shown = parts.actions.poll(told, drawn)
+    assert shown[4] == "dining_mended"
+    assert "data-scene='dining_mended'" in shown[2]
+    # Once: a person who goes back to the scene stays there.
+    parts.actions.pick(told, drawn, event(scene="dining"))
+    assert parts.actions.poll(told, drawn)[6] == leave_as_is()
+
+
+def test_a_copy_of_another_scene_does_not_take_the_page_away(parts: Parts) -> None:
+    state = ImportState(1, "tiny", "done", scene="tiny_masks", task="masks", of="tiny")
+    assert page.find_copy([state], frozenset(), "tiny") == "tiny_masks"
+    for told, chosen in ((frozenset({1}), "tiny"), (frozenset[int](), "hall"), (frozenset[int](), "")):
+        assert page.find_copy([state], told, chosen) is None
+
+
+def test_several_mends_are_offered_at_once(bench: Workbench, cards: SceneCards) -> None:
+    axes, units = Mends(conventions=("OpenGL axes",)), Mends(depth_factor=5.0)
+    findings = (Finding("poses", "doubt", "p"), Finding("depth", "doubt", "d"), Finding("masks", "ok", "m"))
+    both = SceneCard("0", findings=findings, mends=(axes, units, Mends()))
+    assert page.say_all_mends(both) == "Turn the poses to camera-to-world with OpenCV axes and divide depth by 5"
+    assert both.all_mends == Mends(("OpenGL axes",), 5.0)
+    assert page.say_all_mends(SceneCard("0", findings=findings, mends=(axes, axes, Mends()))) == ""
+    assert [one.mend != "" for one in page.show_findings("hall", both)] == [True, True, False]
+
+
+def test_masks_are_made_in_a_copy_and_stopped_without_a_trace(parts: Parts, bench: Workbench, tmp_path: Path) -> None:
+    parts.actions.make_masks(frozenset(), None, event(scene="tiny", kind="built-in"))
+    wait_for_imports()
+    (state,) = parts.imports.states()
+    assert (state.status, state.scene) == ("done", "tiny_masks"), state.message
+    assert "masks by surfaces" in state.message
+    assert bench.masks("tiny_masks", "0")
+    assert not (tmp_path / "given" / "tiny" / "masks").exists()
+    for kind in ("model", "x"):
+        with pytest.raises(MaskgroupError, match="without a mask generator"):
+            parts.actions.make_masks(frozenset(), None, event(scene="tiny", kind=kind))
+    with pytest.raises(MaskgroupError, match="no scene"):
+        parts.actions.make_masks(frozenset(), None, event(scene="../tiny", kind="built-in"))
+
+
+def test_the_same_is_not_made_twice_at_once_and_is_stopped(parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on = threading.Event()
+    real = scene_copies.open_segmenter
+
+    def held() -> Segmenter:
+        assert goes_on.wait(60)
+        return real()
+
+    monkeypatch.setattr(scene_copies, "open_segmenter", held)
+    worker = parts.copies.make_masks("tiny", "built-in")
+    with pytest.raises(MaskgroupError, match="being done with tiny already"):
+        parts.copies.make_masks("tiny", "built-in")
+    parts.imports.cancel(1)
+    goes_on.set()
+    worker.join()
+    (state,) = parts.imports.states()
+    assert (state.status, state.message) == ("cancelled", "The segmentation was stopped; nothing was kept.")
+    assert "<b>tiny</b> got no masks: The segmentation was stopped" in page.show_imports([state])
+    assert [path.name for path in (tmp_path / "scenes").iterdir()] == ["hall"]
+
+
+def test_an_imported_scene_without_masks_gets_them_itself(parts: Parts, bench: Workbench, tmp_path: Path) -> None:
+    write_transforms(tmp_path / "given" / "tiny", tmp_path / "scenes" / "photos")
+    with pytest.raises(MaskgroupError):
+        bench.masks("photos", bench.views("photos")[0])
+    parts.copies.make_masks("photos", "built-in").join()
+    (state,) = parts.imports.states()
+    assert (state.status, state.scene) == ("done", "photos"), state.message
+    assert "<b>photos</b> was given masks. It has" in page.show_imports([state])
+    assert all(bench.masks("photos", view) for view in bench.views("photos"))
+    assert parts.runs.start("photos") is not None
+    wait_for_imports("grouping-")
+    grouped = parts.runs.state("photos")
+    assert grouped is not None
+    assert grouped.status == "done", grouped.message
+    # It has some now: from here on a copy is made.
+    parts.copies.make_masks("photos", "built-in").join()
+    assert parts.imports.states()[0].scene == "photos_masks"
 
 
 def test_imports_say_where_they_stand() -> None:

@@ -19,6 +19,8 @@ from tests.photo_rooms import textured_views, write_photos
 from tests.stub_judge import StubJudge
 from tests.tiny_room import write_tiny_room
 from ui.services import scene_imports
+from ui.services.grouping_runs import GroupingRuns
+from ui.services.scene_copies import SceneCopies
 from ui.services.scene_imports import MAX_KEPT, MAX_RUNNING, SceneImports
 from ui.services.scene_list import SceneFolders
 from ui.services.scene_uploads import TakenUpload
@@ -70,6 +72,20 @@ def test_plain_photos_become_a_scene_with_cameras(imports: SceneImports, bench: 
     assert "has no masks yet" in state.message
     assert not sent.folder.exists()
     assert bench.find_listed("holiday").info.n_views >= 8
+    # With masks made by the program they can be judged and grouped, by where the photos were taken.
+    SceneCopies(bench, imports).make_masks("holiday", "built-in").join()
+    state = imports.states()[0]
+    assert (state.status, state.scene) == ("done", "holiday"), state.message
+    views = bench.views("holiday")
+    assert len(views) >= 8
+    assert all(bench.masks("holiday", view) for view in views)
+    runs = GroupingRuns(bench)
+    worker = runs.start("holiday")
+    assert worker is not None
+    worker.join()
+    grouped = runs.state("holiday")
+    assert grouped is not None
+    assert grouped.status == "done", grouped.message
 
 
 def test_photos_without_cameras_and_masks_are_no_scene(imports: SceneImports, tmp_path: Path) -> None:

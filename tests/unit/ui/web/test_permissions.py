@@ -52,10 +52,10 @@ def test_every_handler_asks_first_and_the_list_names_no_other(blocks: gr.Blocks)
         for function in vars(block).values()
         if getattr(function, "_is_server_fn", False)
     ]
-    assert len(called) == 5
+    assert len(called) == 9
     for handler in [*handlers, *called]:
         assert handler.maskgroup_action is HANDLERS[handler_name(handler)]
-    assert {handler_name(handler) for handler in handlers} == set(HANDLERS)
+    assert {handler_name(handler) for handler in [*handlers, *called]} == set(HANDLERS)
 
 
 def test_what_is_not_open_to_programs_is_refused_without_a_page(blocks: gr.Blocks) -> None:
