@@ -14,9 +14,11 @@ from pathlib import Path
 
 from db.runs import RunStatus
 from engine.errors import MaskgroupError, SceneError, on_one_line
-from engine.importing import ImportCancelled, ImportedScene, Step, import_photos, import_scene, is_photos
+from engine.importing import ImportCancelled, ImportedScene, Step, import_scene
+from engine.importing.names import check_scene_name
 from engine.scenes.folders import is_entry, is_folder
 from engine.scenes.names import printable
+from engine.scenes.scene_settings import clean_title, write_title
 from ui.services.scene_uploads import TakenUpload
 from ui.services.workbench import Workbench
 
@@ -25,19 +27,16 @@ MAX_RUNNING = 2
 MAX_KEPT = 8
 """Ended imports that are still told of."""
 MAX_PATH = 4096
-Words = dict[Step, tuple[str, str, float, float]]
-"""What a step is called, what it counts, where it begins and how long it is, as shares of the whole."""
-WORDS: Words = {
+WORDS: dict[Step, tuple[str, str, float, float]] = {
+    "unpacking": ("Unpacking", "files", 0.0, 0.05),
     "copying": ("Copying", "files", 0.0, 0.6),
-    "checking": ("Checking", "views", 0.6, 0.4),
-}
-PHOTO_WORDS: Words = {
-    "copying": ("Reading photos", "photos", 0.0, 0.05),
-    "features": ("Looking for points", "photos", 0.05, 0.2),
-    "matches": ("Finding the same points in other photos", "comparisons", 0.25, 0.4),
+    "photos": ("Reading photos", "photos", 0.05, 0.05),
+    "features": ("Looking for points", "photos", 0.1, 0.2),
+    "matches": ("Finding the same points in other photos", "comparisons", 0.3, 0.35),
     "cameras": ("Placing cameras", "photos", 0.65, 0.25),
     "checking": ("Checking", "views", 0.9, 0.1),
 }
+"""What a step is called, what it counts, where it begins and how long it is, as shares of the whole."""
 
 log = logging.getLogger(__name__)
 
@@ -109,29 +108,34 @@ class SceneImports:
         with self._lock:
             return [job.state for job in reversed(self._jobs.values())]
 
-    def start_upload(self, upload: TakenUpload) -> threading.Thread:
+    def start_upload(self, upload: TakenUpload, called: str = "") -> threading.Thread:
         """Import what was uploaded, in a thread, which is returned. The upload is deleted in the end, however that is.
+
+        Args:
+            upload: The upload.
+            called: What the scene is to be called, "" = as its folder or archive.
 
         Raises:
             MaskgroupError: If as many imports as may be are under way.
         """
         try:
-            return self._start(upload.source, upload.shown, lambda text: _tell_upload(text, upload), upload.delete)
+            return self._start(upload.source, upload.shown, called, lambda text: _tell_upload(text, upload), upload.delete)
         except MaskgroupError:
             upload.delete()
             raise
 
-    def start_path(self, text: str) -> threading.Thread:
+    def start_path(self, text: str, called: str = "") -> threading.Thread:
         """Import from a path of this machine, in a thread, which is returned.
 
         Args:
-            text: A folder or zip archive below one of the roots: its whole path, or the rest after a root.
+            text: A folder, zip archive or video below one of the roots: its whole path, or the rest after a root.
+            called: What the scene is to be called, "" = as its folder or archive.
 
         Raises:
             MaskgroupError: If it does not lie there, or as many imports as may be are under way.
         """
         path = self._find_below(text.strip())
-        return self._start(path, path.name, str, lambda: None)
+        return self._start(path, path.name, called, str, lambda: None)
 
     def cancel(self, number: int) -> None:
         """Ask an import to stop; it does before its next piece of a file, or its next view."""
@@ -167,7 +171,11 @@ class SceneImports:
                 continue
         raise refusal
 
-    def _start(self, source: Path, shown: str, tell: Callable[[str], str], clean_up: Callable[[], None]) -> threading.Thread:
+    def _start(
+        self, source: Path, shown: str, called: str, tell: Callable[[str], str], clean_up: Callable[[], None]
+    ) -> threading.Thread:
+        # What cannot be a title is left aside: nothing that was uploaded is lost for a name, which can be given afterwards too.
+        title = clean_title(called) or ""
         with self._lock:
             if sum(job.state.is_running for job in self._jobs.values()) >= MAX_RUNNING:
                 raise MaskgroupError(f"{MAX_RUNNING} imports are under way, as many as may be; wait for one to end, or stop it.")
@@ -177,30 +185,22 @@ class SceneImports:
             for number in ended[: max(0, len(ended) - MAX_KEPT)]:
                 del self._jobs[number]
         worker = threading.Thread(
-            target=self._work, args=(job, source, tell, clean_up), daemon=True, name=f"import-{job.state.number}"
+            target=self._work, args=(job, source, title, tell, clean_up), daemon=True, name=f"import-{job.state.number}"
         )
         worker.start()
         return worker
 
-    def _work(self, job: _Job, source: Path, tell: Callable[[str], str], clean_up: Callable[[], None]) -> None:
-        steps = WORDS
+    def _work(self, job: _Job, source: Path, title: str, tell: Callable[[str], str], clean_up: Callable[[], None]) -> None:
+        def rename(found: str) -> str:
+            return self._free_name(_as_name(title) or found)
 
         def report(step: Step, done: int, total: int) -> None:
-            words, what, begin, length = steps[step]
+            words, what, begin, length = WORDS[step]
             share = begin + length * done / max(1, total)
             self._set(job, words=f"{words}: {done:,} of {total:,} {what}", share=share)
 
         try:
-            told: tuple[str, ...] = ()
-            if is_photos(source):
-                steps = PHOTO_WORDS
-                imported, told = import_photos(
-                    source, self.folder, rename=self._free_name, on_progress=report, is_cancelled=job.cancel.is_set
-                )
-            else:
-                imported = import_scene(
-                    source, self.folder, rename=self._free_name, on_progress=report, is_cancelled=job.cancel.is_set
-                )
+            imported = import_scene(source, self.folder, rename=rename, on_progress=report, is_cancelled=job.cancel.is_set)
         except ImportCancelled as error:
             ended = {"status": "cancelled", "message": str(error)}
         except MaskgroupError as error:
@@ -210,9 +210,11 @@ class SceneImports:
             log.exception("the import of %s failed", printable(str(source)))
             ended = {"status": "failed", "message": "The import failed by a mistake of the program; its log has the details."}
         else:
+            if title not in ("", imported.name):
+                write_title(imported.folder, title)
             self._bench.forget(imported.name)
             self._on_imported(imported)
-            ended = {"status": "done", "scene": imported.name, "message": " ".join(told)}
+            ended = {"status": "done", "scene": imported.name, "message": " ".join(imported.told)}
         # Before anybody is told that it has ended: then nothing of the upload is left.
         clean_up()
         self._set(job, **ended)
@@ -237,6 +239,14 @@ def _check_root(root: Path) -> Path:
     if not is_folder(resolved):
         raise SceneError(f"{root}: found no folder, expected one from which scenes may be imported; check --import-root.")
     return resolved
+
+
+def _as_name(title: str) -> str | None:
+    """Return a title as the name of a scene, None if a folder cannot be called so."""
+    try:
+        return check_scene_name(title)
+    except SceneError:
+        return None
 
 
 def _tell_upload(text: str, upload: TakenUpload) -> str:
