@@ -121,6 +121,7 @@ def lay_out_page(imports: SceneImports, *, max_bytes: int) -> ScenesPage:
 
 
 def _lay_out_bring(imports: SceneImports, max_bytes: int) -> BringSection:
+    drop = gr.HTML(page.show_drop(max_bytes), js_on_load=DROP_SCRIPT, elem_id="mg-scene-drop", label="Bring a scene")
     called = gr.Textbox(
         label="What to call the scene you bring",
         info="May be left empty: then it is called as its folder, zip or video.",
@@ -128,7 +129,6 @@ def _lay_out_bring(imports: SceneImports, max_bytes: int) -> BringSection:
         max_length=MAX_TITLE,
         elem_id="mg-scene-called",
     )
-    drop = gr.HTML(page.show_drop(max_bytes), js_on_load=DROP_SCRIPT, elem_id="mg-scene-drop", label="Bring a scene")
     with gr.Row(elem_classes="mg-bar-row", visible=bool(imports.roots)):
         path = gr.Textbox(
             label="Or a folder, zip or video on the server",
