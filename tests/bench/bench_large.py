@@ -1,8 +1,8 @@
 """A large scene: 2,000 views of 1296x968 and a mesh of 3 million vertices, written here: `python -m tests.bench.bench_large`.
 
 Time until it is listed and open, a click on the Judge page into a view that was not read yet, the room in 3D, and the peak of
-memory of a process that does all of that without a model. The views are a dozen pictures, linked again and again: reading them from a
-cold disk would take longer.
+memory of a process that does all of that without a model. The views are a dozen pictures, linked again and again: reading them from
+a cold disk would take longer.
 """
 
 from __future__ import annotations
