@@ -1,8 +1,8 @@
 """Draws what misfits look like, for docs/looks-wrong.md: `python -m tests.bench.draw_misfits docs/images`.
 
-The bundled room is written as posed masks and spoiled in one way after the other. Each picture is what all views together show of it
-from above, as the spoiled files say; the last one is a photo with its masks. What `maskgroup check` says of each is printed, and is what
-the page quotes: a test compares both.
+The bundled room is written as posed masks and spoiled in one way after the other. Each picture is what all views together show of
+it from above, as the spoiled files say; the last one is a photo with its masks. What `maskgroup check` says of each is printed, and
+is what the page quotes: a test compares both.
 """
 
 from __future__ import annotations
