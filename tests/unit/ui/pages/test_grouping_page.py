@@ -14,6 +14,7 @@ import pytest
 from db.labels.store import LabelStore
 from db.schema.session import open_database
 from engine.errors import MaskError, MaskgroupError, ModelError, SceneError
+from engine.exporting.source import Origin, from_run
 from engine.grouping.constraints import Constraint
 from engine.judging.base import Judge
 from engine.types import MaskKey
@@ -454,6 +455,12 @@ def test_what_is_no_name_is_refused_in_one_sentence(runs: GroupingRuns, both: Pi
     assert runs.result(NAME).corrections.names == ()
 
 
+def exported_names(bench: Workbench, result: Result) -> tuple[str | None, ...]:
+    scene, given = bench.open_scene(NAME).scene, result.corrections.names
+    grouped = from_run(scene, result.run, grouping=result.grouping, given=given, origin=Origin("a test"), size=(640, 360))
+    return grouped.called
+
+
 def test_a_proposed_name_is_a_proposal_until_a_person_confirms_it(tiny_room: Path) -> None:
     judge = SpeakingJudge("An office chair.")
     bench = make_bench(tiny_room, judge)
@@ -465,10 +472,12 @@ def test_a_proposed_name_is_a_proposal_until_a_person_confirms_it(tiny_room: Pat
     group = page.latest_group(result, pick)
     assert group is not None
     assert result.called(group.id) == "office chair?"
+    assert exported_names(bench, result)[group.id] == "bed", "nobody has confirmed it"
     assert page.name_to_edit(result, group) == "office chair"
     assert "Its name is a proposal of speaker: press" in words.show_groups(bench, NAME, result, group, None)
     corrections.name_group(runs, pick, page.name_to_edit(result, group))
     assert runs.result(NAME).called(group.id) == "office chair"
+    assert exported_names(bench, runs.result(NAME))[group.id] == "office chair"
     judge.said = "I do not know what this is, sorry"
     with pytest.raises(MaskgroupError, match="What speaker says of this group is no name"):
         corrections.propose_name(bench, runs, pick, "base")
