@@ -62,8 +62,8 @@ def to_json(found: ListedScenes) -> list[dict[str, object]]:
         for scene in found.scenes
     ]
     for entry in found.left_out:
-        nothing = {"title": None, "origin": None, "folder": None, "format": None, "n_views": 0, "left_out": []}
-        rows.append({"name": on_one_line(entry.name), **nothing, "reason": entry.reason})
+        row: dict[str, object] = {"name": on_one_line(entry.name), "title": None, "origin": None, "folder": None, "format": None}
+        rows.append({**row, "n_views": 0, "left_out": [], "reason": entry.reason})
     return rows
 
 
