@@ -81,3 +81,19 @@ class StubJudge:
 def refuse() -> None:
     """Fail as a judge does that cannot answer: the `before` of one that nobody should ask."""
     raise ModelError("Nobody should be asked.")
+
+
+class SpeakingJudge(StubJudge):
+    """A judge whose model answers in words, always the same.
+
+    Args:
+        said: What it says of every picture.
+    """
+
+    def __init__(self, said: str) -> None:
+        super().__init__(name="speaker")
+        self.said = said
+
+    def say(self, crops: Sequence[UInt8Array], question: str) -> list[str]:
+        """Say it of every picture."""
+        return [self.said] * len(crops)

@@ -22,6 +22,7 @@ from ui.commands.group import group
 from ui.commands.import_scene import import_command
 from ui.commands.judge import judge
 from ui.commands.labels import labels
+from ui.commands.names import names
 from ui.commands.render import render
 from ui.commands.reproduce import reproduce
 from ui.commands.scenes import scenes
@@ -60,6 +61,7 @@ cli.command("segment")(segment)
 cli.command("render")(render)
 cli.command("group")(group)
 cli.command("export")(export)
+cli.command("names")(names)
 cli.command("judge")(judge)
 cli.command("evaluate")(evaluate)
 cli.command("compare")(compare)

@@ -13,7 +13,7 @@ from engine.errors import MaskgroupError
 from engine.grouping.constraints import Constraint
 from engine.grouping.geometry import MaskTable
 from engine.grouping.graph import Grouping
-from engine.grouping.group_names import name_groups, name_own_masks
+from engine.grouping.group_names import GivenName, name_groups, name_own_masks, place_names
 from engine.grouping.instances import InstanceCloud, fuse_cloud, label_mesh
 from engine.grouping.pipeline import GroupingRun
 from engine.types import NOTHING, Float64Array, Frame, Int32Array, MaskKey, Scene
@@ -53,7 +53,7 @@ class GroupedScene:
         labels: (N,) int32 row of each mask's group, -1 = none.
         confidences: (N,) float64 probability that a mask belongs to its group.
         numbers: The number of each group, as people see it: from 1, each used once.
-        called: What each group's object is called ("chair"), None where that is unknown.
+        called: What each group's object is called ("chair"), by a person or the scene, None where that is unknown.
         pose_error_m: Error of the poses in use, metres.
         origin: Where the groups come from.
         size: (width, height) within which the frames fitted that were grouped, pixels.
@@ -144,6 +144,7 @@ def from_run(
     *,
     grouping: Grouping | None = None,
     numbers: Sequence[int] | None = None,
+    given: Sequence[GivenName] = (),
     origin: Origin,
     size: tuple[int, int],
 ) -> GroupedScene:
@@ -154,18 +155,22 @@ def from_run(
         run: The run.
         grouping: The groups as they are now; None = those of the run.
         numbers: The number of each group; None = from 1, in order.
+        given: Names that groups were given; those that nobody has confirmed stay behind.
         origin: Where the groups come from.
         size: (width, height) within which frames fitted, pixels.
     """
     now = grouping or run.grouping
     names = name_own_masks(scene, run.truth, run.table.keys)
+    called = list(name_groups(now.labels, run.table.areas, names))
+    for group, name in place_names([one for one in given if not one.proposed_by], run.table.keys, now.labels).items():
+        called[group] = name.name
     return GroupedScene(
         scene=scene,
         table=run.table,
         labels=now.labels,
         confidences=now.confidences,
         numbers=tuple(numbers if numbers is not None else range(1, len(now.groups) + 1)),
-        called=name_groups(now.labels, run.table.areas, names),
+        called=tuple(called),
         pose_error_m=run.registration.error_after_m,
         origin=origin,
         size=size,

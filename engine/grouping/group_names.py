@@ -3,14 +3,84 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 
 from engine.types import NOTHING, Int32Array, MaskKey, Scene
 
+UNSURE = "?"
+"""Follows a name that a model proposed and nobody has confirmed."""
 LEAST_SHARE = 0.5
 """A group is called by a class that more than this share of its named area has."""
+
+
+@dataclass(frozen=True)
+class GivenName:
+    """A name that was given to a group.
+
+    Attributes:
+        name: The name.
+        masks: The group's masks when it was given: they are how the group is found again after corrections.
+        proposed_by: The model that proposed it while no person has confirmed it, "" where a person gave it.
+        given_on: When, as ISO 8601.
+    """
+
+    name: str
+    masks: tuple[MaskKey, ...]
+    proposed_by: str = ""
+    given_on: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The name as it is shown: a proposal ends in a question mark."""
+        return f"{self.name}{UNSURE}" if self.proposed_by else self.name
+
+
+def place_names(given: Sequence[GivenName], keys: Sequence[MaskKey], labels: Int32Array) -> dict[int, GivenName]:
+    """Find the groups that given names belong to now.
+
+    A name goes with most of its masks. Where several come to one group, that of most masks counts, of equal ones the latest.
+
+    Args:
+        given: The names, oldest first.
+        keys: All masks, N.
+        labels: (N,) int32 group of each, -1 = none.
+    """
+    group_of = {key: label for key, label in zip(keys, labels.tolist(), strict=True) if label != NOTHING}
+    placed: dict[int, tuple[int, GivenName]] = {}
+    for name in given:
+        groups = Counter(group_of[key] for key in name.masks if key in group_of)
+        if not groups:
+            continue
+        group, count = groups.most_common(1)[0]
+        if group not in placed or count >= placed[group][0]:
+            placed[group] = count, name
+    return {group: name for group, (_, name) in placed.items()}
+
+
+def give_names(
+    given: Sequence[GivenName],
+    groups: Mapping[int, Sequence[MaskKey]],
+    names: Mapping[int, str],
+    *,
+    replaced: Sequence[GivenName],
+    proposed_by: str = "",
+) -> tuple[GivenName, ...]:
+    """Return names with new ones.
+
+    Args:
+        given: All names so far, oldest first.
+        groups: The masks of each group that gets a name.
+        names: Its new name, "" = none.
+        replaced: The names that these groups have now.
+        proposed_by: The model that proposes them, "" = a person gives them.
+    """
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    kept = [one for one in given if not any(one is other for other in replaced)]
+    return (*kept, *(GivenName(name, tuple(groups[group]), proposed_by, when) for group, name in names.items() if name))
 
 
 def name_masks(truth: Int32Array | None, count: int, name_of: Callable[[int], str | None]) -> tuple[str | None, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,6 @@ from engine.errors import SceneError
 from engine.scenes import detect_format, replica
 from engine.scenes.folders import SceneFolder, inside, is_folder
 from engine.scenes.names import is_foreign, numeric_order, printable
-from engine.scenes.registry import EXPECTED
 
 LEVELS = 2
 """How many folders deep a scene may lie in what was brought."""
@@ -35,19 +35,36 @@ class FoundScene:
     labels: Path | None
 
 
-def find_scene_in(folder: Path, *, shown: Path) -> FoundScene:
-    """Find the one scene in a folder.
+def levels_of(folder: Path) -> Iterator[list[SceneFolder]]:
+    """Yield the folder, then the folders in it, then those in them, as far as something may lie below what was brought.
+
+    Args:
+        folder: What was brought, links resolved.
+
+    Raises:
+        SceneError: If it cannot be listed.
+    """
+    level = [SceneFolder(folder)]
+    looked_at = 0
+    for _ in range(LEVELS + 1):
+        yield level
+        level = [below for root in level for below in _folders_in(root)]
+        looked_at += len(level)
+        if looked_at > MAX_FOLDERS:
+            return
+
+
+def find_scene_in(folder: Path, *, shown: Path) -> FoundScene | None:
+    """Find the one scene in a folder; None if there is none.
 
     Args:
         folder: The folder, links resolved.
         shown: What the person named, for messages.
 
     Raises:
-        SceneError: If it holds no scene, or several, or cannot be listed.
+        SceneError: If it holds several, or cannot be listed.
     """
-    level = [SceneFolder(folder)]
-    looked_at = 0
-    for depth in range(LEVELS + 1):
+    for depth, level in enumerate(levels_of(folder)):
         found: list[tuple[SceneFolder, str]] = []
         for root in level:
             if {EXPORT_MANIFEST, EXPORTED_SCENE} <= set(root.names) and is_folder(inside(root.path, EXPORTED_SCENE)):
@@ -63,11 +80,7 @@ def find_scene_in(folder: Path, *, shown: Path) -> FoundScene:
         if found:
             root, format_name = found[0]
             return FoundScene(root.path, depth, replica.labels_beside(root.path) if format_name == replica.NAME else None)
-        level = [below for root in level for below in _folders_in(root)]
-        looked_at += len(level)
-        if looked_at > MAX_FOLDERS:
-            break
-    raise SceneError(f"{shown}: found {_say_content(folder)}, expected {EXPECTED}; see docs/scene-formats.md.")
+    return None
 
 
 def _folders_in(root: SceneFolder) -> list[SceneFolder]:
@@ -87,7 +100,7 @@ def _folders_in(root: SceneFolder) -> list[SceneFolder]:
     return below
 
 
-def _say_content(folder: Path) -> str:
+def say_content(folder: Path) -> str:
     """Return the first names in a folder; where it holds only another folder, those in that."""
     names = [name for name in SceneFolder(folder).names if not is_foreign(name)]
     before = ""

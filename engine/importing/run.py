@@ -1,38 +1,32 @@
-"""Imports a scene: copies it aside, opens and checks the copy, and puts it in its place in one step. Whole or not at all."""
+"""Imports a scene: copies or makes it aside, opens and checks it, and puts it in its place in one step. Whole or not at all."""
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from filelock import lock_descriptor
 
 from engine.checking.findings import CheckReport
 from engine.checking.run import check_scene
-from engine.errors import MaskgroupError, SceneError, on_one_line
+from engine.errors import SceneError, on_one_line
 from engine.files import UNFINISHED
-from engine.importing.kinds import Step, open_source
-from engine.importing.locate import find_scene_in
+from engine.importing.kinds import Content, open_source, recognise, unpack
 from engine.importing.names import check_scene_name
-from engine.importing.sources import Source
+from engine.importing.work import Report, Work
+from engine.photos.video import DEFAULT_COUNT
 from engine.scenes import open_scene
 from engine.scenes.folders import is_entry
-from engine.scenes.names import printable
-from engine.scenes.replica import OWN_LABELS
 from engine.types import LeftOutView
 
 ASIDE = ".import."
 """How the folders begin that imports work in. Names with a dot in front are nobody's scene."""
-
-
-class ImportCancelled(MaskgroupError):
-    """A person stopped the import."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +41,7 @@ class ImportedScene:
         n_bytes: Their bytes.
         n_passed_over: Files of the source that were left: hidden, an operating system's, or beside the scene.
         report: What was found when it was checked.
+        told: Sentences about how it was made, that the person should read.
     """
 
     name: str
@@ -56,6 +51,7 @@ class ImportedScene:
     n_bytes: int
     n_passed_over: int
     report: CheckReport
+    told: tuple[str, ...] = ()
 
 
 def import_scene(
@@ -64,51 +60,48 @@ def import_scene(
     *,
     name: str | None = None,
     rename: Callable[[str], str] = lambda found: found,
-    on_progress: Callable[[Step, int, int], None] = lambda step, done, total: None,
+    count: int = DEFAULT_COUNT,
+    on_progress: Report = lambda step, done, total: None,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> ImportedScene:
-    """Copy a scene into a folder of scenes, and check it. Until it is whole and could be opened, nothing of it is to be seen there.
+    """Bring a scene into a folder of scenes, and check it. Until it is whole and was opened, nothing of it is to be seen there.
 
     Args:
-        source: A folder or a zip archive with one scene of any format in it, at most two folders deep. It is not changed.
+        source: A folder or a zip archive with one scene of any format in it, at most two folders deep, or with photos or a video,
+            of which a scene is made; or a video. It is not changed.
         folder: Where the scene's folder is made; it is made too if it is not there.
-        name: What the scene is called; None = as its folder or the archive.
-        rename: Gives the name that is taken instead of that of its folder or archive, where `name` is None.
-        on_progress: Called with what is being done, how many files or views are done, and how many there are.
+        name: What the scene is called; None = as its folder, the archive or the video.
+        rename: Gives the name that is taken instead of that one, where `name` is None.
+        count: Pictures at most that are taken of a video.
+        on_progress: Called with what is being done, how much of it is done, and how much there is.
         is_cancelled: Asked often; True stops.
 
     Raises:
         ImportCancelled: If it was stopped; nothing is left.
-        SceneError: If there is no scene in it that can be opened, it may not be copied, there is a scene of that name already, or
-            the copy cannot be written; nothing is left.
+        SceneError: If there is no scene in it that can be opened or made, it may not be copied, there is a scene of that name
+            already, or the copy cannot be written; nothing is left.
+        MaskgroupError: If what it needs is not installed.
     """
-
-    def tick() -> None:
-        if is_cancelled():
-            raise ImportCancelled("The import was stopped; nothing was kept.")
-
+    work = Work(on_progress, is_cancelled, count)
     if name is not None:
         require_free(folder / check_scene_name(name))
-    with open_source(source, on_progress, tick) as found:
+    with open_source(source, work) as opened:
         try:
             with working_aside(folder) as aside:
                 unpacked = aside / "unpacked"
-                _copy(found, unpacked, lambda done, total: on_progress("copying", done, total), tick)
-                place = find_scene_in(unpacked, shown=source)
-                chosen = check_scene_name(name or rename(place.folder.name if place.depth else found.name))
-                target = aside.parent / chosen
-                require_free(target)
-                staged = aside / "scenes" / chosen
-                staged.parent.mkdir()
-                os.rename(place.folder, staged)
-                inner = place.folder.relative_to(unpacked)
-                kept = [file for file in found.files if file.parts[: place.depth] == inner.parts]
-                if place.labels is not None and not (staged / OWN_LABELS).exists():
-                    kept += [file for file in found.files if file.parts == place.labels.relative_to(unpacked).parts]
-                    os.rename(place.labels, staged / OWN_LABELS)
-                shown = found.path / inner
-                report = check_copy(staged, shown, target, lambda done, total: on_progress("checking", done, total), tick)
-                tick()
+                try:
+                    content = opened if isinstance(opened, Content) else recognise(unpack(opened, unpacked, work), work)
+                    chosen = check_scene_name(name or rename(content.name))
+                    target = aside.parent / chosen
+                    require_free(target)
+                    staged = aside / "scenes" / chosen
+                    staged.parent.mkdir()
+                    made = content.stage(staged, work)
+                    report = check_copy(staged, content.shown, target, partial(work.report, "checking"), work.tick)
+                except SceneError as error:
+                    raise SceneError(_moved(str(error), unpacked, source)) from error
+                work.tick()
+                sizes = [path.stat().st_size for path in staged.rglob("*") if path.is_file()]
                 require_free(target)
                 os.rename(staged, target)
         except OSError as error:
@@ -116,9 +109,7 @@ def import_scene(
                 f"{folder}: cannot be written ({error.strerror or error}), expected a folder with space for the scene; check its "
                 "permissions, free some space, or import it to another place."
             ) from error
-    n_passed_over = found.n_passed_over + len(found.files) - len(kept)
-    n_bytes = sum(file.size for file in kept)
-    return ImportedScene(chosen, target, report.format, len(kept), n_bytes, n_passed_over, report)
+    return ImportedScene(chosen, target, report.format, len(sizes), sum(sizes), made.n_passed_over, report, tuple(made.told))
 
 
 def require_free(target: Path) -> None:
@@ -176,32 +167,6 @@ def _lock(folder: Path, *, waits: bool = False) -> int | None:
                 return descriptor
         os.close(descriptor)
     return None
-
-
-def _copy(found: Source, folder: Path, on_progress: Callable[[int, int], None], tick: Callable[[], None]) -> None:
-    """Write all files of a source into a new folder."""
-    needed, free = sum(file.size for file in found.files), shutil.disk_usage(folder.parent).free
-    if needed > free:
-        raise OSError(errno.ENOSPC, f"{needed:,} bytes are needed and {free:,} free")
-    folder.mkdir()
-    for done, file in enumerate(found.files):
-        on_progress(done, len(found.files))
-        path = folder.joinpath(*file.parts)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        size = 0
-        with path.open("xb") as copy:
-            for chunk in found.read(file):
-                tick()
-                size += len(chunk)
-                if size > file.size:
-                    break
-                copy.write(chunk)
-        if size != file.size:
-            raise SceneError(
-                f"{found.path}: {printable('/'.join(file.parts))} has other than the {file.size:,} bytes that were announced, "
-                "expected a file that nobody changes; import it again."
-            )
-    on_progress(len(found.files), len(found.files))
 
 
 def check_copy(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import errno
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from engine.errors import SceneError
+from engine.scenes.names import printable
 
 MAX_FILES = 20_000
 """Files and folders of one scene."""
@@ -91,3 +94,40 @@ class Bounds:
             raise SceneError(
                 f"{self._path}: found more than {MAX_BYTES:,} bytes in its files, expected one scene; leave out views, or split it."
             )
+
+
+def copy_files(found: Source, folder: Path, on_progress: Callable[[int, int], None], tick: Callable[[], None]) -> None:
+    """Write all files of a source into a new folder.
+
+    Args:
+        found: The source.
+        folder: The folder; the one that it is made in is there.
+        on_progress: Told how many files are written, and how many there are.
+        tick: Called often; may raise to stop.
+
+    Raises:
+        SceneError: If a file of the source cannot be read, or has other bytes than it promised.
+        OSError: If something cannot be written.
+    """
+    needed, free = sum(file.size for file in found.files), shutil.disk_usage(folder.parent).free
+    if needed > free:
+        raise OSError(errno.ENOSPC, f"{needed:,} bytes are needed and {free:,} free")
+    folder.mkdir()
+    for done, file in enumerate(found.files):
+        on_progress(done, len(found.files))
+        path = folder.joinpath(*file.parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size = 0
+        with path.open("xb") as copy:
+            for chunk in found.read(file):
+                tick()
+                size += len(chunk)
+                if size > file.size:
+                    break
+                copy.write(chunk)
+        if size != file.size:
+            raise SceneError(
+                f"{found.path}: {printable('/'.join(file.parts))} has other than the {file.size:,} bytes that were announced, "
+                "expected a file that nobody changes; import it again."
+            )
+    on_progress(len(found.files), len(found.files))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from engine.errors import SceneError
-from engine.importing.locate import FoundScene, find_scene_in
+from engine.importing.locate import FoundScene
 from engine.importing.names import MAX_DEPTH
 from engine.importing.sources import CHUNK_BYTES, Bounds, SourceFile
 from engine.scenes.folders import inside, list_names
@@ -86,15 +86,6 @@ class FolderSource:
             raise SceneError(
                 f"{path}: cannot be read ({error.strerror}), expected a file of the scene; check its permissions."
             ) from error
-
-
-def open_tree(path: Path, *, tick: Callable[[], None]) -> FolderSource:
-    """Find the scene in a folder and list its files.
-
-    Raises:
-        SceneError: If there is none, or several, or something in it cannot be copied.
-    """
-    return FolderSource(path, find_scene_in(path.resolve(), shown=path), tick=tick)
 
 
 def _is_directory(path: Path) -> bool:

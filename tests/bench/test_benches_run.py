@@ -55,6 +55,13 @@ def check_floor(text: str) -> None:
     assert 0 < float(same.rstrip("%")) <= 100
 
 
+def check_large(text: str) -> None:
+    assert "12 views of 64x48, a mesh of 1,600 vertices" in text
+    for name in ("listed and open", "a click into another view, median", "room in 3D", "points of the room"):
+        assert number(text, name) > 0
+    assert 0.01 < number(text, "memory after the clicks") <= number(text, "peak of memory")
+
+
 def check_grouping(text: str) -> None:
     perfect = cells(text, "perfect poses")
     assert all(0.8 < float(ari) <= 1 for ari in perfect[:3]), perfect
@@ -163,6 +170,7 @@ PRINTS: dict[str, Callable[[str], None]] = {
     "bench_grouping": check_grouping,
     "bench_judging": check_judging,
     "bench_labels": check_labels,
+    "bench_large": check_large,
     "bench_memory": check_memory,
     "bench_pages": check_pages,
     "bench_photos": check_photos,

@@ -81,6 +81,8 @@ def test_person_finds_groups_picks_merges_undoes_and_reloads(page: Page, tiny_sc
         open_grouping_page(page, address)
         expect(summary(page)).to_contain_text("2 groups of 6 masks in 3 views; ARI 1.000")
         expect(page.locator("#mg-group-room canvas").first).to_be_visible()
+        # It is far down, and browsers load it once somebody comes near.
+        page.locator("#mg-group-sheet").scroll_into_view_if_needed()
         expect(page.locator("#mg-group-sheet img")).to_be_visible()
 
         pick_both(page)
@@ -266,6 +268,7 @@ def test_living_room_in_3d_and_in_its_views(page: Page, living_room: str) -> Non
     in_3d = details(page).inner_text()
     assert camera_of(page) == turned, "lighting a group leaves the camera where it was"
 
+    page.locator("#mg-group-sheet").scroll_into_view_if_needed()
     sheet = page.locator("#mg-group-sheet img")
     sheet.scroll_into_view_if_needed()
     around = sheet.bounding_box()

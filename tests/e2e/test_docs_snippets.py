@@ -23,6 +23,7 @@ from engine.assets import TUNED_ADAPTER
 from engine.judging import registry
 from tests.command_line import run_command
 from tests.docs_blocks import PAGES, ROOT, Block, blocks, inline_commands
+from tests.photo_rooms import textured_views, write_photos
 from tests.training_room import write_training_room
 from ui.cli import cli
 
@@ -52,9 +53,10 @@ class NotRun:
 
 @dataclass(frozen=True)
 class Shell:
-    """A block of commands: by the beginning of each, what is done with it."""
+    """A block of commands: by the beginning of each, what is done with it; `prepare` writes what it takes for granted."""
 
     commands: dict[str, Instead | NotRun]
+    prepare: Callable[[Path], object] = field(default=lambda _: None)
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,12 @@ def sam_photos(folder: Path) -> dict[str, Any]:
     masks = np.zeros((2, 12, 16), bool)
     masks[0, 2:8, 2:8], masks[1, 5:11, 9:15] = True, True
     return {"photos": [(np.full((12, 16, 3), 90 * number, np.uint8), masks) for number in range(2)]}
+
+
+def own_photos(folder: Path) -> None:
+    """What a person has photographed."""
+    pytest.importorskip("pycolmap")
+    write_photos(folder / "my_photos", textured_views())
 
 
 HUB = NotRun("needs weights of the hub, which no test downloads")
@@ -170,6 +178,18 @@ TREATMENTS: dict[tuple[str, str], Shell | Python | Text] = {
     }),
     ("docs/scenes.md", "from pathlib import Path"): Python(sam_photos),
     ("docs/scenes.md", "my_scene/"): Text("a folder's layout"),
+    ("docs/own-photos.md", "pip install 'maskgroup[photos]'                               # once: pycolmap, PyAV, "
+     "pillow-heif"): Shell(
+        {
+            "pip install": NotRun("installs"),
+            "maskgroup import": Instead(rooms=False),
+            "maskgroup segment": Instead(rooms=False),
+            "maskgroup group": Instead(rooms=False),
+            "maskgroup export": Instead(rooms=False),
+            "maskgroup app": NotRun("serves until it is stopped; the browser tests start it"),
+        },
+        own_photos,
+    ),
     ("docs/photos.md", "room/"): Text("a folder's layout"),
     ("docs/photos.md", "pip install 'maskgroup[photos]'                  # pycolmap, PyAV, pillow-heif"): Shell({
         "pip install": NotRun("installs"),
@@ -325,6 +345,7 @@ def test_the_commands_of_a_block_run(block: Block, rooms: dict[str, str], tmp_pa
     assert isinstance(shell, Shell)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MASKGROUP_DB", str(tmp_path / "labels.db"))
+    shell.prepare(tmp_path)
     for command in block.commands():
         way = treatment(shell, command)
         if isinstance(way, NotRun):

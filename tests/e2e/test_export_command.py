@@ -118,3 +118,27 @@ def test_what_cannot_be_exported_is_one_sentence(tiny_room: Path, tmp_path: Path
     full = run_command("export", tmp_path / "groups", "--out", tmp_path / "broken")
     assert (full.code, "holds something already" in full.sentence) == (2, True)
     assert not (tmp_path / "out").exists()
+
+
+def test_names_are_given_kept_and_exported(tiny_room: Path, tmp_path: Path, database: Path) -> None:
+    where = ("--db", database, "--scenes", tiny_room.parent)
+    assert run_command("names", NAME, *where).out == "1  bed  6 masks\n"
+    done = run_command("names", "1", *where, "--call", "1=two boxes", "--json")
+    assert json.loads(done.out) == [{"group": 1, "name": "two boxes", "proposed_by": None, "masks": 6}]
+    assert run_command("export", "1", *where, "--out", tmp_path / "out").code == 0
+    told = json.loads((tmp_path / "out" / "groups.json").read_text())
+    assert [(group["name"], group["class"]) for group in told["groups"]] == [("two boxes, group 1", "two boxes")]
+    assert len(told["corrections"]) == 5
+    coco = json.loads((tmp_path / "out" / "coco.json").read_text())
+    assert [category["name"] for category in coco["categories"]] == ["two boxes"]
+    assert b"two boxes, group 1" in (tmp_path / "out" / "instances.glb").read_bytes()
+    # What was exported is called so again.
+    assert run_command("export", tmp_path / "out", "--out", tmp_path / "again", "--format", "json").code == 0
+    assert json.loads((tmp_path / "again" / "groups.json").read_text())["groups"][0]["class"] == "two boxes"
+    # A person who takes it away sees the scene's own again.
+    assert run_command("names", "1", *where, "--call", "1=").out == "1  bed  6 masks\n"
+    for given in ("2=x", "0=x", "x", "1", "1=" + 61 * "x"):
+        done = run_command("names", "1", *where, "--call", given)
+        assert (done.code, done.out) == (2, ""), given
+    # The bundled model has no words; there is nothing to name here, so it is not even asked.
+    assert run_command("names", "1", *where, "--propose").out == "1  bed  6 masks\n"

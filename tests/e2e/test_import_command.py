@@ -31,6 +31,9 @@ def test_a_zip_is_imported_to_where_the_data_is_kept_and_grouped(tiny_room: Path
     assert "copying" in done.err
     listed = run_command("scenes", "--scenes", scenes)
     assert listed.out == f"my room  colmap  3 views  {scenes / 'my room'}\n"
+    assert f"my room  colmap  3 views  {scenes / 'my room'}  (imported)\n" in run_command("scenes").out
+    rows = json.loads(run_command("scenes", "--json").out)
+    assert {("sh3d_living", "bundled"), ("my room", "imported")} <= {(row["name"], row["origin"]) for row in rows}
     assert run_command("group", "my room", "--out", tmp_path / "groups").code == 0
     again = run_command("import", tmp_path / "scan.zip")
     assert (again.code, again.out) == (2, "")

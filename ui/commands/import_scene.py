@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from engine.assets import SCENES_DIR
 from engine.errors import MaskgroupError
-from engine.importing import ImportedScene, Step, import_photos, import_scene, is_photos
+from engine.importing import ImportedScene, Step, import_scene
 from engine.photos.video import DEFAULT_COUNT
 from engine.strict_json import to_json_text
 from ui.commands.check import tell_findings, to_json
@@ -19,11 +19,21 @@ from ui.commands.scene_options import FollowLinksOption, JsonOption
 from ui.services.scene_list import SceneFolders
 from ui.settings import Settings
 
-UNITS: dict[Step, str] = {"copying": "file", "features": "photo", "matches": "pair", "cameras": "photo", "checking": "view"}
+UNITS: dict[Step, str] = {
+    "unpacking": "file",
+    "copying": "file",
+    "photos": "photo",
+    "features": "photo",
+    "matches": "pair",
+    "cameras": "photo",
+    "checking": "view",
+}
 
 
 def import_command(
-    source: Annotated[Path, typer.Argument(help="Folder or zip archive with one scene of any format, folder of photos, or video.")],
+    source: Annotated[
+        Path, typer.Argument(help="Folder or zip with one scene of any format, or with photos or a video; or a video.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option(help="New folder of the scene; default: one called as the scene, in scenes/ beside the app's database."),
@@ -37,7 +47,7 @@ def import_command(
 ) -> None:
     """Copy a scene from a folder or a zip archive to where scenes are kept, and say what was found in it.
 
-    Of a folder of photos (with masks/PHOTO.png, where there are masks) or a video, a scene is made: pycolmap finds the cameras.
+    Of photos (with masks/PHOTO.png, where there are masks) or a video, also in a zip, a scene is made: pycolmap finds the cameras.
 
     The source is not changed. If it is no scene that can be opened (exit code 2), nothing of it is kept.
     """
@@ -57,20 +67,16 @@ def import_command(
                 bar.set_description(step)
             bar.update(done - bar.n)
 
-        told: tuple[str, ...] = ()
-        if is_photos(source):
-            imported, told = import_photos(source, where, name=name, count=pictures, on_progress=show)
-        else:
-            imported = import_scene(source, where, name=name, on_progress=show)
+        imported = import_scene(source, where, name=name, count=pictures, on_progress=show)
     if as_json:
-        typer.echo(to_json_text({**_report(imported), "told": list(told)}, indent=2))
+        typer.echo(to_json_text(_report(imported), indent=2))
         return
     report = imported.report
     total = report.n_views + len(report.left_out)
     views = f"{report.n_views} of {total}" if report.left_out else str(report.n_views)
     typer.echo(f"{imported.name}  {imported.format}  {views} views  {_count_masks(imported)} masks  {imported.folder}")
     tell_findings(report)
-    for sentence in told:
+    for sentence in imported.told:
         typer.echo(f"Note: {sentence}", err=True)
     if imported.n_passed_over:
         typer.echo(f"Note: files not copied, as they are hidden or beside the scene: {imported.n_passed_over}.", err=True)
@@ -105,5 +111,6 @@ def _report(imported: ImportedScene) -> dict[str, object]:
         "n_bytes": imported.n_bytes,
         "n_passed_over": imported.n_passed_over,
         "n_masks": _count_masks(imported),
+        "told": list(imported.told),
         "next": _next_command(imported),
     }

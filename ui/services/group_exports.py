@@ -149,7 +149,15 @@ class GroupExports:
         run = next((one for one in self._runs.kept(scene) if one.id == result.kept_as), None)
         origin = describe_origin(scene, result.run.options, result.constraints, run=run)
         numbers = [int(color) + 1 for color in result.colors]
-        grouped = from_run(opened, result.run, grouping=result.grouping, numbers=numbers, origin=origin, size=SIZE)
+        grouped = from_run(
+            opened,
+            result.run,
+            grouping=result.grouping,
+            numbers=numbers,
+            given=result.corrections.names,
+            origin=origin,
+            size=SIZE,
+        )
         what = ["--format", wanted] if wanted is not None else []
         # The run's number, where it is kept: a scene's name means its newest run.
         command = shlex.join(["maskgroup", "export", scene if run is None else str(run.id), "--out", "out", *what])

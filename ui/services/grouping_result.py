@@ -8,7 +8,7 @@ from functools import cached_property
 from db.runs import RunStatus
 from engine.grouping.constraints import Constraint
 from engine.grouping.graph import Evidence, Grouping
-from engine.grouping.group_names import name_groups
+from engine.grouping.group_names import GivenName, name_groups, place_names
 from engine.grouping.metrics import score_masks
 from engine.grouping.pipeline import GroupingRun, Progress
 from engine.types import Float32Array, Int32Array, MaskKey
@@ -83,8 +83,13 @@ class Result:
         return f"group {int(self.colors[group]) + 1}"
 
     def called(self, group: int) -> str | None:
-        """Return what a group's object is called ("chair"), None where the scene does not know."""
-        return self._called[group] if self._called else None
+        """Return what a group's object is called: as it was named ("chair", or "chair?" as proposed), else as the scene says."""
+        given = self.given(group)
+        return given.shown if given is not None else self._called[group] if self._called else None
+
+    def given(self, group: int) -> GivenName | None:
+        """Return the name that a group was given, None where it was given none."""
+        return self._given.get(group)
 
     def title(self, group: int) -> str:
         """Return a group's name with what its object is called, e.g. "chair, group 7"."""
@@ -98,6 +103,10 @@ class Result:
     @cached_property
     def _called(self) -> tuple[str | None, ...]:
         return name_groups(self.grouping.labels, self.run.graph.areas, self.mask_names) if self.mask_names else ()
+
+    @cached_property
+    def _given(self) -> dict[int, GivenName]:
+        return place_names(self.corrections.names, self.run.table.keys, self.grouping.labels)
 
     @cached_property
     def point_labels(self) -> Int32Array | None:

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -20,10 +20,12 @@ from db.runs import Run, RunStatus
 from engine.errors import MaskgroupError, RunError
 from engine.grouping.constraints import Constraint
 from engine.grouping.graph import Evidence, cut
-from engine.grouping.group_names import name_own_masks
+from engine.grouping.group_names import give_names, name_own_masks
 from engine.grouping.pair_judge import FramePairJudge
 from engine.grouping.photo_stage import has_placed
 from engine.grouping.pipeline import GroupingCancelled, GroupingOptions, GroupingRun, Progress, group_scene
+from engine.scenes.class_names import MAX_LENGTH, clean_name
+from engine.scenes.names import printable
 from engine.types import USUAL_THRESHOLD, Frame
 from engine.views.appearance import LOOKS, describe_masks
 from ui.services.grouping_change import count_moved, inherit_colors
@@ -201,7 +203,7 @@ class GroupingRuns:
         """
         before = self._idle_result(scene)
         past = (*before.corrections.past, before.constraints)
-        return self._recut(scene, before, Corrections(tuple(constraints), past), words)
+        return self._recut(scene, before, replace(before.corrections, constraints=tuple(constraints), past=past), words)
 
     def undo(self, scene: str) -> Result:
         """Take the latest correction back.
@@ -213,7 +215,25 @@ class GroupingRuns:
         past = before.corrections.past
         if not past:
             raise MaskgroupError("There is no correction to undo.")
-        return self._recut(scene, before, Corrections(past[-1], past[:-1]), "Undone")
+        return self._recut(scene, before, replace(before.corrections, constraints=past[-1], past=past[:-1]), "Undone")
+
+    def name_groups(self, scene: str, names: Mapping[int, str], *, proposed_by: str = "") -> Result:
+        """Give groups names; they stay with the groups through corrections and later runs.
+
+        Args:
+            scene: The scene.
+            names: The new name of each group, "" = none.
+            proposed_by: The model that proposed them, "" = a person gave or confirmed them.
+
+        Raises:
+            MaskgroupError: If there is no result, a new run is under way, or a name is none.
+        """
+        before = self._idle_result(scene)
+        names = {group: check_group_name(name) for group, name in names.items()}
+        masks = {group: before.grouping.groups[group].masks for group in names}
+        replaced = [one for group in names if (one := before.given(group)) is not None]
+        given = give_names(before.corrections.names, masks, names, replaced=replaced, proposed_by=proposed_by)
+        return self._put(scene, before, replace(before, corrections=replace(before.corrections, names=given)))
 
     def _idle_result(self, scene: str) -> Result:
         state = self.state(scene)
@@ -230,12 +250,16 @@ class GroupingRuns:
         change = GroupCorrection(words, old.labels, before.colors, moved, before.ari, score_ari(before.run, grouping), seconds)
         colors = inherit_colors(old.labels, before.colors, grouping.labels)
         after = replace(before, grouping=grouping, colors=colors, corrections=corrections, last=change)
+        return self._put(scene, before, after)
+
+    def _put(self, scene: str, before: Result, after: Result) -> Result:
+        """Show corrected groups instead of others, and keep what people said."""
         with self._lock:
             job = self._jobs[scene]
             if job.state.result is not before or job.state.is_running:
                 raise MaskgroupError("The groups changed while this correction was made; look at them and try again.")
             if self._store is not None and after.kept_as is not None:
-                self._store.keep_corrections(after.kept_as, corrections, grouping, ari=after.ari)
+                self._store.keep_corrections(after.kept_as, after.corrections, after.grouping, ari=after.ari)
             job.state = replace(job.state, version=job.state.version + 1, result=after)
         return after
 
@@ -302,7 +326,7 @@ class GroupingRuns:
         )
         if self._store is not None and job.kept_as is not None:
             self._store.finish(job.kept_as, run)
-            if said.constraints:
+            if said.constraints or said.names:
                 self._store.keep_corrections(job.kept_as, said, run.grouping, ari=score_ari(run, run.grouping))
         return self._show(scene, run, said, job.kept_as)
 
@@ -346,3 +370,19 @@ class GroupingRuns:
         for name in [name for name, job in self._jobs.items() if not job.state.is_running][: -MAX_RUNS or None]:
             if len(self._jobs) > MAX_RUNS:
                 del self._jobs[name]
+
+
+def check_group_name(name: str) -> str:
+    """Return a name as it is kept, "" for none.
+
+    Raises:
+        MaskgroupError: If it cannot be shown, or is too long.
+    """
+    text = " ".join(name.split())
+    cleaned = clean_name(text)
+    if text and (cleaned is None or len(text) > MAX_LENGTH):
+        raise MaskgroupError(
+            f"{printable(text)} cannot be a group's name, expected one line of at most {MAX_LENGTH} characters that can be seen; "
+            "give another."
+        )
+    return cleaned or ""

@@ -131,4 +131,4 @@ def open_kept_groups(run: Run, places: Sequence[Path]) -> GroupedScene:
     frames = list(FrameSource(scene, max_frames=1).usable(scene.view_names))
     rebuilt = rebuild_run(scene, frames, kept, said)
     origin = describe_origin(scene.name, kept.options, said.constraints, run=run)
-    return from_run(scene, rebuilt, origin=origin, size=SIZE)
+    return from_run(scene, rebuilt, given=said.names, origin=origin, size=SIZE)

@@ -16,9 +16,11 @@ from typing import Literal
 from db.runs import RunStatus
 from engine.checking.mends import MendingCancelled
 from engine.errors import MaskgroupError, SceneError, on_one_line
-from engine.importing import ImportCancelled, ImportedScene, Step, import_photos, import_scene, is_photos
+from engine.importing import ImportCancelled, ImportedScene, Step, import_scene
+from engine.importing.names import check_scene_name
 from engine.scenes.folders import is_entry, is_folder
 from engine.scenes.names import printable
+from engine.scenes.scene_settings import clean_title, write_title
 from engine.segmenting.run import SegmentingCancelled
 from ui.services.scene_uploads import TakenUpload
 from ui.services.workbench import Workbench
@@ -28,19 +30,16 @@ MAX_RUNNING = 2
 MAX_KEPT = 8
 """Ended imports that are still told of."""
 MAX_PATH = 4096
-Words = dict[Step, tuple[str, str, float, float]]
-"""What a step is called, what it counts, where it begins and how long it is, as shares of the whole."""
-WORDS: Words = {
+WORDS: dict[Step, tuple[str, str, float, float]] = {
+    "unpacking": ("Unpacking", "files", 0.0, 0.05),
     "copying": ("Copying", "files", 0.0, 0.6),
-    "checking": ("Checking", "views", 0.6, 0.4),
-}
-PHOTO_WORDS: Words = {
-    "copying": ("Reading photos", "photos", 0.0, 0.05),
-    "features": ("Looking for points", "photos", 0.05, 0.2),
-    "matches": ("Finding the same points in other photos", "comparisons", 0.25, 0.4),
+    "photos": ("Reading photos", "photos", 0.05, 0.05),
+    "features": ("Looking for points", "photos", 0.1, 0.2),
+    "matches": ("Finding the same points in other photos", "comparisons", 0.3, 0.35),
     "cameras": ("Placing cameras", "photos", 0.65, 0.25),
     "checking": ("Checking", "views", 0.9, 0.1),
 }
+"""What a step is called, what it counts, where it begins and how long it is, as shares of the whole."""
 
 Task = Literal["import", "mend", "masks", "copy"]
 """What is done: a scene is brought in; a copy of one is made in which something is mended, with new masks, or to be edited."""
@@ -134,8 +133,12 @@ class SceneImports:
         with self._lock:
             return [job.state for job in reversed(self._jobs.values())]
 
-    def start_upload(self, upload: TakenUpload) -> threading.Thread:
+    def start_upload(self, upload: TakenUpload, called: str = "") -> threading.Thread:
         """Import what was uploaded, in a thread, which is returned. The upload is deleted in the end, however that is.
+
+        Args:
+            upload: The upload.
+            called: What the scene is to be called, "" = as its folder or archive.
 
         Raises:
             MaskgroupError: If as many imports as may be are under way.
@@ -144,7 +147,7 @@ class SceneImports:
             return self.start(
                 "import",
                 upload.shown,
-                lambda report, is_cancelled: self._import(upload.source, report, is_cancelled),
+                lambda report, is_cancelled: self._import(upload.source, called, report, is_cancelled),
                 tell=lambda text: _tell_upload(text, upload),
                 clean_up=upload.delete,
             )
@@ -152,17 +155,18 @@ class SceneImports:
             upload.delete()
             raise
 
-    def start_path(self, text: str) -> threading.Thread:
+    def start_path(self, text: str, called: str = "") -> threading.Thread:
         """Import from a path of this machine, in a thread, which is returned.
 
         Args:
-            text: A folder or zip archive below one of the roots: its whole path, or the rest after a root.
+            text: A folder, zip archive or video below one of the roots: its whole path, or the rest after a root.
+            called: What the scene is to be called, "" = as its folder or archive.
 
         Raises:
             MaskgroupError: If it does not lie there, or as many imports as may be are under way.
         """
         path = self._find_below(text.strip())
-        return self.start("import", path.name, lambda report, is_cancelled: self._import(path, report, is_cancelled))
+        return self.start("import", path.name, lambda report, is_cancelled: self._import(path, called, report, is_cancelled))
 
     def cancel(self, number: int) -> None:
         """Ask an import to stop; it does before its next piece of a file, or its next view."""
@@ -256,23 +260,22 @@ class SceneImports:
         clean_up()
         self._set(job, **ended)
 
-    def _import(self, source: Path, report: Report, is_cancelled: Callable[[], bool]) -> MadeScene:
-        steps = WORDS
+    def _import(self, source: Path, called: str, report: Report, is_cancelled: Callable[[], bool]) -> MadeScene:
+        # What cannot be a title is left aside: nothing that was uploaded is lost for a name, which can be given afterwards too.
+        title = clean_title(called) or ""
+
+        def rename(found: str) -> str:
+            return self.free_name(_as_name(title) or found)
 
         def tell_step(step: Step, done: int, total: int) -> None:
-            words, what, begin, length = steps[step]
+            words, what, begin, length = WORDS[step]
             report(f"{words}: {done:,} of {total:,} {what}", begin + length * done / max(1, total))
 
-        told: tuple[str, ...] = ()
-        if is_photos(source):
-            steps = PHOTO_WORDS
-            imported, told = import_photos(
-                source, self.folder, rename=self.free_name, on_progress=tell_step, is_cancelled=is_cancelled
-            )
-        else:
-            imported = import_scene(source, self.folder, rename=self.free_name, on_progress=tell_step, is_cancelled=is_cancelled)
+        imported = import_scene(source, self.folder, rename=rename, on_progress=tell_step, is_cancelled=is_cancelled)
+        if title not in ("", imported.name):
+            write_title(imported.folder, title)
         self._on_imported(imported)
-        return MadeScene(imported.name, " ".join(told))
+        return MadeScene(imported.name, " ".join(imported.told))
 
     def free_name(self, wanted: str) -> str:
         """Return a name that no scene of the app has, and that nothing beside the imported scenes has: with a number if need be."""
@@ -294,6 +297,14 @@ def _check_root(root: Path) -> Path:
     if not is_folder(resolved):
         raise SceneError(f"{root}: found no folder, expected one from which scenes may be imported; check --import-root.")
     return resolved
+
+
+def _as_name(title: str) -> str | None:
+    """Return a title as the name of a scene, None if a folder cannot be called so."""
+    try:
+        return check_scene_name(title)
+    except SceneError:
+        return None
 
 
 def _tell_upload(text: str, upload: TakenUpload) -> str:

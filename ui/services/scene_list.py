@@ -18,7 +18,7 @@ from engine.scenes import LeftOutFolder, SceneInfo, SceneList, survey_scenes
 
 Origin = Literal["given", "imported", "bundled"]
 SURVEY_S = 3.0
-"""Seconds for opening scenes that changed since the last look; more of them are listed without being opened."""
+"""Seconds in which a page's scenes are opened; more of them are listed without being opened."""
 WORDS: dict[Origin, str] = {
     "given": "the scenes of --scenes",
     "imported": "the imported scenes",
@@ -73,8 +73,11 @@ class SceneFolders:
         is_imported = usual == "imported" or (self.imported is not None and _is_same(place, self.imported))
         return "imported" if is_imported else "given"
 
-    def survey(self) -> ListedScenes:
+    def survey(self, *, budget_s: float | None = SURVEY_S) -> ListedScenes:
         """Look which scenes there are.
+
+        Args:
+            budget_s: Seconds for opening scenes that changed since the last look; None = all are opened.
 
         Raises:
             SceneError: If the first folder is none.
@@ -83,7 +86,7 @@ class SceneFolders:
         found: dict[str, tuple[SceneInfo, Origin, Path]] = {}
         left_out: list[LeftOutFolder] = []
         for number, (origin, place) in enumerate(self.places):
-            survey = _survey(place, started, is_required=number == 0)
+            survey = _survey(place, started, budget_s, is_required=number == 0)
             left_out += survey.left_out
             for info in survey.scenes:
                 if info.name in found:
@@ -106,8 +109,8 @@ def _label(called: Counter[str], info: SceneInfo, origin: Origin, place: Path) -
     return ListedScene(info, origin, place, label)
 
 
-def _survey(place: Path, started: float, *, is_required: bool) -> SceneList:
-    left_s = max(0.0, SURVEY_S - (time.monotonic() - started))
+def _survey(place: Path, started: float, budget_s: float | None, *, is_required: bool) -> SceneList:
+    left_s = None if budget_s is None else max(0.0, budget_s - (time.monotonic() - started))
     try:
         return survey_scenes(place, budget_s=left_s) if is_required or place.exists() else SceneList((), ())
     except (SceneError, OSError) as error:

@@ -23,6 +23,7 @@ from engine.grouping.candidates import PairEvidence
 from engine.grouping.constraints import Constraint
 from engine.grouping.findings import Findings
 from engine.grouping.graph import Evidence, Grouping, JudgeReliability, MaskGraph
+from engine.grouping.group_names import GivenName
 from engine.grouping.pipeline import GroupingOptions, GroupingRun
 from engine.grouping.registration import Registration
 from engine.types import Float64Array, MaskKey
@@ -41,10 +42,11 @@ Constraints = tuple[Constraint, ...]
 
 @dataclass(frozen=True)
 class Corrections:
-    """What people said: the constraints that count now, oldest first, and those before each correction, for undo."""
+    """What people said: the constraints that count now, oldest first, those before each correction, for undo, and names."""
 
     constraints: Constraints = ()
     past: tuple[Constraints, ...] = ()
+    names: tuple[GivenName, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,7 +239,11 @@ def pack_corrections(corrections: Corrections) -> dict[str, Any]:
     number: dict[Constraint, int] = {}
     steps = [[number.setdefault(c, len(number)) for c in step] for step in (*corrections.past, corrections.constraints)]
     said = [[c.a.view, c.a.mask, c.b.view, c.b.mask, c.together, c.said_on] for c in number]
-    return {"said": said, "steps": steps}
+    names = [
+        {"name": one.name, "masks": [[key.view, key.mask] for key in one.masks], "by": one.proposed_by, "on": one.given_on}
+        for one in corrections.names
+    ]
+    return {"said": said, "steps": steps, "names": names}
 
 
 def unpack_corrections(values: Mapping[str, Any]) -> Corrections:
@@ -247,7 +253,11 @@ def unpack_corrections(values: Mapping[str, Any]) -> Corrections:
     said = [Constraint(MaskKey(va, ma), MaskKey(vb, mb), bool(t), str(on)) for va, ma, vb, mb, t, on in values["said"]]
     steps: Sequence[Sequence[int]] = values["steps"]
     opened = [tuple(said[number] for number in step) for step in steps]
-    return Corrections(opened[-1], tuple(opened[:-1]))
+    names = tuple(
+        GivenName(str(one["name"]), tuple(MaskKey(view, mask) for view, mask in one["masks"]), str(one["by"]), str(one["on"]))
+        for one in values.get("names", ())  # kept before groups could be named
+    )
+    return Corrections(opened[-1], tuple(opened[:-1]), names)
 
 
 def _to_text(arrays: Mapping[str, NDArray[Any]]) -> str:

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.types import Float32Array, Float64Array, Int32Array, SceneMesh, UInt8Array
+from engine.types import NOTHING, Float32Array, Float64Array, Int32Array, SceneMesh, UInt8Array
 
 MAX_FACES = 80_000
 """What a page takes at once and turns smoothly, also where the graphics card is a processor's program."""
+THINNED_ABOVE = 1_500_000
+"""Faces from which on a mesh is thinned first."""
+SAMPLED = 16
+"""One of so many faces of such a mesh tells how large it is."""
 GROWTH = 1.1
 LEAST_CELL_M = 0.05
 """No room is told in finer detail; a small one stays small."""
@@ -51,6 +55,37 @@ def decimate(mesh: SceneMesh, *, most: int = MAX_FACES) -> LightMesh:
         cell *= GROWTH
 
 
+def thin(mesh: SceneMesh, *, above: int = THINNED_ABOVE) -> SceneMesh:
+    """Return a mesh of more than so many faces with corners in cells of half the final size joined; others as they are.
+
+    A scan of millions of faces has many in each final cell, and everything after takes time for each.
+    """
+    if len(mesh.faces) <= above:
+        return mesh
+    total = SAMPLED * float(_areas(mesh.vertices, mesh.faces[::SAMPLED]).sum())
+    cell = max(float(np.sqrt(total / MAX_FACES)), LEAST_CELL_M) / 2
+    where, counts = _cells(mesh.vertices, cell)
+    joined = where[mesh.faces].astype(np.int32)
+    is_whole = (joined[:, 0] != joined[:, 1]) & (joined[:, 1] != joined[:, 2]) & (joined[:, 2] != joined[:, 0])
+    vertices = np.stack([np.bincount(where, mesh.vertices[:, k]) / counts for k in range(3)], axis=1).astype(np.float32)
+    colors = np.stack([np.bincount(where, mesh.colors[:, k]) / counts for k in range(3)], axis=1)
+    instances = None
+    if mesh.vertex_instances is not None:
+        # Where objects meet in a cell, its corner is one object's alone, as a face's object is that of most of its corners.
+        instances = np.full(len(counts), NOTHING, np.int32)
+        instances[where] = mesh.vertex_instances
+    return SceneMesh(vertices, joined[is_whole], np.rint(colors).astype(np.uint8), instances)
+
+
+def _cells(vertices: Float32Array, cell: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the number of each vertex's cell, (V,), and how many vertices each cell has, (C,)."""
+    cells = np.floor((vertices - vertices.min(axis=0)) / cell).astype(np.int64)
+    spans = cells.max(axis=0) + 1
+    flat = (cells[:, 0] * spans[1] + cells[:, 1]) * spans[2] + cells[:, 2]
+    _, where, counts = np.unique(flat, return_inverse=True, return_counts=True)
+    return where, counts
+
+
 def _areas(vertices: Float32Array, faces: Int32Array) -> Float64Array:
     a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
     return np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
@@ -81,12 +116,7 @@ def _split(
 
 
 def _cluster(vertices: Float32Array, colors: UInt8Array, faces: Int32Array, instances: Int32Array, cell: float) -> LightMesh:
-    low = vertices.min(axis=0)
-    cells = np.floor((vertices - low) / cell).astype(np.int64)
-    spans = cells.max(axis=0) + 1
-    _, where, counts = np.unique(
-        (cells[:, 0] * spans[1] + cells[:, 1]) * spans[2] + cells[:, 2], return_inverse=True, return_counts=True
-    )
+    where, counts = _cells(vertices, cell)
     count = len(counts)
     means = np.stack([np.bincount(where, vertices[:, k].astype(np.float64), count) / counts for k in range(3)], axis=1)
     tints = np.stack([np.bincount(where, colors[:, k].astype(np.float64), count) / counts for k in range(3)], axis=1)

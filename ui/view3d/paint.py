@@ -14,7 +14,7 @@ from engine.grouping.palette import group_colors
 from engine.grouping.voxels import lift_grid
 from engine.types import NOTHING, Float32Array, Int32Array, UInt8Array
 
-Coloring = Literal["photo", "group", "truth", "confidence", "disagreement", "before", "change"]
+Coloring = Literal["photo", "group", "class", "truth", "confidence", "disagreement", "before", "change"]
 REACH_M = 0.06
 STAND_IN_M = 0.2
 PIXELS_IN_ALL = 400_000

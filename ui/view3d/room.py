@@ -11,7 +11,7 @@ from scipy.spatial import KDTree
 
 from engine.types import NOTHING, Camera, Float32Array, Float64Array, Frame, Int32Array, Scene, SceneMesh, UInt8Array
 from engine.views.frames import FrameSource
-from ui.view3d.decimate import LightMesh, decimate
+from ui.view3d.decimate import LightMesh, decimate, thin
 
 MAX_POINTS = 50_000
 MAX_MASK_POINTS = 4_000
@@ -60,7 +60,8 @@ def mesh_room(mesh: SceneMesh, up: Float64Array, eyes: Float64Array | None = Non
         up: (3,) float64 unit vector that points up.
         eyes: (K, 3) float64 places of cameras; faces look towards them, so that a page can leave out what is seen from behind.
     """
-    light = decimate(mesh if eyes is None else face_eyes(mesh, eyes))
+    thinned = thin(mesh)
+    light = decimate(thinned if eyes is None else face_eyes(thinned, eyes))
     return RoomCloud(
         points=light.vertices[light.faces].mean(axis=1).astype(np.float32),
         colors=light.colors[light.faces].mean(axis=1).astype(np.uint8),

@@ -84,11 +84,11 @@ _PAGE_HANDLERS: Mapping[str, Mapping[Action, str]] = {
         Action.SETTLE: "settler.settle",
     },
     "GroupingActions": {
-        Action.LOOK: "open_page poll open_kept recolour reorder take_listed take_alike take_crop take_pixel take_in_sheet "
+        Action.LOOK: "open_page poll open_kept recolour reorder find take_listed take_alike take_crop take_pixel take_in_sheet "
         "take_point show_sheet change_scene show_list_and_sheet refresh show_export",
         Action.EXPORT_GROUPS: "start_export stop_export",
         Action.GROUP: "start cancel",
-        Action.CORRECT: "merge reject undo",
+        Action.CORRECT: "merge reject undo name_group propose_name",
     },
     "TrainActions": {
         Action.LOOK: "open_page poll pick preview compare suggest_rate say_usable show_changed",

@@ -22,6 +22,7 @@ from engine.judging.local.passes import PassLimit, SmallestPassError, attempt, r
 from engine.judging.local.prefixes import PairReader
 from engine.judging.local.tensors import to_list
 from engine.judging.local.vision_cache import shared_cache
+from engine.judging.naming import ANSWER_TOKENS, LEAST_VOCABULARY, cannot_name
 from engine.judging.pixel_limits import fit_picture, own_limit_of
 from engine.judging.sources import LoadOptions
 from engine.types import Float32Array, UInt8Array, Verdict, no_probability
@@ -118,6 +119,27 @@ class QwenVlJudge:
         # The passes were as small as they get, but beside them the features of all these pairs were held.
         release_memory()
         return None
+
+    @torch.inference_mode()
+    def say(self, crops: Sequence[UInt8Array], question: str) -> list[str]:
+        """Return what the model says of each picture, (h, w, 3) uint8 each: its likeliest answer, of a few words.
+
+        Raises:
+            ModelError: If its tokenizer has no words.
+        """
+        if len(self._processor.tokenizer) < LEAST_VOCABULARY:
+            raise cannot_name(self.name)
+        text = question_text(self._processor, question, pictures=1)
+        own_limit = own_limit_of(self._processor.image_processor)
+        said: list[str] = []
+        for crop in crops:
+            pictures = [[fit_picture(crop, own_limit=own_limit)]]
+            inputs = self._processor(text=[text], images=pictures, input_data_format="channels_last", return_tensors="pt")
+            inputs = inputs.to(self._model.device)
+            tokens = self._model.generate(**inputs, max_new_tokens=ANSWER_TOKENS, do_sample=False)
+            answer = tokens[0, inputs["input_ids"].shape[1] :]
+            said.append(str(self._processor.tokenizer.decode(answer, skip_special_tokens=True)))
+        return said
 
     @torch.inference_mode()
     def embed(self, crops: Sequence[UInt8Array]) -> Float32Array | None:
@@ -219,9 +241,9 @@ def _core(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def question_text(processor: Any, question: str) -> str:
-    """Return a question about two crops as the model's chat template writes it, with one image token for each crop."""
-    content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": question}]
+def question_text(processor: Any, question: str, *, pictures: int = 2) -> str:
+    """Return a question about crops as the model's chat template writes it, with one image token for each crop."""
+    content = [*[{"type": "image"}] * pictures, {"type": "text", "text": question}]
     return processor.apply_chat_template([{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True)
 
 

@@ -22,6 +22,7 @@ from PIL import Image
 from engine.errors import ModelError
 from engine.judging.base import AMBIGUOUS_ABOVE, CropPair, Prompt
 from engine.judging.calibration.fit import Calibration, usable_with
+from engine.judging.naming import ANSWER_TOKENS
 from engine.judging.pixel_limits import fit_picture
 from engine.judging.served.http_client import CHAT, CLASSIFY, EndpointSettings, HttpClient, Refusal
 from engine.judging.served.parsing import (
@@ -206,6 +207,35 @@ class EndpointJudge:
             forced=forced,
             uncalibrated=None if self.calibration is None else float(1 / (1 + np.exp(-raw.mean()))),
         )
+
+    def say(self, crops: Sequence[UInt8Array], question: str) -> list[str]:
+        """Return what the model says of each picture, (h, w, 3) uint8 each.
+
+        Raises:
+            ModelError: If the server gives classes alone, cannot be reached, refuses, or answers something else than the protocol
+                says.
+        """
+        if self.form.classes:
+            raise ModelError(f"The server at {self._address.base} gives classes and no words; choose another judge to name things.")
+        bodies: list[dict[str, object]] = []
+        for crop in crops:
+            image = {"type": "image_url", "image_url": {"url": png_data_url(fit_picture(crop))}}
+            message = {"role": "user", "content": [image, {"type": "text", "text": question}]}
+            fields = {"max_tokens": ANSWER_TOKENS, "temperature": 0}
+            bodies.append({"model": self._address.model, "messages": [message], **fields})
+        return [text for text, _ in _run(self._client.each(bodies, self._read_text))]
+
+    def _read_text(self, reply: Mapping[str, Any]) -> str:
+        try:
+            text = reply["choices"][0]["message"]["content"]
+            if not isinstance(text, str):
+                raise TypeError("no text")
+        except (KeyError, IndexError, TypeError) as error:
+            raise ModelError(
+                f"The server at {self._address.base} answered something else than the OpenAI protocol says "
+                f"(expected a message, got {str(dict(reply))[:80]!r}); is it a chat server?"
+            ) from error
+        return text
 
     def try_once(self) -> None:
         """Ask about two plain pictures, to find errors before any work is done and to learn which form of answer the server gives.

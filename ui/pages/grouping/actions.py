@@ -55,7 +55,7 @@ class GroupingActions:
         state = self._runs.state(current.scene)
         if state is None or state.is_running or state.version == version:
             return [leave_as_is(), *self.show_run(current.scene), *[leave_as_is()] * (3 + PICK_VALUES)]
-        return self.show_all(Pick(current.scene, coloring=current.coloring, order=current.order))
+        return self.show_all(Pick(current.scene, coloring=current.coloring, order=current.order, find=current.find))
 
     def open_page(self, request: gr.Request, was_open: bool, current: Pick) -> list[Any]:
         """Show the scene's groups: the first time those of the scene that the address names."""
@@ -66,7 +66,7 @@ class GroupingActions:
         # Another scene also where the one that was open has been removed.
         scene = next((name for name in (wanted, current.scene) if name in names), names[0])
         if scene != current.scene:
-            current = Pick(scene, coloring=current.coloring, order=current.order)
+            current = Pick(scene, coloring=current.coloring, order=current.order, find=current.find)
         return [True, gr.update(choices=choices, value=scene), *self._open_scene(current)]
 
     def refresh(self, current: Pick) -> list[Any]:
@@ -79,7 +79,7 @@ class GroupingActions:
         if name == current.scene:
             return [leave_as_is()] * (1 + RUN_VALUES + 3 + PICK_VALUES)
         self._bench.open_scene(name)
-        return self._open_scene(Pick(name, coloring=current.coloring, order=current.order))
+        return self._open_scene(Pick(name, coloring=current.coloring, order=current.order, find=current.find))
 
     def open_kept(self, current: Pick, run_id: int | None) -> list[Any]:
         """Open a kept run."""
@@ -96,6 +96,11 @@ class GroupingActions:
     def reorder(self, current: Pick, chosen: Order) -> list[Any]:
         """List other groups first."""
         changed = replace(current, order=chosen)
+        return [changed, self._show_list(changed)]
+
+    def find(self, current: Pick, text: str) -> list[Any]:
+        """List the groups that are called so."""
+        changed = replace(current, find=text or "")
         return [changed, self._show_list(changed)]
 
     def take_listed(self, current: Pick, event: gr.SelectData) -> list[Any]:
@@ -141,6 +146,18 @@ class GroupingActions:
         self._runs.undo(current.scene)
         return self.show_all(replace(current, mask=None))
 
+    def name_group(self, current: Pick, on_screen: str, name: str) -> list[Any]:
+        """Give the picked group a name, confirm a proposed one, or take its name away."""
+        self._check_shown(current, on_screen)
+        corrections.name_group(self._runs, current, name or "")
+        return self.show_all(current)
+
+    def propose_name(self, current: Pick, on_screen: str, model: str) -> list[Any]:
+        """Let a judge's model propose a name of the picked group."""
+        self._check_shown(current, on_screen)
+        corrections.propose_name(self._bench, self._runs, current, model)
+        return self.show_all(current)
+
     def start_export(self, current: Pick, chosen: str) -> list[Any]:
         """Make a zip of the groups as they are now."""
         # In the folder that is served already: Gradio would copy it there on its event loop.
@@ -179,7 +196,7 @@ class GroupingActions:
         shown = page.pick_token(current, self._version(current))
         if result is None:
             off = gr.update(interactive=False)
-            return [current, shown, room, "", None, None, None, off, off, off]
+            return [current, shown, room, "", None, None, None, off, off, off, gr.update(value="", interactive=False), off, off]
         group, other = page.latest_group(result, current), page.group_before(result, current)
         return [
             current,
@@ -192,6 +209,9 @@ class GroupingActions:
             gr.update(interactive=other is not None),
             gr.update(interactive=current.mask is not None),
             gr.update(interactive=bool(result.corrections.past)),
+            gr.update(value=page.name_to_edit(result, group), interactive=group is not None),
+            gr.update(interactive=group is not None),
+            gr.update(interactive=group is not None),
         ]
 
     def show_run(self, scene: str) -> list[Any]:
@@ -251,7 +271,7 @@ class GroupingActions:
         page.check_shown(current, self._version(current), on_screen)
 
 
-RUN_VALUES, PICK_VALUES = 4, 10
+RUN_VALUES, PICK_VALUES = 4, 13
 """How many values `GroupingActions.show_run` and `show_pick` give."""
 
 

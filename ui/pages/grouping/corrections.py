@@ -1,4 +1,4 @@
-"""What people may change about groups: merge two, take a mask out. Both become constraints, and the graph is cut again."""
+"""What people may change about groups: merge two or take a mask out, and the graph is cut again; and give them names."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 
 from engine.errors import MaskgroupError
 from engine.grouping.constraints import Constraint
+from engine.grouping.graph import Group
+from engine.judging.naming import propose_names
 from ui.pages.grouping.handlers import Pick, group_before, latest_group
 from ui.services.grouping_runs import GroupingRuns
 from ui.services.workbench import Workbench
@@ -67,3 +69,33 @@ def _today() -> str:
 
 def _append(old: Sequence[Constraint], new: Sequence[Constraint]) -> tuple[Constraint, ...]:
     return tuple(dict.fromkeys((*old, *new)))
+
+
+def name_group(runs: GroupingRuns, pick: Pick, name: str) -> None:
+    """Give the group picked last a name; "" takes the given one away, so that it is called as the scene says.
+
+    Raises:
+        MaskgroupError: If none is picked, or the name is none.
+    """
+    runs.name_groups(pick.scene, {_picked(runs, pick).id: name})
+
+
+def propose_name(bench: Workbench, runs: GroupingRuns, pick: Pick, model: str) -> None:
+    """Let a judge's model propose a name for the group picked last, by the mask that shows it best.
+
+    Raises:
+        MaskgroupError: If none is picked, the model cannot name things, or what it says is no name.
+    """
+    group = _picked(runs, pick)
+    judge = bench.judge(model)
+    (name,) = propose_names(judge, [bench.crop(pick.scene, group.best_masks[0], model=model)])
+    if name is None:
+        raise MaskgroupError(f"What {judge.name} says of this group is no name; choose another judge, or type a name yourself.")
+    runs.name_groups(pick.scene, {group.id: name}, proposed_by=judge.name)
+
+
+def _picked(runs: GroupingRuns, pick: Pick) -> Group:
+    group = latest_group(runs.result(pick.scene), pick)
+    if group is None:
+        raise MaskgroupError("Pick a group first, in the list, the room or a view.")
+    return group

@@ -44,6 +44,7 @@ class Pick:
         mask: One mask of the latest group, picked among its crops or in a view.
         view: The view shown large, None = one that shows the latest group well, else the first.
         order: Which groups come first in the list.
+        find: What the names of listed groups hold, "" = all are listed.
     """
 
     scene: str
@@ -53,6 +54,7 @@ class Pick:
     mask: MaskKey | None = None
     view: str | None = None
     order: Order = "largest"
+    find: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +107,8 @@ def list_groups(bench: Workbench, runs: GroupingRuns, pick: Pick) -> list[ViewPi
 
 
 def _listed(result: Result, pick: Pick) -> list[Group]:
-    groups = list(result.grouping.groups)
+    wanted = pick.find.casefold().split()
+    groups = [group for group in result.grouping.groups if all(word in result.title(group.id).casefold() for word in wanted)]
     if pick.order == "least sure":
         # A mask on its own is neither sure nor doubtful: there is nothing to check in it.
         groups.sort(key=lambda group: (len(group.masks) == 1, round(group.confidence, 3)))
@@ -201,6 +204,12 @@ def pick_in_sheet(pictures: ViewPictures, runs: GroupingRuns, pick: Pick, x: int
 def latest_group(result: Result, pick: Pick) -> Group | None:
     """Return the group picked last."""
     return None if pick.latest is None else result.grouping.groups[result.group_of(pick.latest)]
+
+
+def name_to_edit(result: Result, group: Group | None) -> str:
+    """Return the name that a person may confirm or change, "" where the group has none of its own and the scene knows none."""
+    given = None if group is None else result.given(group.id)
+    return given.name if given is not None else "" if group is None else result.called(group.id) or ""
 
 
 def group_before(result: Result, pick: Pick) -> Group | None:

@@ -9,6 +9,7 @@ from gradio.components import Component
 
 from engine.exporting.write import ALL
 from engine.grouping.graph import Evidence
+from engine.scenes.class_names import MAX_LENGTH
 from ui.pages.grouping import words
 from ui.pages.grouping.handlers import Order, Pick
 from ui.pages.grouping.room import show_room
@@ -21,6 +22,7 @@ POLL_S = 0.5
 EVIDENCE: list[tuple[str, Evidence]] = [("geometry", "geometry"), ("geometry and the judge", "both"), ("the judge", "vlm")]
 COLORINGS: list[tuple[str, Coloring]] = [
     ("group", "group"),
+    ("name or class", "class"),
     ("ground truth", "truth"),
     ("confidence", "confidence"),
     ("disagreement", "disagreement"),
@@ -88,6 +90,7 @@ class RoomSection:
     coloring: gr.Radio
     room: gr.HTML
     order: gr.Radio
+    find: gr.Textbox
     groups: gr.Gallery
 
 
@@ -98,6 +101,9 @@ class PickSection:
     merge: gr.Button
     reject: gr.Button
     undo: gr.Button
+    name: gr.Textbox
+    name_it: gr.Button
+    propose: gr.Button
     details: gr.HTML
     crops: gr.Gallery
     alike: gr.Gallery
@@ -126,7 +132,7 @@ class GroupingPage:
     def pick_outputs(self) -> list[Component]:
         """Return what follows the pick, in the order of `GroupingActions.show_pick`."""
         part = self.picked
-        buttons = [part.merge, part.reject, part.undo]
+        buttons = [part.merge, part.reject, part.undo, part.name, part.name_it, part.propose]
         return [self.pick, self.shown_pick, self.room.room, part.details, part.crops, part.alike, part.view, *buttons]
 
     def outputs(self) -> list[Component]:
@@ -174,9 +180,13 @@ def _lay_out_room(runs: GroupingRuns, first: Pick) -> RoomSection:
                 label="The room in 3D",
             )
         with gr.Column(scale=2, min_width=320):
-            order = gr.Radio(ORDERS, value="largest", label="List groups", elem_id="mg-group-order")
-            groups = _gallery("Groups: number, masks, confidence", columns=4, height=540, elem_id="mg-group-list")
-    return RoomSection(coloring, room, order, groups)
+            with gr.Row(elem_classes="mg-bar-row"):
+                order = gr.Radio(ORDERS, value="largest", label="List groups", elem_id="mg-group-order", scale=3)
+                find = gr.Textbox(
+                    label="Called", placeholder="chair, or 12", max_lines=1, max_length=60, elem_id="mg-group-find", scale=2
+                )
+            groups = _gallery("Groups: name, number, masks, confidence", columns=4, height=540, elem_id="mg-group-list")
+    return RoomSection(coloring, room, order, find, groups)
 
 
 def _lay_out_picked() -> PickSection:
@@ -184,6 +194,18 @@ def _lay_out_picked() -> PickSection:
         merge = gr.Button("Merge the two picked groups", elem_id="mg-group-merge", interactive=False)
         reject = gr.Button("This one is not it", elem_id="mg-group-reject", interactive=False)
         undo = gr.Button("Undo the last correction", elem_id="mg-group-undo", interactive=False)
+    with gr.Row(elem_classes="mg-bar-row"):
+        name = gr.Textbox(
+            label="Name of the picked group",
+            placeholder="Pick a group first",
+            max_lines=1,
+            max_length=MAX_LENGTH,
+            interactive=False,
+            elem_id="mg-group-name",
+            scale=3,
+        )
+        name_it = gr.Button("Name it", elem_id="mg-group-name-it", interactive=False, scale=1, min_width=110)
+        propose = gr.Button("Let the judge propose a name", elem_id="mg-group-propose", interactive=False, scale=1, min_width=150)
     details = gr.HTML(elem_id="mg-group-details")
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
@@ -200,7 +222,7 @@ def _lay_out_picked() -> PickSection:
         "All views side by side with the picked groups lit",
         elem_id="mg-group-sheet",
     )
-    return PickSection(merge, reject, undo, details, crops, alike, view, sheet)
+    return PickSection(merge, reject, undo, name, name_it, propose, details, crops, alike, view, sheet)
 
 
 def _lay_out_export() -> ExportSection:

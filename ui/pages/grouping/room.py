@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from engine.errors import MaskgroupError
+from engine.grouping.group_names import UNSURE
 from engine.types import NOTHING, Float32Array, Int32Array
 from ui.pages.grouping.handlers import Pick, group_before, latest_group, shown_view
 from ui.services.grouping_result import Result
@@ -98,6 +99,8 @@ def paint_room(result: Result, coloring: Coloring, labels: Int32Array | None) ->
         return None
     if coloring == "group":
         return paint_labels(_numbered(labels, result.colors))
+    if coloring == "class":
+        return paint_labels(_numbered(labels, number_classes(result)))
     if coloring == "confidence":
         return paint_confidence(labels, result.grouping)
     if coloring in ("before", "change"):
@@ -110,6 +113,20 @@ def paint_room(result: Result, coloring: Coloring, labels: Int32Array | None) ->
     if not (instances != NOTHING).any():
         raise MaskgroupError("This scene's room has no ground truth to colour by; choose group or confidence.")
     return paint_truth(instances) if coloring == "truth" else paint_disagreement(labels, instances)
+
+
+def number_classes(result: Result) -> Int32Array:
+    """Return a number for each group, (G,) int32: one for all that are called the same, -1 for those without a name.
+
+    Raises:
+        MaskgroupError: If no group has a name.
+    """
+    called = [(result.called(group.id) or "").removesuffix(UNSURE).casefold() for group in result.grouping.groups]
+    names = sorted({name for name in called if name})
+    if not names:
+        raise MaskgroupError("No group has a name to colour by: the scene knows no classes; name some groups, or choose group.")
+    number_of = {name: number for number, name in enumerate(names)}
+    return np.asarray([number_of.get(name, NOTHING) for name in called], np.int32)
 
 
 def _numbered(labels: Int32Array, colors: Int32Array) -> Int32Array:

@@ -18,6 +18,8 @@ QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 PICKING: dict[str, Any] = {**QUIET, "concurrency_id": "grouping-pick", "concurrency_limit": 1}
 """All handlers that read and write the pick take turns: two at once would lose what one of them picked."""
 NEWEST: dict[str, Any] = {**PICKING, "trigger_mode": "always_last"}
+ASKING: dict[str, Any] = {**PICKING, "show_progress": "minimal"}
+"""A model may have to be loaded first."""
 DRAWING: dict[str, Any] = {
     **QUIET,
     "concurrency_id": "grouping-pictures",
@@ -35,6 +37,7 @@ def build_grouping_tab(tab: gr.Tab, bench: Workbench, runs: GroupingRuns, export
     _wire_choosers(page, actions)
     _wire_picks(page, actions)
     _wire_corrections(page, actions)
+    _wire_names(page, actions)
     _wire_export(page, actions)
     _wire_scene(tab, page, actions)
 
@@ -51,6 +54,8 @@ def _wire_choosers(page: GroupingPage, actions: GroupingActions) -> None:
     room = page.room
     room.coloring.input(actions.recolour, [page.pick, room.coloring], [page.pick, room.room], **NEWEST)
     room.order.input(actions.reorder, [page.pick, room.order], [page.pick, room.groups], **NEWEST)
+    # Not `input`: that is told of keys alone, and not of what is pasted.
+    room.find.change(actions.find, [page.pick, room.find], [page.pick, room.groups], **NEWEST)
 
 
 def _wire_picks(page: GroupingPage, actions: GroupingActions) -> None:
@@ -73,6 +78,20 @@ def _wire_corrections(page: GroupingPage, actions: GroupingActions) -> None:
         corrected = button.click(action, [page.pick, page.shown_pick], page.outputs(), **PICKING)
         # Somebody else may have changed the groups: the page still shows those before.
         corrected.failure(actions.refresh, page.pick, page.outputs(), **NEWEST)
+
+
+def _wire_names(page: GroupingPage, actions: GroupingActions) -> None:
+    part = page.picked
+    named = gr.on(  # pyright: ignore[reportUnknownMemberType]  # gradio: untyped validator
+        [part.name_it.click, part.name.submit],
+        actions.name_group,
+        [page.pick, page.shown_pick, part.name],
+        page.outputs(),
+        **PICKING,
+    )
+    proposed = part.propose.click(actions.propose_name, [page.pick, page.shown_pick, page.run.model], page.outputs(), **ASKING)
+    for event in (named, proposed):
+        event.failure(actions.refresh, page.pick, page.outputs(), **NEWEST)
 
 
 def _wire_export(page: GroupingPage, actions: GroupingActions) -> None:

@@ -127,6 +127,7 @@ def show_groups(bench: Workbench, scene: str, result: Result, group: Group | Non
         names=(result.title(group.id), "" if other is None else result.title(other.id)),
         sizes=(count_masks(group), "" if other is None else count_masks(other)),
         confidence=group.confidence,
+        proposed_by="" if (given := result.given(group.id)) is None else given.proposed_by,
         links=[(link.joined, bench.mask_name(scene, link.a), bench.mask_name(scene, link.b), link.evidence) for link in links],
     )
 

@@ -110,19 +110,21 @@ class SceneActions:
         """Show what the editor has changed."""
         return self.show_news(told, drawn)
 
-    def take_upload(self, request: gr.Request, told: frozenset[int], drawn: Drawn | None, event: gr.EventData) -> list[Any]:
+    def take_upload(
+        self, request: gr.Request, called: str, told: frozenset[int], drawn: Drawn | None, event: gr.EventData
+    ) -> list[Any]:
         """Import what was uploaded."""
-        self._imports.start_upload(self._uploads.take(self._browser(request), str(event.upload)))
-        return self.show_news(told, drawn)
+        self._imports.start_upload(self._uploads.take(self._browser(request), str(event.upload)), called or "")
+        return ["", *self.show_news(told, drawn)]
 
     def drop_upload(self, request: gr.Request, event: gr.EventData) -> None:
         """Delete what was uploaded."""
         self._uploads.drop(self._browser(request), str(event.upload))
 
-    def take_path(self, text: str, told: frozenset[int], drawn: Drawn | None) -> list[Any]:
+    def take_path(self, text: str, called: str, told: frozenset[int], drawn: Drawn | None) -> list[Any]:
         """Import from a path of the server."""
-        self._imports.start_path(text or "")
-        return ["", *self.show_news(told, drawn)]
+        self._imports.start_path(text or "", called or "")
+        return ["", "", *self.show_news(told, drawn)]
 
     def act(self, told: frozenset[int], drawn: Drawn | None, event: gr.EventData) -> list[Any]:
         """Stop an import, or tell no more of it."""

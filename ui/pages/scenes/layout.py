@@ -33,12 +33,14 @@ class BringSection:
     """Where scenes come in.
 
     Attributes:
+        called: What the next scene is to be called; may be empty.
         drop: Takes files from the browser.
         path: A folder or zip on the server, hidden where no folder of it is open for that.
         take: Imports it.
         imports: Where imports stand.
     """
 
+    called: gr.Textbox
     drop: gr.HTML
     path: gr.Textbox
     take: gr.Button
@@ -123,16 +125,23 @@ def lay_out_page(imports: SceneImports, *, max_bytes: int) -> ScenesPage:
 
 def _lay_out_bring(imports: SceneImports, max_bytes: int) -> BringSection:
     drop = gr.HTML(page.show_drop(max_bytes), js_on_load=DROP_SCRIPT, elem_id="mg-scene-drop", label="Bring a scene")
+    called = gr.Textbox(
+        label="What to call the scene you bring",
+        info="May be left empty: then it is called as its folder, zip or video.",
+        max_lines=1,
+        max_length=MAX_TITLE,
+        elem_id="mg-scene-called",
+    )
     with gr.Row(elem_classes="mg-bar-row", visible=bool(imports.roots)):
         path = gr.Textbox(
-            label="Or a folder or zip on the server",
+            label="Or a folder, zip or video on the server",
             info="Below " + " or ".join(map(str, imports.roots)),
             max_lines=1,
             elem_id="mg-scene-path",
             scale=4,
         )
         take = gr.Button("Import", elem_id="mg-scene-take", scale=1)
-    return BringSection(drop, path, take, gr.HTML(js_on_load=IMPORTS_SCRIPT, elem_id="mg-scene-imports"))
+    return BringSection(called, drop, path, take, gr.HTML(js_on_load=IMPORTS_SCRIPT, elem_id="mg-scene-imports"))
 
 
 def _lay_out_details() -> DetailsSection:

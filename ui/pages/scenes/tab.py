@@ -47,11 +47,15 @@ def build_scenes_tab(tab: gr.Tab, actions: SceneActions, imports: SceneImports, 
 
 def _wire_bring(page: ScenesPage, actions: SceneActions) -> None:
     bring, looked_at = page.bring, [page.told, page.drawn]
-    event_of(bring.drop, "uploaded")(actions.take_upload, looked_at, page.outputs(), **QUIET)
+    event_of(bring.drop, "uploaded")(actions.take_upload, [bring.called, *looked_at], [bring.called, *page.outputs()], **QUIET)
     event_of(bring.drop, "dropped")(actions.drop_upload, None, None, **QUIET)
     event_of(bring.imports, "act")(actions.act, looked_at, page.outputs(), **QUIET)
     gr.on(  # pyright: ignore[reportUnknownMemberType]  # gradio: untyped validator
-        [bring.take.click, bring.path.submit], actions.take_path, [bring.path, *looked_at], [bring.path, *page.outputs()], **QUIET
+        [bring.take.click, bring.path.submit],
+        actions.take_path,
+        [bring.path, bring.called, *looked_at],
+        [bring.path, bring.called, *page.outputs()],
+        **QUIET,
     )
 
 

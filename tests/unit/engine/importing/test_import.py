@@ -308,11 +308,14 @@ def test_what_may_not_be_read_or_written_is_said() -> None:
 
 
 def test_what_is_no_scene_is_said_with_what_was_found(tiny_room: Path, tmp_path: Path) -> None:
-    photos = tmp_path / "photos"
-    shutil.copytree(tiny_room / "color", photos / "holiday")
-    for path in (photos, pack(photos, tmp_path / "photos.zip")):
-        sentence = refused(path, tmp_path / "new", r"found holiday/0\.png, holiday/10\.png, holiday/2\.png, expected")
+    notes = tmp_path / "notes"
+    (notes / "holiday").mkdir(parents=True)
+    for name in ("0.txt", "10.txt", "2.txt"):
+        (notes / "holiday" / name).write_text("x")
+    for path in (notes, pack(notes, tmp_path / "notes.zip")):
+        sentence = refused(path, tmp_path / "new", r"found holiday/0\.txt, holiday/10\.txt, holiday/2\.txt, expected")
         assert "transforms.json (transforms)" in sentence
+        assert "at least 2 photos, or a video" in sentence
     empty = tmp_path / "empty"
     empty.mkdir()
     refused(empty, tmp_path / "new", "found nothing")

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from engine.errors import ModelError
 from engine.judging.base import CropPair, load_prompt
 from engine.judging.local.qwen_vl import NO_WORDS, YES_WORDS
+from engine.judging.naming import QUESTION, NamingJudge, propose_names, read_name
 from engine.judging.registry import load_judge
 from engine.judging.served.endpoint import AnswerForm, EndpointJudge, load_endpoint, parse_address, parse_classes, png_data_url
 from engine.judging.served.http_client import LARGEST_REPLY, EndpointSettings, said_in
@@ -68,6 +69,18 @@ def test_verdicts_equal_the_local_model(server: str) -> None:
         assert ours.swap_disagreement is not None
         assert (ours.model, ours.prompt) == ("base", "original@1")
         assert ours.latency_s > 0
+
+
+def test_a_server_is_asked_for_names_in_its_chat(server: str) -> None:
+    served = load_endpoint(f"{server}#base", prompt=PROMPT)
+    assert isinstance(served, NamingJudge)
+    said = served.say(crops(2), QUESTION)
+    assert all(said)
+    # The bundled model has no words: what it spells is no name.
+    assert propose_names(served, crops(2)) == [read_name(text) for text in said]
+    served.form = parse_classes("yes,no")
+    with pytest.raises(ModelError, match="gives classes and no words"):
+        served.say(crops(1), QUESTION)
 
 
 def test_served_and_local_judges_count_the_same_spellings() -> None:

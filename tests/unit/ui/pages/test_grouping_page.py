@@ -15,16 +15,17 @@ import pytest
 from db.labels.store import LabelStore
 from db.schema.session import open_database
 from engine.errors import MaskError, MaskgroupError, ModelError, SceneError
+from engine.exporting.source import Origin, from_run
 from engine.grouping.constraints import Constraint
 from engine.grouping.pipeline import Stage
 from engine.judging.base import Judge
 from engine.types import MaskKey
-from tests.stub_judge import StubJudge
+from tests.stub_judge import SpeakingJudge, StubJudge
 from tests.tiny_room import BLUE_BOX, NAME, RED_BOX, VIEWS
 from ui.pages.grouping import corrections, words
 from ui.pages.grouping import handlers as page
 from ui.pages.grouping.handlers import Pick
-from ui.pages.grouping.room import show_room
+from ui.pages.grouping.room import number_classes, paint_room, show_room
 from ui.pages.grouping.views import ViewPictures
 from ui.services.grouping_change import inherit_colors, moved_masks
 from ui.services.grouping_result import Result
@@ -404,3 +405,93 @@ def test_stale_labels_and_corrections_are_told(runs: GroupingRuns) -> None:
 def test_every_stage_of_a_run_has_its_words() -> None:
     assert get_args(Stage) == words.STAGES
     assert set(words.STAGE_WORDS) == set(words.STAGES)
+
+
+def test_a_group_is_named_found_and_coloured_by_its_name(bench: Workbench, runs: GroupingRuns, both: Pick) -> None:
+    red = runs.result(NAME).group_of(MaskKey("0", RED_BOX))
+    first = page.pick_group(runs, both, MaskKey("0", RED_BOX))
+    assert runs.result(NAME).called(red) == "bed", "the scene's own class"
+    assert page.name_to_edit(runs.result(NAME), page.latest_group(runs.result(NAME), first)) == "bed"
+    version = runs.state(NAME).version  # pyright: ignore[reportOptionalMemberAccess]
+    corrections.name_group(runs, first, "  Aunt's   <b>chair</b> ")
+    result = runs.result(NAME)
+    assert runs.state(NAME).version == version + 1  # pyright: ignore[reportOptionalMemberAccess]
+    assert result.title(red) == f"Aunt's <b>chair</b>, {result.name(red)}"
+    shown = words.show_groups(bench, NAME, result, page.latest_group(result, first), None)
+    assert "&lt;b&gt;chair&lt;/b&gt;, group" in shown
+    assert "<b>chair" not in shown
+    assert "proposal" not in shown
+    for text, count in (("CHAIR aunt", 1), ("bed", 1), ("group", 2), (f"{result.name(red)}", 1), ("sofa", 0), ("", 2)):
+        assert len(page.list_groups(bench, runs, replace(both, find=text))) == count, text
+    listed = replace(both, find="chair", latest=None, before=None)
+    assert page.pick_listed(runs, listed, 0).latest == result.grouping.groups[red].best_masks[0]
+    assert number_classes(result).tolist() == [0 if group == red else 1 for group in range(2)]
+    assert result.point_labels is not None
+    paint = paint_room(result, "class", result.point_labels)
+    assert paint is not None
+    assert len(np.unique(paint.indices[result.point_labels != -1])) == 2
+    corrections.name_group(runs, first, "bed")
+    assert number_classes(runs.result(NAME)).tolist() == [0, 0], "objects of one name have one colour"
+    corrections.name_group(runs, first, "")
+    assert runs.result(NAME).called(red) == "bed"
+    assert runs.result(NAME).corrections.names == ()
+
+
+def test_a_name_stays_through_corrections_and_their_undo(bench: Workbench, runs: GroupingRuns, both: Pick) -> None:
+    corrections.name_group(runs, both, "blue box")
+    merged = corrections.merge(runs, both)
+    (group,) = runs.result(NAME).grouping.groups
+    assert runs.result(NAME).called(group.id) == "blue box"
+    runs.undo(NAME)
+    result = runs.result(NAME)
+    assert [result.called(result.group_of(MaskKey("0", box))) for box in (RED_BOX, BLUE_BOX)] == ["bed", "blue box"]
+    corrections.reject_mask(bench, runs, replace(merged, mask=MaskKey("2", BLUE_BOX), latest=MaskKey("0", BLUE_BOX)))
+    result = runs.result(NAME)
+    assert result.called(result.group_of(MaskKey("0", BLUE_BOX))) == "blue box"
+    run(runs)
+    result = runs.result(NAME)
+    assert result.called(result.group_of(MaskKey("0", BLUE_BOX))) == "blue box", "a new run keeps what people said"
+
+
+def test_what_is_no_name_is_refused_in_one_sentence(runs: GroupingRuns, both: Pick) -> None:
+    for text in ("x" * 61, "a\u202eb", "a\u0000b"):
+        with pytest.raises(MaskgroupError, match="cannot be a group's name, expected one line of at most 60"):
+            corrections.name_group(runs, both, text)
+    with pytest.raises(MaskgroupError, match="Pick a group first"):
+        corrections.name_group(runs, Pick(NAME), "chair")
+    assert runs.result(NAME).corrections.names == ()
+
+
+def exported_names(bench: Workbench, result: Result) -> tuple[str | None, ...]:
+    scene, given = bench.open_scene(NAME).scene, result.corrections.names
+    grouped = from_run(scene, result.run, grouping=result.grouping, given=given, origin=Origin("a test"), size=(640, 360))
+    return grouped.called
+
+
+def test_a_proposed_name_is_a_proposal_until_a_person_confirms_it(tiny_room: Path) -> None:
+    judge = SpeakingJudge("An office chair.")
+    bench = make_bench(tiny_room, judge)
+    runs = GroupingRuns(bench)
+    run(runs)
+    pick = page.pick_group(runs, Pick(NAME), MaskKey("0", RED_BOX))
+    corrections.propose_name(bench, runs, pick, "base")
+    result = runs.result(NAME)
+    group = page.latest_group(result, pick)
+    assert group is not None
+    assert result.called(group.id) == "office chair?"
+    assert exported_names(bench, result)[group.id] == "bed", "nobody has confirmed it"
+    assert page.name_to_edit(result, group) == "office chair"
+    assert "Its name is a proposal of speaker: press" in words.show_groups(bench, NAME, result, group, None)
+    corrections.name_group(runs, pick, page.name_to_edit(result, group))
+    assert runs.result(NAME).called(group.id) == "office chair"
+    assert exported_names(bench, runs.result(NAME))[group.id] == "office chair"
+    judge.said = "I do not know what this is, sorry"
+    with pytest.raises(MaskgroupError, match="What speaker says of this group is no name"):
+        corrections.propose_name(bench, runs, pick, "base")
+    assert runs.result(NAME).called(group.id) == "office chair"
+
+
+def test_a_judge_without_words_proposes_nothing(bench: Workbench, runs: GroupingRuns, both: Pick) -> None:
+    with pytest.raises(ModelError, match="cannot name things; choose another judge"):
+        corrections.propose_name(bench, runs, both, "base")
+    assert runs.result(NAME).corrections.names == ()

@@ -232,10 +232,10 @@ def test_an_upload_is_imported_for_its_own_browser_only(parts: Parts, tmp_path: 
     parts.actions.drop_upload(stranger, event)
     for other in (stranger, SimpleNamespace(cookies={}, query_params={})):
         with pytest.raises(UploadError, match="no such upload"):
-            parts.actions.take_upload(other, frozenset(), None, event)
-    parts.actions.take_upload(request, frozenset(), None, event)
+            parts.actions.take_upload(other, "", frozenset(), None, event)
+    parts.actions.take_upload(request, "Attic, left", frozenset(), None, event)
     wait_for_imports()
-    assert parts.imports.states()[0].scene == "attic"
+    assert parts.imports.states()[0].scene == "Attic, left"
     assert list((tmp_path / "uploads").iterdir()) == []
 
 

@@ -137,6 +137,18 @@ def test_what_is_no_scene_is_one_sentence_that_names_no_place_of_the_server(impo
     assert list((tmp_path / "uploads").iterdir()) == []
 
 
+def test_a_scene_is_called_as_the_person_wants(imports: SceneImports, bench: Workbench, tmp_path: Path) -> None:
+    # The second name is taken, no folder can have the third, and the last is no title at all.
+    for called in ("Aunt's hall", "tiny", "a/b: c", "a\u202eb", ""):
+        imports.start_upload(zipped(tmp_path), called).join()
+    assert [state.scene for state in reversed(imports.states())] == ["Aunt's hall", "tiny_2", "hall", "hall_2", "hall_3"]
+    labels = {scene.info.name: scene.label for scene in bench.list_scenes().scenes}
+    assert labels["Aunt's hall"] == "Aunt's hall"
+    assert labels["tiny_2"] == "tiny (tiny_2)"
+    assert labels["hall"] == "a/b: c"
+    assert labels["hall_2"] == "hall_2"
+
+
 def bomb(folder: Path) -> str:
     with zipfile.ZipFile(folder / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as packed, packed.open("color/0.png", "w") as file:
         for _ in range(1100):

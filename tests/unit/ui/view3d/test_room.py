@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine.types import Camera, Frame, SceneMesh
-from ui.view3d.decimate import decimate
+from ui.view3d.decimate import decimate, thin
 from ui.view3d.plotly_view import lit_part, mask_trace, paint_patch, room_values, room_view
 from ui.view3d.room import (
     RoomCloud,
@@ -59,6 +59,26 @@ def test_a_decimated_mesh_is_small_and_keeps_its_shape(most: int) -> None:
     floor = light.instances == 1001
     assert (light.vertices[light.faces[floor]][..., 2] < 0.3).all()
     assert set(light.instances.tolist()) >= {1001, 2001, 3001}
+
+
+def test_a_mesh_of_many_faces_is_thinned_first_and_keeps_its_shape() -> None:
+    x, y = np.meshgrid(np.linspace(0, 4, 400), np.linspace(0, 3, 300))
+    vertices = np.stack([x, y, 0.2 * np.sin(3 * x)], axis=-1).reshape(-1, 3).astype(np.float32)
+    corner = (np.arange(299)[:, None] * 400 + np.arange(399)).reshape(-1, 1)
+    faces = np.concatenate([corner + np.array(more) for more in ((0, 1, 400), (1, 401, 400))]).astype(np.int32)
+    labels = np.where(vertices[:, 0] < 2, 1001, 2001).astype(np.int32)
+    mesh = SceneMesh(vertices, faces, np.full((len(vertices), 3), 90, np.uint8), labels)
+    assert thin(mesh) is mesh, "that many are no trouble"
+    small = thin(mesh, above=1000)
+    assert len(small.faces) < len(faces) / 2
+    assert small.vertex_instances is not None
+    area = areas_of(vertices, faces).sum()
+    for one in (small, decimate(small)):
+        assert abs(areas_of(one.vertices, one.faces).sum() - area) < 0.05 * area
+        assert one.vertices[:, 0].max() == pytest.approx(4, abs=0.05)
+        assert (one.colors == 90).all()
+    assert (small.vertex_instances == np.where(small.vertices[:, 0] < 2, 1001, 2001)).mean() > 0.98
+    assert thin(SceneMesh(vertices, faces, mesh.colors, None), above=1000).vertex_instances is None
 
 
 def test_a_room_is_the_same_every_time() -> None:
