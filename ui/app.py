@@ -288,7 +288,7 @@ def mount_pages(app: FastAPI, blocks: gr.Blocks, sessions: PageSessions, streams
         root_path=root_path,
         theme=make_theme(),
         css_paths=STYLE,
-        favicon_path=LOGO,
+        favicon_path=str(LOGO),
         footer_links=[],
         run_history=False,
         show_error=True,
