@@ -13,7 +13,7 @@ from engine.grouping.metrics import score_masks
 from engine.grouping.pipeline import GroupingRun, Progress
 from engine.types import Float32Array, Int32Array, MaskKey
 from ui.stores.groupings import Corrections
-from ui.view3d.paint import PointVotes
+from ui.view3d.paint import MaskHits
 from ui.view3d.room import RoomCloud
 
 
@@ -48,7 +48,7 @@ class Result:
         run: What the pipeline gave; its graph is cut again for each correction, its groups are those of the first cut.
         grouping: The groups as they are now.
         room: The cloud that the page shows, None without geometry.
-        votes: Which masks the points of `room` lie in.
+        hits: Which masks the points of `room` lie in.
         colors: (G,) int32 number under which each group is shown and coloured; it stays with a group through corrections.
         looks: (N, D) float32 colours of each mask, unit length, to find groups that look alike.
         corrections: What people said.
@@ -60,7 +60,7 @@ class Result:
     run: GroupingRun
     grouping: Grouping
     room: RoomCloud | None
-    votes: PointVotes | None
+    hits: MaskHits | None
     colors: Int32Array
     looks: Float32Array
     corrections: Corrections = field(default_factory=Corrections)
@@ -111,7 +111,7 @@ class Result:
     @cached_property
     def point_labels(self) -> Int32Array | None:
         """The group at each point of the room, (P,) int32, -1 = none; None without geometry."""
-        return None if self.votes is None else self.votes.label(self.grouping.labels)
+        return None if self.hits is None else self.hits.label(self.grouping.labels)
 
     def group_of(self, key: MaskKey) -> int:
         """Return the group that a mask is in now."""

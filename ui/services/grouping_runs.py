@@ -33,7 +33,7 @@ from ui.services.grouping_result import GroupCorrection, Result, RunState, score
 from ui.services.kept_groups import rebuild_run
 from ui.services.workbench import Workbench
 from ui.stores.groupings import Corrections, GroupingStore
-from ui.view3d.paint import vote_points
+from ui.view3d.paint import hit_points
 from ui.web.metrics import count_pairs
 
 MAX_RUNS = 4
@@ -346,12 +346,12 @@ class GroupingRuns:
 
     def _show(self, scene: str, run: GroupingRun, corrections: Corrections, kept_as: int | None) -> Result:
         room = self._bench.room(scene)
-        votes = vote_points(room.points, run.table) if room is not None and run.table.has_geometry else None
+        hits = hit_points(room.points, run.table) if room is not None and run.table.has_geometry else None
         colors = np.arange(len(run.grouping.groups), dtype=np.int32)
         frames = self._bench.open_scene(scene).frames
         looks = np.concatenate([np.zeros((0, LOOKS), np.float32), *(describe_masks(frames.frame(v.name)) for v in run.table.views)])
         names = name_own_masks(self._bench.open_scene(scene).scene, run.truth, run.table.keys)
-        return Result(run, run.grouping, room, votes, colors, looks, corrections, kept_as=kept_as, mask_names=names)
+        return Result(run, run.grouping, room, hits, colors, looks, corrections, kept_as=kept_as, mask_names=names)
 
     def _fail(self, job: _Job, status: Literal["cancelled", "failed"], message: str) -> None:
         if self._store is not None and job.kept_as is not None:

@@ -27,12 +27,12 @@ COLORS = 254
 
 
 @dataclass(frozen=True, eq=False)
-class PointVotes:
-    """Which masks see which points: V votes.
+class MaskHits:
+    """Which masks see which points: H hits, one for each pixel that comes near a point.
 
     Attributes:
-        points: (V,) int32 index of the point.
-        masks: (V,) int32 row of the mask.
+        points: (H,) int32 index of the point.
+        masks: (H,) int32 row of the mask.
         count: Number of points.
         stand_in: (count,) int32 the point whose label each takes: itself where masks see it, else a near one that they see,
             -1 where there is none.
@@ -44,20 +44,20 @@ class PointVotes:
     stand_in: Int32Array
 
     def label(self, labels: Int32Array) -> Int32Array:
-        """Return the group with the most votes at each point, (P,) int32, -1 without votes; `labels` is (N,) int32."""
+        """Return the group with the most hits at each point, (P,) int32, -1 without any; `labels` is (N,) int32."""
         found = np.full(self.count, NOTHING, np.int32)
         if len(self.points) == 0:
             return found
         groups = int(labels.max(initial=0)) + 1
-        votes_for = np.asarray(self.points.astype(np.int64) * groups + labels[self.masks], np.int64)
-        code, votes = np.unique(votes_for, return_counts=True)
-        order = np.argsort(votes, kind="stable")  # the last write wins: the one with the most votes
+        hit = np.asarray(self.points.astype(np.int64) * groups + labels[self.masks], np.int64)
+        code, hits = np.unique(hit, return_counts=True)
+        order = np.argsort(hits, kind="stable")  # the last write wins: the one with the most hits
         found[(code[order] // groups)] = code[order] % groups
         return np.where(self.stand_in == NOTHING, NOTHING, found[self.stand_in]).astype(np.int32)
 
 
-def vote_points(points: Float32Array, table: MaskTable) -> PointVotes:
-    """Let the masks' back-projected pixels vote on the points, (P, 3) float32 metres, that they come near."""
+def hit_points(points: Float32Array, table: MaskTable) -> MaskHits:
+    """Return which of the points, (P, 3) float32 metres, the masks' back-projected pixels come near."""
     tree = KDTree(points)
     posed = [view for view in table.views if view.is_posed]
     pixels = sum(view.index_map.size for view in posed)
@@ -73,13 +73,13 @@ def vote_points(points: Float32Array, table: MaskTable) -> PointVotes:
         found.append(np.asarray(nearest)[near].astype(np.int32))
         rows.append(masks[seen][near].astype(np.int32))
     empty = np.zeros(0, np.int32)
-    voted = np.concatenate([empty, *found])
-    return PointVotes(voted, np.concatenate([empty, *rows]), len(points), _stand_ins(points, voted))
+    hit = np.concatenate([empty, *found])
+    return MaskHits(hit, np.concatenate([empty, *rows]), len(points), _stand_ins(points, hit))
 
 
-def _stand_ins(points: Float32Array, voted: Int32Array) -> Int32Array:
-    """Return `PointVotes.stand_in`: pixels are fewer than small faces, and hit one here and miss the next."""
-    seen = np.unique(voted)
+def _stand_ins(points: Float32Array, hit: Int32Array) -> Int32Array:
+    """Return `MaskHits.stand_in`: pixels are fewer than small faces, and hit one here and miss the next."""
+    seen = np.unique(hit)
     if len(seen) == 0:
         return np.full(len(points), NOTHING, np.int32)
     distances, nearest = KDTree(points[seen]).query(points, distance_upper_bound=STAND_IN_M)

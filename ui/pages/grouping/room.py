@@ -95,7 +95,7 @@ def paint_room(result: Result, coloring: Coloring, labels: Int32Array | None) ->
     Raises:
         MaskgroupError: If ground truth, or what came before a correction, is asked for and there is none.
     """
-    if coloring == "photo" or labels is None or result.room is None or result.votes is None:
+    if coloring == "photo" or labels is None or result.room is None or result.hits is None:
         return None
     if coloring == "group":
         return paint_labels(_numbered(labels, result.colors))
@@ -107,7 +107,7 @@ def paint_room(result: Result, coloring: Coloring, labels: Int32Array | None) ->
         change = result.last
         if change is None:
             raise MaskgroupError("Nothing was corrected yet, so there is no before; merge two groups or take a mask out first.")
-        before = _numbered(result.votes.label(change.before), change.colors_before)
+        before = _numbered(result.hits.label(change.before), change.colors_before)
         return paint_labels(before) if coloring == "before" else paint_change(before, _numbered(labels, result.colors))
     instances = result.room.instances
     if not (instances != NOTHING).any():

@@ -31,7 +31,7 @@ from ui.services.grouping_change import inherit_colors, moved_masks
 from ui.services.grouping_result import Result
 from ui.services.grouping_runs import GroupingRuns
 from ui.services.workbench import Workbench
-from ui.view3d.paint import PointVotes, paint_change, paint_disagreement, paint_labels, paint_truth
+from ui.view3d.paint import MaskHits, paint_change, paint_disagreement, paint_labels, paint_truth
 
 WAIT_S = 120
 
@@ -369,9 +369,9 @@ def test_centre_of_a_merge_can_be_taken_out(bench: Workbench, runs: GroupingRuns
     assert frozenset({merged.latest}) in groups_of(result)
 
 
-def test_most_votes_win_and_points_without_votes_have_none() -> None:
-    votes = PointVotes(np.array([0, 0, 0, 2], np.int32), np.array([0, 1, 2, 2], np.int32), 3, np.array([0, -1, 2], np.int32))
-    assert votes.label(np.array([0, 1, 1], np.int32)).tolist() == [1, -1, 1]
+def test_most_hits_win_and_points_without_any_have_none() -> None:
+    hits = MaskHits(np.array([0, 0, 0, 2], np.int32), np.array([0, 1, 2, 2], np.int32), 3, np.array([0, -1, 2], np.int32))
+    assert hits.label(np.array([0, 1, 1], np.int32)).tolist() == [1, -1, 1]
 
 
 def test_paints() -> None:
