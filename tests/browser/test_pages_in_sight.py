@@ -121,8 +121,9 @@ def test_nothing_is_offered_that_cannot_be_done(chromium: Browser, app_address: 
     for name in ("settle-same", "settle-different", "settle-unsure", "people-next"):
         expect(page.locator(f"#mg-{name}")).to_be_disabled()
     page.get_by_role("tab", name="Retrain").click()
+    expect(page.locator("#mg-train-table")).to_contain_text("No training has been started yet")
     for name in ("promote", "back", "delete", "compare", "export", "merged"):
-        expect(page.locator(f"#mg-train-{name}")).to_be_disabled()
+        expect(page.locator(f"#mg-train-{name}")).to_be_hidden()
     page.get_by_role("tab", name="3D grouping").click()
     says = "getComputedStyle(document.querySelector('#mg-group-crops .empty'), '::after').content"
     assert "Pick a group" in page.evaluate(says)
