@@ -41,10 +41,11 @@ WRITES: dict[str, Callable[[Engine], Any]] = {
     "RunStore.update": lambda engine: RunStore(engine).update(1, note="a note"),
     "RunStore.delete": lambda engine: RunStore(engine).delete(1),
     "ChoiceStore.set_number": lambda engine: ChoiceStore(engine).set_number("overlap_share", 0.5),
+    "ChoiceStore.set_text": lambda engine: ChoiceStore(engine).set_text("told", "all drawers are one", most=80),
     "import_rows": lambda engine: import_rows(engine, imported(), "jsonl"),
 }
 READS: dict[str, Callable[[Engine], Any]] = {
-    "LabelStore.check_reachable": lambda engine: LabelStore(engine).check_reachable(),
+    "LabelStore.has_any": lambda engine: LabelStore(engine).has_any(),
     "LabelStore.current": lambda engine: LabelStore(engine).current(),
     "LabelStore.settled": lambda engine: LabelStore(engine).settled(),
     "LabelStore.history": lambda engine: LabelStore(engine).history(),
@@ -60,6 +61,7 @@ READS: dict[str, Callable[[Engine], Any]] = {
     "RunStore.find": lambda engine: RunStore(engine).find("grouping", "first"),
     "RunStore.list": lambda engine: RunStore(engine).list("grouping"),
     "ChoiceStore.number": lambda engine: ChoiceStore(engine).number("overlap_share", 0.0),
+    "ChoiceStore.text": lambda engine: ChoiceStore(engine).text("told"),
     "search": lambda engine: search(engine, Filter(text="room")),
     "names_in_use": names_in_use,
     "tally": lambda engine: tally(engine, "Ada"),

@@ -255,7 +255,7 @@ def build_app(settings: Settings) -> Guard:
     add_compare_routes(app, bench, services.comparisons)
     add_review_routes(app, bench)
     add_scene_routes(app, bench, services.cards, services.uploads)
-    add_operation_routes(app, {"database": bench.labels.check_reachable, "scenes": bench.scene_names})
+    add_operation_routes(app, {"database": bench.labels.has_any, "scenes": bench.scene_names})
     check_routes(app)
     streams = AnswerStreams()
     blocks = build_blocks(bench, settings, services)

@@ -58,14 +58,14 @@ class LabelStore:
         """The database, for the package's other stores."""
         return self._engine
 
-    def check_reachable(self) -> None:
-        """Ask the database for next to nothing.
+    def has_any(self) -> bool:
+        """Return whether there is a label at all, undone ones included: the least that shows that the database answers.
 
         Raises:
-            DatabaseError: If it does not answer.
+            DatabaseError: If it does not answer, or has no such table.
         """
         with read_session(self._engine) as session:
-            session.scalar(select(1))
+            return session.scalar(select(_column("id")).limit(1)) is not None
 
     def add(self, label: NewLabel, *, identity: str | None = None) -> Label:
         """Store a decision; when this returns it is on disk.
