@@ -39,7 +39,8 @@ def test_another_word_is_a_sentence(tmp_path: Path, command: str, option: str, c
     [
         (("fly",), "No such command 'fly'."),
         (("group", "room"), "Missing option '--out'"),
-        (("scenes", "--nothing"), "No such option: --nothing"),
+        # Before or behind a colon, by typer's version.
+        (("scenes", "--nothing"), "No such option"),
         (("app", "--port", "http"), "Invalid value for '--port'"),
         (("app", "--port", "70000"), "Invalid value for '--port'"),
     ],

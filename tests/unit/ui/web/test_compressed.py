@@ -13,6 +13,12 @@ from ui.web.compressed import send_compressed, send_compressed_file
 TEXT = "one object, " * 10_000
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    """As the app runs, whatever else is installed."""
+    return "asyncio"
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("accepts", "is_packed"),
