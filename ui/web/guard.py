@@ -22,6 +22,7 @@ from starlette.routing import Match, Mount
 
 from engine.errors import MaskgroupError
 from engine.strict_json import as_object, to_json_text
+from ui.web.compressed import LEVEL, takes_gzip
 from ui.web.content_policy import PLAIN_HEADERS, secure_page
 from ui.web.gradio_parts import mounted_pages, queue_load
 from ui.web.hosts import AllowedHosts
@@ -249,7 +250,7 @@ class Guard:
 
     async def _send_page(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, list[str]]) -> None:
         """Send the page with its own policy, and a cookie to browsers that have none."""
-        takes_gzip = "gzip" in ",".join(headers.get("accept-encoding", []))
+        is_packed = takes_gzip(",".join(headers.get("accept-encoding", [])))
         # Plain, as the page is to be changed; compressed again below.
         inner = {**scope, "headers": [(name, value) for name, value in scope["headers"] if name.lower() != b"accept-encoding"]}
         start: Message = {}
@@ -273,8 +274,8 @@ class Guard:
                 where = f"Path={self._root_path or '/'}{'; Secure' if scope['scheme'] == 'https' else ''}"
                 cookie = f"{self._sessions.cookie}={self._sessions.new()}; {where}; HttpOnly; SameSite=Strict"
                 kept.append((b"set-cookie", cookie.encode()))
-            if takes_gzip and len(body) > GZIP_FROM_BYTES:
-                body = gzip.compress(body, 4)
+            if is_packed and len(body) > GZIP_FROM_BYTES:
+                body = gzip.compress(body, LEVEL)
                 kept.append((b"content-encoding", b"gzip"))
         if parts:
             kept.append((b"content-length", str(len(body)).encode()))

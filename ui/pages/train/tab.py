@@ -70,7 +70,7 @@ def build_train_tab(demo: gr.Blocks, bench: Workbench, registry: Registry) -> No
         page = TrainPage(lay_out_form(bench, registry), lay_out_run(), lay_out_list())
     actions = TrainActions(bench, registry)
     _wire_form(page, actions)
-    _wire_usable(demo, tab, page, actions)
+    _wire_usable(tab, page, actions)
     _wire_run(page, actions)
     _wire_picked(page, actions)
     kept = page.form.settings.kept()
@@ -89,10 +89,10 @@ def _wire_form(page: TrainPage, actions: TrainActions) -> None:
     form.preview.click(actions.preview, settings.inputs(), [page.run.counts, page.run.sheet], **SLOW)
 
 
-def _wire_usable(demo: gr.Blocks, tab: gr.Tab, page: TrainPage, actions: TrainActions) -> None:
+def _wire_usable(tab: gr.Tab, page: TrainPage, actions: TrainActions) -> None:
     settings = page.form.settings
-    # Labels may have been given on other pages since.
-    events = [demo.load, tab.select, settings.on.change, settings.use_labels.change]
+    # Not with every visit of the app: it reads all labels. Some may have been given on other pages since.
+    events = [tab.select, settings.on.change, settings.use_labels.change]
     chosen = [settings.on, settings.use_labels]
     gr.on(  # pyright: ignore[reportUnknownMemberType]  # gradio: untyped validator
         events, actions.say_usable, chosen, page.form.usable, trigger_mode="always_last", **QUIET
