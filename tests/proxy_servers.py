@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.browser.app_process import end_process
 from tests.docs_blocks import ROOT, blocks
 
 ROOT_PATH = "/maskgroup"
@@ -135,11 +136,7 @@ def _running(command: list[str], ports: list[int], environment: dict[str, str] |
             _wait_for(process, port)
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        end_process(process)
 
 
 def _wait_for(process: subprocess.Popen[str], port: int) -> None:

@@ -74,11 +74,16 @@ def running_app(database: Path, *flags: str, program: str = "ui") -> Iterator[st
     try:
         yield address
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        end_process(process)
+
+
+def end_process(process: subprocess.Popen[str]) -> None:
+    """Ask a process to end, and kill it if it does not."""
+    process.terminate()
+    try:
+        process.wait(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def _wait_until_open(address: str, deadline: float) -> None:
